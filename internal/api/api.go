@@ -1,0 +1,172 @@
+// Package api holds the words in which Stackreeve's HTTP API, its command line and
+// its console talk about what the daemon knows. It is the versioned surface (v1):
+// fields are added, never renamed.
+//
+// [Backend] is what the daemon offers; internal/web serves it over HTTP and
+// [Client] is the other end.
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Filter narrows what is shown. Empty fields match all; Kind and Name may be globs.
+type Filter struct {
+	Org, Env, Kind, Name string
+}
+
+// ResourceStatus is one Cloud Resource as people see it.
+type ResourceStatus struct {
+	Key  schema.ResourceKey `json:"key"`
+	Name string             `json:"name"`
+	// Status is a word of a closed set: "applied", "changed" (a job is on its
+	// way), "waiting" (for a person), "failed", "interrupted", "blocked", "frozen" (its folder has
+	// errors), "pending" (policy lets nothing start by itself), "removed" (its document is gone and
+	// the stack is still there), "new".
+	Status string          `json:"status"`
+	Reason stackjob.Reason `json:"reason,omitzero"`
+	// Because is what moved, when it differs from what was applied.
+	Because []stackjob.Because `json:"because,omitempty"`
+	// Job is the open job, or else the last one.
+	Job       stackjob.JobID     `json:"job,omitempty"`
+	Module    string             `json:"module"`
+	Revision  string             `json:"revision,omitempty"`
+	Engine    schema.Provisioner `json:"engine"`
+	Policy    string             `json:"policy,omitempty"`
+	File      string             `json:"file"`
+	Line      int                `json:"line,omitempty"`
+	Commit    string             `json:"commit,omitempty"`
+	AppliedAt time.Time          `json:"appliedAt,omitzero"`
+}
+
+// Explanation is all that `reeve explain` says of one resource.
+type Explanation struct {
+	Resource  ResourceStatus        `json:"resource"`
+	Policy    stackjob.PolicyChoice `json:"policy"`
+	Producers []schema.ResourceKey  `json:"producers,omitempty"`
+	Consumers []schema.ResourceKey  `json:"consumers,omitempty"`
+	Observed  *stackjob.Observed    `json:"observed,omitempty"`
+	Job       *stackjob.Job         `json:"job,omitempty"`
+	History   []stackjob.Job        `json:"history,omitempty"`
+	Lines     []string              `json:"lines"` // the explanation in sentences, most important first
+	Next      []string              `json:"next"`  // commands that are valid now
+}
+
+// EnvironmentStatus is one environment with counts of its resources by status.
+type EnvironmentStatus struct {
+	Org            string         `json:"org"`
+	Name           string         `json:"name"`
+	Description    string         `json:"description,omitempty"`
+	PromotionOrder int            `json:"promotionOrder,omitempty"`
+	Protected      bool           `json:"protected,omitempty"`
+	Resources      int            `json:"resources"`
+	ByStatus       map[string]int `json:"byStatus"`
+	// Frozen is the diagnostic that keeps the folder from changing; "" if none.
+	Frozen string `json:"frozen,omitempty"`
+}
+
+// PolicyStatus is one policy and how many resources it is in force for.
+type PolicyStatus struct {
+	Name      string          `json:"name"`
+	Folder    string          `json:"folder"`
+	Selector  schema.Selector `json:"selector"`
+	Controls  schema.Controls `json:"controls"`
+	Prune     schema.Prune    `json:"prune"`
+	File      string          `json:"file"`
+	Line      int             `json:"line,omitempty"`
+	Resources int             `json:"resources"`
+}
+
+// RepositoryStatus is how up to date the daemon is with one repository.
+type RepositoryStatus struct {
+	Name      string `json:"name"`
+	URL       string `json:"url"` // or the folder; never with credentials
+	Branch    string `json:"branch,omitempty"`
+	Commit    string `json:"commit,omitempty"`
+	Subject   string `json:"subject,omitempty"`
+	Resources int    `json:"resources"`
+	// Errors and Warnings count the diagnostics of the newest tree; Report is their text.
+	Errors       int       `json:"errors"`
+	Warnings     int       `json:"warnings"`
+	Report       string    `json:"report,omitempty"`
+	PolledAt     time.Time `json:"polledAt,omitzero"`
+	ReconciledAt time.Time `json:"reconciledAt,omitzero"`
+	// FetchError is the last failure, "" when the last poll succeeded.
+	FetchError string `json:"fetchError,omitempty"`
+}
+
+// Change is one line of `reeve diff`: what the newest revision would do.
+type Change struct {
+	Key     schema.ResourceKey `json:"key"`
+	Action  stackjob.Action    `json:"action"`
+	Because []stackjob.Because `json:"because"`
+	// Hold is why it waits or is refused, zero when it goes on by itself.
+	Hold stackjob.Reason `json:"hold,omitzero"`
+	Job  stackjob.JobID  `json:"job,omitempty"`
+}
+
+// Answer is what a person says to a job.
+type Answer struct {
+	Job   stackjob.JobID `json:"-"`
+	Actor stackjob.Actor `json:"-"`
+	// PlanDigest is the plan that was seen; needed to approve an apply.
+	PlanDigest string `json:"planDigest,omitempty"`
+	Comment    string `json:"comment,omitempty"`
+}
+
+// Reading is what anybody who may read can ask.
+type Reading interface {
+	Resources(ctx context.Context, f Filter) ([]ResourceStatus, error)
+	Environments(ctx context.Context, f Filter) ([]EnvironmentStatus, error)
+	Policies(ctx context.Context, f Filter) ([]PolicyStatus, error)
+	Repositories(ctx context.Context) ([]RepositoryStatus, error)
+	Changes(ctx context.Context, f Filter) ([]Change, error)
+	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
+	// Graph renders an organization's graph: format is "mermaid", "dot" or "json".
+	Graph(ctx context.Context, org, format string) (string, error)
+}
+
+// JobReading is what can be asked of jobs.
+type JobReading interface {
+	Jobs(ctx context.Context, q store.JobQuery) ([]stackjob.Job, error)
+	Job(ctx context.Context, id stackjob.JobID) (stackjob.Job, error)
+	Events(ctx context.Context, job stackjob.JobID, after int64, limit int) ([]store.JobEvent, error)
+	// Watch fires, coalesced, after events were written; until ctx ends.
+	Watch(ctx context.Context) <-chan struct{}
+	// Log streams the job's log from a byte offset; follow waits for more until the
+	// job's current phase ended. The caller closes it.
+	Log(ctx context.Context, id stackjob.JobID, from int64, follow Follow) (io.ReadCloser, error)
+}
+
+// Follow tells whether a log is followed.
+type Follow string
+
+// The answers.
+const (
+	FollowNo  Follow = "no"
+	FollowYes Follow = "yes"
+)
+
+// Acting is what a person with an identity can do.
+type Acting interface {
+	Approve(ctx context.Context, a Answer) (stackjob.Job, error)
+	Reject(ctx context.Context, a Answer) (stackjob.Job, error)
+	Cancel(ctx context.Context, a Answer) (stackjob.Job, error)
+	// Rerun makes a new job for the same stack from its newest desired state.
+	Rerun(ctx context.Context, a Answer) (stackjob.Job, error)
+	// Poll looks at a repository now.
+	Poll(ctx context.Context, repository string, by stackjob.Actor) (RepositoryStatus, error)
+}
+
+// Backend is the whole of what the daemon offers.
+type Backend interface {
+	Reading
+	JobReading
+	Acting
+}

@@ -1,0 +1,218 @@
+package stackjob
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// ChangeAction is what a plan does to one resource, the same words for every
+// engine.
+type ChangeAction string
+
+// The actions of a resource change.
+const (
+	NoOp    ChangeAction = "no-op"
+	Create  ChangeAction = "create"
+	Update  ChangeAction = "update"
+	Delete  ChangeAction = "delete"
+	Replace ChangeAction = "replace"
+	Read    ChangeAction = "read"
+	Forget  ChangeAction = "forget"
+	Import  ChangeAction = "import"
+)
+
+// AttributeChange is one attribute of a changed resource. Sensitive values never
+// appear: their Before and After are keyed hashes ("hmac:…"), equal when the
+// values are equal.
+type AttributeChange struct {
+	// Path is "tags.Name" or "ingress[0].port".
+	Path   string          `json:"path"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+	// Unknown means that After is known only after apply.
+	Unknown   bool `json:"unknown,omitempty"`
+	Sensitive bool `json:"sensitive,omitempty"`
+	// Forces tells that this attribute forces the replacement.
+	Forces bool `json:"forces,omitempty"`
+}
+
+// ResourceChange is what the plan does to one resource of the engine.
+type ResourceChange struct {
+	// Address is the engine's own: Terraform's address, Pulumi's URN.
+	Address string `json:"address"`
+	// Previous is the address before a move.
+	Previous   string            `json:"previous,omitempty"`
+	Type       string            `json:"type"`
+	Name       string            `json:"name"`
+	Action     ChangeAction      `json:"action"`
+	Attributes []AttributeChange `json:"attributes,omitempty"`
+	// Why is the engine's own reason, such as "replace_because_tainted".
+	Why string `json:"why,omitempty"`
+}
+
+// OutputChange is what the plan does to one output.
+type OutputChange struct {
+	Name   string       `json:"name"`
+	Action ChangeAction `json:"action"`
+	AttributeChange
+}
+
+// Counts are numbers of resources by what happens to them. A replace counts once.
+type Counts struct {
+	Create  int `json:"create"`
+	Update  int `json:"update"`
+	Delete  int `json:"delete"`
+	Replace int `json:"replace"`
+	NoOp    int `json:"noOp"`
+	// Import, Move and Forget change only the state.
+	Import int `json:"import,omitempty"`
+	Move   int `json:"move,omitempty"`
+	Forget int `json:"forget,omitempty"`
+}
+
+// Changes tells whether anything at all would be done to a resource or the state.
+func (c Counts) Changes() bool {
+	return c.Create+c.Update+c.Delete+c.Replace+c.Import+c.Move+c.Forget > 0
+}
+
+// IsZero tells whether all counts are zero.
+func (c Counts) IsZero() bool { return c == Counts{} }
+
+// String is "+1 ~2 -3 ±4", or "no changes".
+func (c Counts) String() string {
+	if !c.Changes() {
+		return "no changes"
+	}
+	s := fmt.Sprintf("+%d ~%d -%d ±%d", c.Create, c.Update, c.Delete, c.Replace)
+	if n := c.Import + c.Move + c.Forget; n > 0 {
+		s += fmt.Sprintf(" (%d in state only)", n)
+	}
+	return s
+}
+
+// Plan is what an engine would do, in the same words for every engine.
+type Plan struct {
+	// Digest is a hash over what the plan would do, in which nothing changes
+	// between two equal plans. Approvals bind to it.
+	Digest string `json:"digest"`
+	// FileDigest is the SHA-256 of the saved plan that apply runs.
+	FileDigest string `json:"fileDigest"`
+	Counts     Counts `json:"counts"`
+	// HasChanges is false when applying would do nothing, not even to outputs.
+	HasChanges bool             `json:"hasChanges"`
+	Resources  []ResourceChange `json:"resources,omitempty"`
+	Outputs    []OutputChange   `json:"outputs,omitempty"`
+	// Drift is what had changed outside since the last apply; the plan may or
+	// may not undo it.
+	Drift []ResourceChange `json:"drift,omitempty"`
+	// Engine is "terraform 1.11.4".
+	Engine string `json:"engine"`
+	// InputDigest is a keyed hash of the resolved inputs that the plan was made of.
+	InputDigest string    `json:"inputDigest"`
+	MadeAt      time.Time `json:"madeAt"`
+	// Text is the engine's own rendering, for people, sensitive values masked.
+	Text string `json:"text,omitempty"`
+	// Warnings are the engine's warnings, one line each.
+	Warnings []string `json:"warnings,omitempty"`
+	// Consumed is set by the intent to apply: a plan runs once.
+	Consumed bool `json:"consumed,omitempty"`
+}
+
+// ShortDigest is the first twelve characters of the digest, as people see it.
+func (p Plan) ShortDigest() string { return ShortDigest(p.Digest) }
+
+// ShortDigest shortens a digest for people: twelve hexadecimal characters.
+func ShortDigest(d string) string {
+	if i := slices.Index([]byte(d), ':'); i >= 0 {
+		d = d[i+1:]
+	}
+	if len(d) > 12 {
+		d = d[:12]
+	}
+	return d
+}
+
+// Output is a recorded output of a stack. A sensitive one is sealed by the runner
+// before anything is written down, and never has a Value in clear.
+type Output struct {
+	Name      string          `json:"name"`
+	Value     json.RawMessage `json:"value,omitempty"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+	// Sealed is the value of a sensitive output, encrypted for the daemon's key
+	// file; Value is empty then.
+	Sealed []byte `json:"sealed,omitempty"`
+	// Hash is a keyed hash of the value: it tells whether an output moved
+	// without telling what it is.
+	Hash string `json:"hash"`
+}
+
+// Outcome is how an apply or destroy ended.
+type Outcome struct {
+	Result Result `json:"result"`
+	Reason Reason `json:"reason"`
+	Counts Counts `json:"counts"`
+	// Outputs are those after the apply, sorted by name; nil when they could
+	// not be read.
+	Outputs []Output `json:"outputs,omitempty"`
+	// StateSerial and StateLineage identify the state that was written.
+	StateSerial  int64  `json:"stateSerial,omitempty"`
+	StateLineage string `json:"stateLineage,omitempty"`
+}
+
+// Observed is what was last made of a stack: the only thing that a comparison
+// and a destroy trust.
+type Observed struct {
+	Key     schema.ResourceKey `json:"key"`
+	Desired Desired            `json:"desired"`
+	// Complete is false when the last apply failed or was interrupted: the
+	// stack may hold any part of Desired.
+	Complete bool  `json:"complete"`
+	JobID    JobID `json:"jobId"`
+	// References are the values that were put in for references, by
+	// "org/env/Kind/name fieldPath", as keyed hashes.
+	References map[string]string `json:"references,omitempty"`
+	Outputs    []Output          `json:"outputs,omitempty"`
+	Counts     Counts            `json:"counts"`
+	Engine     string            `json:"engine"`
+	AppliedAt  time.Time         `json:"appliedAt"`
+}
+
+// LastJob is the newest ended job of a stack, applied or not: what keeps a failure
+// from being repeated for ever.
+type LastJob struct {
+	ID            JobID  `json:"id"`
+	State         State  `json:"state"`
+	Reason        Reason `json:"reason"`
+	Action        Action `json:"action"`
+	DesiredDigest string `json:"desiredDigest"`
+	// Commit is what it was made for.
+	Commit  string    `json:"commit"`
+	EndedAt time.Time `json:"endedAt"`
+}
+
+// Stack is all that is recorded of one stack.
+type Stack struct {
+	Key schema.ResourceKey `json:"key"`
+	// Observed is nil while nothing was ever applied, and after a destroy.
+	Observed *Observed `json:"observed,omitempty"`
+	Last     *LastJob  `json:"last,omitempty"`
+	// Open is the job that has not ended, if there is one.
+	Open *Job `json:"open,omitempty"`
+}
+
+func digestOf(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil { // only types that this package owns get here
+		panic(fmt.Sprintf("stackjob: digest of %T: %v", v, err))
+	}
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func sortedCodes(c []ReasonCode) []ReasonCode { slices.Sort(c); return c }

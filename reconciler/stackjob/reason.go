@@ -1,0 +1,120 @@
+package stackjob
+
+// ReasonCode is the closed set of reasons: a metric label, a word in JSON, and a
+// sentence for people.
+type ReasonCode string
+
+// Reason says why something is as it is. Detail carries names; it is stable text
+// (no timestamps, no map order), so that shown text does not flap.
+type Reason struct {
+	Code   ReasonCode `json:"code,omitempty"`
+	Detail string     `json:"detail,omitempty"`
+}
+
+// String is the sentence, with the detail after a colon.
+func (r Reason) String() string {
+	s := r.Code.Sentence()
+	if r.Detail == "" {
+		return s
+	}
+	return s + ": " + r.Detail
+}
+
+// IsZero tells whether there is no reason.
+func (r Reason) IsZero() bool { return r == Reason{} }
+
+// Sentence is the code in words.
+func (c ReasonCode) Sentence() string {
+	if s, ok := reasonSentences[c]; ok {
+		return s
+	}
+	return string(c)
+}
+
+// The reasons.
+const (
+	ReasonWaitsForProducer ReasonCode = "waits-for-producer"
+	ReasonBlocked          ReasonCode = "blocked-by"
+	ReasonStackBusy        ReasonCode = "stack-busy"
+	ReasonManual           ReasonCode = "manual"
+	ReasonPending          ReasonCode = "pending"
+	ReasonNeedsApproval    ReasonCode = "needs-approval"
+	ReasonMassDeletion     ReasonCode = "mass-deletion"
+	ReasonPruneApproval    ReasonCode = "prune-approval"
+	ReasonPruneForbidden   ReasonCode = "prune-forbidden"
+	ReasonPreventDestroy   ReasonCode = "prevent-destroy"
+	ReasonApproved         ReasonCode = "approved"
+	ReasonNoGate           ReasonCode = "no-gate"
+	ReasonNoChanges        ReasonCode = "no-changes"
+	ReasonRejected         ReasonCode = "rejected"
+	ReasonCancelled        ReasonCode = "cancelled-by-user"
+	ReasonStopping         ReasonCode = "daemon-stopping"
+	ReasonNewerRevision    ReasonCode = "newer-revision"
+	ReasonNothingToDo      ReasonCode = "nothing-to-do"
+	ReasonMissingValue     ReasonCode = "missing-value"
+	ReasonModule           ReasonCode = "module-unavailable"
+	ReasonEngineMissing    ReasonCode = "engine-missing"
+	ReasonEngine           ReasonCode = "engine-failed"
+	ReasonTimeout          ReasonCode = "timed-out"
+	ReasonStateLocked      ReasonCode = "state-locked"
+	ReasonStaleLock        ReasonCode = "stale-lock"
+	ReasonStalePlan        ReasonCode = "stale-plan"
+	ReasonPlanChanged      ReasonCode = "plan-changed"
+	ReasonPolicyChanged    ReasonCode = "policy-changed"
+	ReasonStateDamaged     ReasonCode = "state-damaged"
+	ReasonDiskFull         ReasonCode = "disk-full"
+	ReasonRunnerLost       ReasonCode = "runner-lost"
+	ReasonRunnerNotStarted ReasonCode = "runner-not-started"
+	ReasonAfterInterrupt   ReasonCode = "after-interrupt"
+	ReasonApprovalExpired  ReasonCode = "approval-expired"
+	ReasonFrozen           ReasonCode = "folder-has-errors"
+	ReasonInternal         ReasonCode = "internal"
+)
+
+var reasonSentences = map[ReasonCode]string{
+	ReasonWaitsForProducer: "waits until its producers have succeeded",
+	ReasonBlocked:          "blocked by a producer that did not succeed",
+	ReasonStackBusy:        "another job runs on this stack",
+	ReasonManual:           "the policy wants a person to start it",
+	ReasonPending:          "the policy lets no change start by itself; start it by hand",
+	ReasonNeedsApproval:    "the policy wants its plan approved",
+	ReasonMassDeletion:     "many resources would be destroyed at once; a person must look",
+	ReasonPruneApproval:    "the policy wants every removal approved",
+	ReasonPruneForbidden:   "the policy forbids to destroy it",
+	ReasonPreventDestroy:   "prevent-destroy forbids to destroy it",
+	ReasonApproved:         "the plan was approved",
+	ReasonNoGate:           "the policy asks for no approval",
+	ReasonNoChanges:        "the plan changes nothing",
+	ReasonRejected:         "rejected",
+	ReasonCancelled:        "cancelled",
+	ReasonStopping:         "the daemon stops",
+	ReasonNewerRevision:    "a newer revision of the resource took its place",
+	ReasonNothingToDo:      "the resource is already as desired",
+	ReasonMissingValue:     "a reference has no value",
+	ReasonModule:           "the module cannot be had",
+	ReasonEngineMissing:    "the engine is not installed",
+	ReasonEngine:           "the engine reported an error",
+	ReasonTimeout:          "it took longer than allowed and was stopped",
+	ReasonStateLocked:      "somebody else holds the lock of the state",
+	ReasonStaleLock:        "the lock of a run that was killed was still held",
+	ReasonStalePlan:        "the state moved after the plan was made",
+	ReasonPlanChanged:      "the plan is not the one that was approved",
+	ReasonPolicyChanged:    "the policy changed after the plan was made",
+	ReasonStateDamaged:     "the state file was damaged",
+	ReasonDiskFull:         "the disk is full",
+	ReasonRunnerLost:       "the runner was killed",
+	ReasonRunnerNotStarted: "the runner could not be started",
+	ReasonAfterInterrupt:   "an earlier apply was interrupted; what it did must be looked at",
+	ReasonApprovalExpired:  "nobody answered in time",
+	ReasonFrozen:           "its folder has errors, so nothing in it is changed",
+	ReasonInternal:         "a bug in Stackreeve",
+}
+
+// ReasonCodes lists every code, for documentation and tests.
+func ReasonCodes() []ReasonCode {
+	out := make([]ReasonCode, 0, len(reasonSentences))
+	for c := range reasonSentences {
+		out = append(out, c)
+	}
+	return sortedCodes(out)
+}

@@ -1,0 +1,261 @@
+package schema
+
+import (
+	"encoding/json"
+
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// The own kinds, written in documents with apiVersion "stackreeve.dev/v1" (or any
+// Planton apiVersion of the same kind).
+const (
+	APIVersion = "stackreeve.dev/v1"
+
+	KindOrganization        = "Organization"
+	KindEnvironment         = "Environment"
+	KindDeploymentComponent = "DeploymentComponent"
+	KindIacModule           = "IacModule"
+	KindFlowControlPolicy   = "FlowControlPolicy"
+	KindTerraformStack      = "TerraformStack"
+)
+
+// Provisioner names the engine that runs a stack. The empty value means "not
+// said": the organization's default, then the daemon's.
+type Provisioner string
+
+// The provisioners. Pulumi documents load; running them is the Pulumi engine's.
+const (
+	Terraform Provisioner = "terraform"
+	OpenTofu  Provisioner = "tofu"
+	Pulumi    Provisioner = "pulumi"
+)
+
+// Metadata is the part of a document that every kind shares.
+type Metadata struct {
+	// Name is the display name as written; Slug is its identity.
+	Name        string            `json:"name"`
+	Slug        string            `json:"slug,omitempty"`
+	ID          string            `json:"id,omitempty"`
+	Org         string            `json:"org,omitempty"`
+	Env         string            `json:"env,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Tags        []string          `json:"tags,omitempty"`
+	Group       string            `json:"group,omitempty"`
+}
+
+// Document is what every loaded document is made of.
+type Document struct {
+	APIVersion string
+	Kind       string
+	Metadata   Metadata
+	// Pos is where the document starts; NamePos where metadata.name stands.
+	Pos     diag.Position
+	NamePos diag.Position
+}
+
+// Organization is the first folder level. An organization without a document has
+// only its slug.
+type Organization struct {
+	Document
+	Slug string
+	Spec OrganizationSpec
+}
+
+// OrganizationSpec is the spec of kind Organization.
+type OrganizationSpec struct {
+	Description string `json:"description,omitempty"`
+	LogoURL     string `json:"logoUrl,omitempty"`
+	// Provisioner is the default engine of the organization's stacks.
+	Provisioner Provisioner `json:"provisioner,omitempty"`
+}
+
+// Environment is the second folder level.
+type Environment struct {
+	Document
+	Org, Slug string
+	Spec      EnvironmentSpec
+}
+
+// EnvironmentSpec is the spec of kind Environment.
+type EnvironmentSpec struct {
+	Description string `json:"description,omitempty"`
+	// PromotionOrder sorts environments for people: dev 1, prod 3.
+	PromotionOrder int `json:"promotionOrder,omitempty"`
+	// Protected refuses every destroy in the environment, as prevent-destroy
+	// does for one resource.
+	Protected bool `json:"protected,omitempty"`
+	// Provisioner is the default engine of the environment's stacks.
+	Provisioner Provisioner `json:"provisioner,omitempty"`
+}
+
+// ModuleSource says where a module's code is: a folder of the config repository
+// (URL empty) or a folder of a Git repository at a ref.
+type ModuleSource struct {
+	// Path is the folder: from the root of the config repository, or of the
+	// repository at URL. "" is that root.
+	Path string `json:"path,omitempty"`
+	// URL is the Git repository, https or ssh, without credentials in it.
+	URL string `json:"url,omitempty"`
+	// Ref is a branch, a tag or a full commit hash; "" the default branch.
+	Ref string `json:"ref,omitempty"`
+}
+
+// IsLocal tells whether the module is a folder of the config repository.
+func (m ModuleSource) IsLocal() bool { return m.URL == "" }
+
+// String names the source as people write it: "path" or "url//path?ref=ref".
+func (m ModuleSource) String() string {
+	if m.IsLocal() {
+		return m.Path
+	}
+	s := m.URL
+	if m.Path != "" {
+		s += "//" + m.Path
+	}
+	if m.Ref != "" {
+		s += "?ref=" + m.Ref
+	}
+	return s
+}
+
+// Component is a DeploymentComponent: a catalogue entry that registers a kind,
+// the JSON Schema of its spec and the modules that provision it.
+type Component struct {
+	Document
+	// Org is the organization that it is registered for; "" the platform.
+	Org string
+	// RegisteredAPIVersion and RegisteredKind are what it registers.
+	RegisteredAPIVersion, RegisteredKind string
+	Provider                             string
+	// Schema is the JSON Schema of spec (draft 2020-12), canonical JSON.
+	Schema json.RawMessage
+	// Modules are the component's own modules by provisioner.
+	Modules map[Provisioner]ModuleSource
+}
+
+// Module is an IacModule: it overrides the module of a kind for an organization.
+type Module struct {
+	Document
+	Org         string
+	ForKind     string
+	Provisioner Provisioner
+	Source      ModuleSource
+}
+
+// Backend says where a stack's state is kept.
+type Backend struct {
+	// Type is "local" (a file in the daemon's data folder; the default),
+	// "s3", "gcs", "azurerm", "http", "pg", or "module" for whatever the
+	// module's own code declares.
+	Type string `json:"type,omitempty"`
+	// Config are the backend's settings, without credentials.
+	Config map[string]string `json:"config,omitempty"`
+}
+
+// Resource is a Cloud Resource: one document whose kind a component registers, or
+// a TerraformStack. It is what a stack is made of and what a Stack Job changes.
+type Resource struct {
+	Document
+	Key ResourceKey
+	// Module is where its code is, after IacModule, component and stack have
+	// been consulted. Provisioner may be "" (the daemon's default).
+	Module      ModuleSource
+	Provisioner Provisioner
+	Backend     Backend
+	// Inputs are the engine's variables as canonical JSON (sorted keys): exactly
+	// {"metadata": …, "spec": …} for a catalogue kind (keys in the module's
+	// spelling), the stack's own variables for a TerraformStack. References
+	// are still in it as {"valueFrom": {kind, env, name, fieldPath}} with
+	// kind and env filled in; Resolve puts the values there.
+	Inputs json.RawMessage
+	// Spec is the spec as written, canonical JSON: what `spec.*` references
+	// of others read.
+	Spec json.RawMessage
+	// VarFiles are files of the module's folder passed as -var-file, in order.
+	VarFiles []string
+	// References are the edges to its producers, in document order.
+	References []Reference
+	// PreventDestroy refuses every plan that destroys the stack.
+	PreventDestroy bool
+}
+
+// ReferenceKind tells why an edge exists.
+type ReferenceKind string
+
+// The kinds of edges.
+const (
+	ValueFrom    ReferenceKind = "valueFrom"
+	Relationship ReferenceKind = "relationship"
+)
+
+// Reference is an edge of the graph: From needs To.
+type Reference struct {
+	Kind ReferenceKind `json:"kind"`
+	From ResourceKey   `json:"from"`
+	To   ResourceKey   `json:"to"`
+	// FieldPath is what is read, for a valueFrom: "status.outputs.…",
+	// "spec.…" or "metadata.name".
+	FieldPath string `json:"fieldPath,omitempty"`
+	// Type is the relationship's type: depends_on, runs_on, managed_by, uses.
+	Type string `json:"type,omitempty"`
+	// Path is where it stands in the document: "spec.vpcId".
+	Path string        `json:"path,omitempty"`
+	Pos  diag.Position `json:"pos"`
+}
+
+// Controls are the five controls of flow control.
+type Controls struct {
+	// IsManual makes a job wait for approval before its first operation.
+	IsManual bool `json:"isManual"`
+	// DisableOnLifecycleEvents leaves changes pending: no job starts by itself.
+	DisableOnLifecycleEvents bool `json:"disableOnLifecycleEvents"`
+	// SkipRefresh plans without reading the real resources first.
+	SkipRefresh bool `json:"skipRefresh"`
+	// PreviewBeforeUpdateOrDestroy is always in effect: the plan is the product.
+	// It is kept so that Planton's files load.
+	PreviewBeforeUpdateOrDestroy bool `json:"previewBeforeUpdateOrDestroy"`
+	// PauseBetweenPreviewAndUpdateOrDestroy waits for approval of the plan.
+	PauseBetweenPreviewAndUpdateOrDestroy bool `json:"pauseBetweenPreviewAndUpdateOrDestroy"`
+}
+
+// SelectorLevel is how specific a policy is.
+type SelectorLevel string
+
+// The levels, least specific first.
+const (
+	SelectPlatform     SelectorLevel = "platform"
+	SelectOrganization SelectorLevel = "organization"
+	SelectEnvironment  SelectorLevel = "environment"
+	SelectResource     SelectorLevel = "resource"
+)
+
+// Selector says which resources a policy is for.
+type Selector struct {
+	Level SelectorLevel `json:"level"`
+	// Kind is the resource kind, in PascalCase, for SelectResource.
+	Kind string `json:"kind,omitempty"`
+	// ID is a slug, a glob or "*"; "" means "*".
+	ID string `json:"id,omitempty"`
+}
+
+// Prune says what a policy thinks of destroying a stack whose document is gone.
+type Prune string
+
+// The answers. The empty value is PruneFollow.
+const (
+	PruneFollow  Prune = "follow"  // as flowControl says for any change
+	PruneApprove Prune = "approve" // always waits for approval
+	PruneForbid  Prune = "forbid"  // refused; the stack stays
+)
+
+// Policy is a FlowControlPolicy. It judges; it is never an input of a plan.
+type Policy struct {
+	Document
+	// Org and Env are the folder it stands in: "" and "" for the platform,
+	// Env "" for an organization's policies. It can select only below it.
+	Org, Env string
+	Selector Selector
+	Controls Controls
+	Prune    Prune
+}
