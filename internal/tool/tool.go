@@ -1,0 +1,167 @@
+// Package tool finds the programs that Stackreeve's tests, its demo and its
+// checks need, and builds those that are not there.
+//
+// A [Recipe] is a go.mod and a go.sum that pin one program and everything it is
+// made of. [Cache.Ensure] builds it with the Go toolchain from the module proxy,
+// once, into a folder outside the source tree whose name holds a hash of the
+// recipe, the build flags, the Go version and the platform. So a recipe that
+// changes is built anew, and one that does not is never built twice, however many
+// test packages ask at the same moment:
+//
+//	cache, err := tool.OpenCache(tool.Options{Progress: os.Stderr})
+//	folder, err := cache.Ensure(ctx, tool.OpenTofuRecipe())
+//
+// [Terraform], [OpenTofu], [ProviderMirror] and [EnsureEngine] answer the usual
+// questions. Tests ask through package tooltest.
+//
+// Terraform itself cannot be built this way (its licence and its nested modules
+// forbid it), so it is used when it is installed and never fetched. Nothing here
+// downloads a ready-made binary.
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The names of engines, as schema.Provisioner spells them.
+const (
+	NameTerraform = "terraform"
+	NameOpenTofu  = "tofu"
+)
+
+// ErrNotInstalled means that a program is neither on PATH nor one we can build.
+var ErrNotInstalled = errors.New("not installed")
+
+// Engine is a program that plans and applies.
+type Engine struct {
+	// Name is NameTerraform or NameOpenTofu.
+	Name string
+	// Path is absolute.
+	Path string
+	// Version is what it says of itself: "1.12.6".
+	Version string
+}
+
+// String names the engine for people: "tofu 1.12.6".
+func (e Engine) String() string { return e.Name + " " + e.Version }
+
+// Terraform finds terraform on PATH. The error is ErrNotInstalled when there is
+// none, or says why the one that is there does not run.
+func Terraform(ctx context.Context) (Engine, error) { return lookEngine(ctx, NameTerraform) }
+
+// OpenTofu returns the pinned OpenTofu, building it if need be with progress on
+// standard error. One on PATH is not used, so that results do not depend on it.
+func OpenTofu(ctx context.Context) (Engine, error) { return builtOpenTofu(ctx, os.Stderr) }
+
+// ProviderMirror returns the path of a CLI configuration file for terraform and
+// tofu that takes providers from a local mirror and from nowhere else; see
+// [ProvidersRecipe] for what is in it. Progress goes to standard error.
+func ProviderMirror(ctx context.Context) (string, error) {
+	folder, err := ensure(ctx, ProvidersRecipe(), os.Stderr)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(folder, CLIConfigFile), nil
+}
+
+// EnsureEngine returns an engine to work with: terraform or tofu from PATH, else
+// OpenTofu built from source, which takes minutes the first time and says so on
+// progress. name is NameTerraform or NameOpenTofu, path absolute.
+func EnsureEngine(ctx context.Context, progress io.Writer) (name, path string, err error) {
+	for _, name := range []string{NameTerraform, NameOpenTofu} {
+		e, err := lookEngine(ctx, name)
+		switch {
+		case err == nil:
+			return e.Name, e.Path, nil
+		case ctx.Err() != nil:
+			return "", "", err
+		case !errors.Is(err, ErrNotInstalled):
+			fmt.Fprintf(progress, "%v; it is passed over\n", err)
+		}
+	}
+	fmt.Fprintln(progress, "neither terraform nor tofu is on PATH")
+	e, err := builtOpenTofu(ctx, progress)
+	if err != nil {
+		return "", "", err
+	}
+	return e.Name, e.Path, nil
+}
+
+func builtOpenTofu(ctx context.Context, progress io.Writer) (Engine, error) {
+	folder, err := ensure(ctx, OpenTofuRecipe(), progress)
+	if err != nil {
+		return Engine{}, err
+	}
+	return probe(ctx, NameOpenTofu, filepath.Join(folder, NameOpenTofu))
+}
+
+func ensure(ctx context.Context, r Recipe, progress io.Writer) (string, error) {
+	cache, err := OpenCache(Options{Progress: progress})
+	if err != nil {
+		return "", err
+	}
+	return cache.Ensure(ctx, r)
+}
+
+func lookEngine(ctx context.Context, name string) (Engine, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return Engine{}, fmt.Errorf("%s on PATH: %w", name, ErrNotInstalled)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return Engine{}, fmt.Errorf("%s on PATH: %w", name, err)
+	}
+	return probe(ctx, name, path)
+}
+
+// probe asks the program for its version: a version manager's shim without a
+// chosen version is on PATH and still no engine.
+func probe(ctx context.Context, name, path string) (Engine, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "version", "-json")
+	cmd.Env = probeEnv(os.Environ())
+	cmd.Dir = os.TempDir()
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return Engine{}, fmt.Errorf("%s version: %w: %s", path, err, firstLine(complaint.String()))
+	}
+	var v struct {
+		Version string `json:"terraform_version"` // tofu says it under the same name
+	}
+	if err := json.Unmarshal(out, &v); err != nil || v.Version == "" {
+		return Engine{}, fmt.Errorf("%s version: not an answer of %s: %s", path, name, firstLine(string(out)))
+	}
+	return Engine{Name: name, Path: path, Version: v.Version}, nil
+}
+
+// probeEnv keeps the engine from the network (it looks for a newer version of
+// itself) and from a configuration file that does not exist: tofu prints its
+// warning about that among the JSON.
+func probeEnv(env []string) []string {
+	kept := make([]string, 0, len(env)+2)
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "TF_") {
+			continue
+		}
+		kept = append(kept, kv)
+	}
+	return append(kept, "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE="+os.DevNull)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
