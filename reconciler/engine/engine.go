@@ -33,6 +33,9 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
+// SealedPlan is the name of the sealed plan in the folder of a plan phase.
+const SealedPlan = "plan.sealed"
+
 // Phase is what one runner carries out.
 type Phase string
 
@@ -69,6 +72,9 @@ type Task struct {
 	// Workspace is the stack's own folder: the engine's data folder, links to
 	// the module, what the next run reuses. One job at a time uses it.
 	Workspace string `json:"workspace"`
+	// ProviderCache is a folder in which downloaded providers are shared between
+	// stacks ("" for none). Drivers serialise what writes to it.
+	ProviderCache string `json:"providerCache,omitempty"`
 	// StateFile is the local state ("" for other backends); StateBackups the
 	// folder in which it is backed up before an apply.
 	StateFile    string         `json:"stateFile,omitempty"`
