@@ -172,8 +172,12 @@ type Observed struct {
 	Desired Desired            `json:"desired"`
 	// Complete is false when the last apply failed or was interrupted: the
 	// stack may hold any part of Desired.
-	Complete bool  `json:"complete"`
-	JobID    JobID `json:"jobId"`
+	Complete bool `json:"complete"`
+	// Interrupted tells that JobID was lost in the middle of its apply, and that
+	// nothing was applied since: jobs that never came to their apply change
+	// nothing about it. Applied sets it.
+	Interrupted bool  `json:"interrupted,omitempty"`
+	JobID       JobID `json:"jobId"`
 	// References are the values that were put in for references, by
 	// "org/env/Kind/name fieldPath", as keyed hashes.
 	References map[string]string `json:"references,omitempty"`

@@ -68,6 +68,8 @@ const (
 	ReasonAfterInterrupt   ReasonCode = "after-interrupt"
 	ReasonApprovalExpired  ReasonCode = "approval-expired"
 	ReasonFrozen           ReasonCode = "folder-has-errors"
+	ReasonStillNeeded      ReasonCode = "still-needed"
+	ReasonOtherRepository  ReasonCode = "other-repository"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -107,6 +109,8 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonAfterInterrupt:   "an earlier apply was interrupted; what it did must be looked at",
 	ReasonApprovalExpired:  "nobody answered in time",
 	ReasonFrozen:           "its folder has errors, so nothing in it is changed",
+	ReasonStillNeeded:      "a stack that stays still reads it",
+	ReasonOtherRepository:  "the stack is recorded for another repository",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 

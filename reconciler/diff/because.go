@@ -1,0 +1,220 @@
+package diff
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// because lists every cause for which r's stack is not as desired, in the order of
+// their declaration; none means that it is. With the module unknown, the recorded
+// revision stands in for it.
+func (c *comparison) because(r *schema.Resource, d stackjob.Desired, st stackjob.Stack, moduleUnknown bool) []stackjob.Because {
+	if st.Observed == nil {
+		out := []stackjob.Because{{Cause: stackjob.CauseNew}}
+		if interrupted(st) {
+			out = append(out, unfinished(st)...)
+		}
+		return out
+	}
+	was := &st.Observed.Desired
+	var out []stackjob.Because
+	if detail, moved := specMoved(was, &d); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseSpec, Detail: detail})
+	}
+	if detail, moved := moduleMoved(was, &d, moduleUnknown); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseModule, Detail: detail})
+	}
+	if was.Provisioner != d.Provisioner {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseProvisioner, Detail: arrow(string(was.Provisioner), string(d.Provisioner))})
+	}
+	if detail, moved := backendMoved(was.Backend, d.Backend); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseBackend, Detail: detail})
+	}
+	out = append(out, c.outputsMoved(r, st.Observed)...)
+	return append(out, unfinished(st)...)
+}
+
+// specMoved tells whether the inputs moved, and names them (never their values:
+// a literal may be a secret). A guard or an edge that moved counts as well, or else
+// it would not be recorded before the document is removed.
+func specMoved(was, is *stackjob.Desired) (string, bool) {
+	var parts []string
+	if !bytes.Equal(was.Inputs, is.Inputs) {
+		parts = append(parts, namePaths(movedPaths(was.Inputs, is.Inputs)))
+	}
+	if !slices.Equal(was.VarFiles, is.VarFiles) {
+		parts = append(parts, "var files")
+	}
+	if was.PreventDestroy != is.PreventDestroy {
+		parts = append(parts, "prevent-destroy")
+	}
+	if len(parts) == 0 && !slices.Equal(was.Producers, is.Producers) {
+		parts = append(parts, "relationships")
+	}
+	return strings.Join(parts, ", "), len(parts) > 0
+}
+
+// maxNamedPaths is how many moved inputs a cause names.
+const maxNamedPaths = 5
+
+func namePaths(paths []string) string {
+	if len(paths) > maxNamedPaths {
+		return strings.Join(paths[:maxNamedPaths], ", ") + fmt.Sprintf(" and %d more", len(paths)-maxNamedPaths)
+	}
+	return strings.Join(paths, ", ")
+}
+
+func moduleMoved(was, is *stackjob.Desired, unknown bool) (string, bool) {
+	if was.Module.URL != is.Module.URL || was.Module.Path != is.Module.Path {
+		return arrow(was.Module.String(), is.Module.String()), true
+	}
+	if unknown || was.ModuleRevision == is.ModuleRevision {
+		return "", false
+	}
+	return arrow(shortRevision(was.ModuleRevision), shortRevision(is.ModuleRevision)), true
+}
+
+// shortRevision is as much of a revision as people compare by eye, without the
+// name of the hash.
+func shortRevision(rev string) string {
+	if i := strings.IndexByte(rev, ':'); i >= 0 {
+		rev = rev[i+1:]
+	}
+	if len(rev) > 7 {
+		rev = rev[:7]
+	}
+	return rev
+}
+
+func backendMoved(was, is schema.Backend) (string, bool) {
+	if was.Type == "" { // recorded before defaults were filled in
+		was.Type = "local"
+	}
+	if was.Type != is.Type {
+		return arrow(was.Type, is.Type), true
+	}
+	var moved []string
+	for k, v := range is.Config {
+		if old, ok := was.Config[k]; !ok || old != v {
+			moved = append(moved, k)
+		}
+	}
+	for k := range was.Config {
+		if _, ok := is.Config[k]; !ok {
+			moved = append(moved, k)
+		}
+	}
+	slices.Sort(moved)
+	return is.Type + ": " + strings.Join(moved, ", "), len(moved) > 0
+}
+
+// outputsMoved names every reference whose value is no longer the one that was put
+// in. A producer that has no stack (yet) says nothing: when it has one, the next
+// comparison sees it.
+func (c *comparison) outputsMoved(r *schema.Resource, o *stackjob.Observed) []stackjob.Because {
+	if len(o.References) == 0 {
+		return nil
+	}
+	moved := map[string]struct{}{}
+	for _, ref := range r.References {
+		if ref.Kind != schema.ValueFrom {
+			continue
+		}
+		name := ReferenceName(ref)
+		was, ok := o.References[name]
+		if !ok {
+			continue // a new reference is a moved input
+		}
+		producer := c.in.Stacks[ref.To]
+		if producer.Observed == nil {
+			continue
+		}
+		is, known := c.valueHash(ref, producer)
+		if known && is != was {
+			if is == "" {
+				name += " is gone"
+			}
+			moved[name] = struct{}{}
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	out := make([]stackjob.Because, 0, len(moved))
+	for _, name := range slices.Sorted(maps.Keys(moved)) {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseOutput, Detail: name})
+	}
+	return out
+}
+
+// valueHash is the hash that would be recorded for ref now, "" when it has no value.
+func (c *comparison) valueHash(ref schema.Reference, producer stackjob.Stack) (hash string, known bool) {
+	v, missing := ResolveValue(ref, producer, c.in.Tree)
+	switch {
+	case missing != nil:
+		return "", true
+	case v.Hash != "":
+		return v.Hash, true
+	case c.in.Hash == nil:
+		return "", false
+	}
+	return c.in.Hash(v.JSON), true
+}
+
+// unfinished says that the last apply did not come to its end.
+func unfinished(st stackjob.Stack) []stackjob.Because {
+	lost := interrupted(st)
+	if !lost && (st.Observed == nil || st.Observed.Complete) {
+		return nil
+	}
+	b := stackjob.Because{Cause: stackjob.CauseUnfinished}
+	switch {
+	case lost:
+		b.Detail = string(interruptedJob(st)) + " was interrupted"
+	case st.Observed.JobID != "":
+		b.Detail = string(st.Observed.JobID)
+	}
+	return []stackjob.Because{b}
+}
+
+// interrupted tells whether an apply of the stack was lost and nothing was applied
+// since. Observed knows it for as long as that is true; the last job only until the
+// next one ends, but it also knows a first apply of which nothing was recorded.
+func interrupted(st stackjob.Stack) bool {
+	return st.Observed != nil && st.Observed.Interrupted || st.Last != nil && st.Last.State == stackjob.Interrupted
+}
+
+func interruptedJob(st stackjob.Stack) stackjob.JobID {
+	if st.Observed != nil && st.Observed.Interrupted && st.Observed.JobID != "" {
+		return st.Observed.JobID
+	}
+	if st.Last != nil && st.Last.State == stackjob.Interrupted {
+		return st.Last.ID
+	}
+	return "an apply"
+}
+
+func afterInterrupt(st stackjob.Stack) *stackjob.Reason {
+	if !interrupted(st) {
+		return nil
+	}
+	return &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(interruptedJob(st))}
+}
+
+func arrow(old, new string) string { return orNone(old) + " → " + orNone(new) }
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func quoteName(s string) string { return strconv.Quote(s) }

@@ -1,0 +1,67 @@
+package diff
+
+import (
+	"slices"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Desire is everything that a job for r would run. The reason says why it cannot be
+// planned (its module cannot be had); Desired then lacks the module's revision.
+func Desire(in Input, r *schema.Resource) (stackjob.Desired, *stackjob.Reason) {
+	return desire(in, r, folderProvisioner(in, r.Key.Org, r.Key.Env))
+}
+
+// desire is Desire with the folder's default engine already known.
+func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.Desired, *stackjob.Reason) {
+	d := stackjob.Desired{
+		Key: r.Key, Name: r.Metadata.Name, Repository: in.Repository, Commit: in.Commit, File: r.Pos.File, Line: r.Pos.Line,
+		Inputs: r.Inputs, Spec: r.Spec, VarFiles: r.VarFiles, Module: r.Module, Provisioner: r.Provisioner,
+		Backend: r.Backend, PreventDestroy: r.PreventDestroy, Producers: producers(r),
+	}
+	if d.Provisioner == "" {
+		d.Provisioner = folder
+	}
+	// Saying the default and not saying it must be the same desired state.
+	if d.Backend.Type == "" {
+		d.Backend.Type = "local"
+	}
+	if why, failed := in.ModuleErrors[r.Module]; failed {
+		return d, &stackjob.Reason{Code: stackjob.ReasonModule, Detail: r.Module.String() + ": " + why}
+	}
+	rev, ok := in.Revisions[r.Module]
+	if !ok || rev == "" {
+		return d, &stackjob.Reason{Code: stackjob.ReasonModule, Detail: r.Module.String() + ": its revision is not known"}
+	}
+	d.ModuleRevision = rev
+	return d, nil
+}
+
+// folderProvisioner is the engine of resources that name none.
+func folderProvisioner(in Input, org, env string) schema.Provisioner {
+	if e, ok := in.Tree.Environment(org, env); ok && e.Spec.Provisioner != "" {
+		return e.Spec.Provisioner
+	}
+	for _, o := range in.Tree.Organizations() {
+		if o.Slug == org && o.Spec.Provisioner != "" {
+			return o.Spec.Provisioner
+		}
+	}
+	return in.DefaultProvisioner
+}
+
+// producers lists what r reads or must follow, sorted, each once.
+func producers(r *schema.Resource) []schema.ResourceKey {
+	if len(r.References) == 0 {
+		return nil
+	}
+	out := make([]schema.ResourceKey, 0, len(r.References))
+	for _, ref := range r.References {
+		if ref.To != r.Key {
+			out = append(out, ref.To)
+		}
+	}
+	slices.SortFunc(out, schema.ResourceKey.Compare)
+	return slices.Compact(out)
+}

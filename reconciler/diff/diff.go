@@ -1,0 +1,278 @@
+// Package diff compares a tree with what is recorded and says what differs, and why:
+// step four of the way of the data.
+//
+//	Tree × Stacks ─▶ Compare ─▶ Changes (producers first, removed consumers first)
+//
+// There is one [Change] for every stack that is not as its document wants it. A
+// change names every cause (which input moved), what must succeed before it (After)
+// and what keeps it from starting by itself, each in a field of its own:
+//
+//	Hold     it starts, and waits for a person at the apply gate whatever the policy says
+//	Refused  it may not happen as things stand: a rule forbids it, or what it needs did not succeed
+//	Settled  this very desired state was tried and ended without success; a person reruns it
+//	Error    it cannot be planned at all
+//
+// A change with none of Refused, Settled and Error becomes a job.
+//
+// The comparison trusts only two things: a folder of the tree without errors, and
+// what is recorded as applied. A folder with errors (Frozen) changes nothing; a
+// removal is concluded only for a stack that this repository made, and it is destroyed
+// with the inputs that it was last applied with.
+//
+// The package is pure and total: equal inputs give equal results, and it writes
+// nothing. Flow control has no part in it: policies judge changes, they cause none.
+package diff
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// Input is everything a comparison reads. Nothing in it is changed.
+type Input struct {
+	// Tree is the newest commit, understood. Without one nothing is compared.
+	Tree *schema.Tree
+	// Repository and Commit name where the tree comes from. Only stacks that were
+	// recorded for Repository are touched.
+	Repository, Commit string
+	// Revisions and ModuleErrors are what gitsource.Modules said of every module
+	// source of the tree.
+	Revisions    map[schema.ModuleSource]string
+	ModuleErrors map[schema.ModuleSource]string
+	// Stacks is what is recorded of every stack, of other repositories too.
+	Stacks map[schema.ResourceKey]stackjob.Stack
+	// DefaultProvisioner is the engine of a resource for which neither its
+	// document nor its environment nor its organization names one.
+	DefaultProvisioner schema.Provisioner
+	Brake              Brake
+	// Hash is the keyed hash of values, the one that Observed.References was
+	// written with. Without it only outputs as a whole are compared.
+	Hash func([]byte) string
+}
+
+// Brake stops mass deletion: when more would be destroyed in an environment at once,
+// every destroy of that environment waits for a person. The zero Brake holds every
+// destroy; a negative field is no limit.
+type Brake struct {
+	// Count is the number of stacks that may go at once.
+	Count int
+	// Share is the part of the environment's recorded stacks that may go at once,
+	// 0.3 for 30 %. It is not applied to a single stack, or else the only
+	// resource of an environment could never be removed.
+	Share float64
+}
+
+// DefaultBrake is the documented default.
+var DefaultBrake = Brake{Count: 10, Share: 0.30}
+
+// Change is one stack that is not as its document wants it.
+type Change struct {
+	Key    schema.ResourceKey
+	Action stackjob.Action
+	// Because are all causes, in the order of their declaration.
+	Because []stackjob.Because
+	// Desired is what a job would run; for a destroy the last applied one.
+	Desired stackjob.Desired
+	// After are the changes of the same result that must succeed first, sorted.
+	After []schema.ResourceKey
+	// Hold makes its job wait for a person whatever the policy says: the brake,
+	// or an earlier apply that was interrupted.
+	Hold *stackjob.Reason
+	// Refused says why it may not happen as things stand.
+	Refused *stackjob.Reason
+	// Settled is the job that already tried the same desired state and ended
+	// without success. A rerun, a new desired state, or a producer that was
+	// applied since starts it again. When its Reason is a rule's refusal, the
+	// caller may judge the rule again: policies are not part of the state.
+	Settled *stackjob.LastJob
+	// Error says why it cannot be planned.
+	Error *stackjob.Reason
+}
+
+// Starts tells whether the change becomes a job by itself.
+func (c Change) Starts() bool { return c.Refused == nil && c.Settled == nil && c.Error == nil }
+
+// Frozen is a folder in which nothing is changed, with the first error in it.
+type Frozen struct {
+	Org, Env   string
+	Diagnostic diag.Diagnostic
+}
+
+// Unverified is a stack that is as desired as far as anybody can tell: its module
+// could not be asked for its revision. It stays as it is.
+type Unverified struct {
+	Key    schema.ResourceKey
+	Reason stackjob.Reason
+}
+
+// Result is what a comparison says.
+type Result struct {
+	// Changes stand in an order in which everything in a change's After stands
+	// before it.
+	Changes []Change
+	// Unchanged counts the resources that are as desired.
+	Unchanged int
+	// Unverified are those among Unchanged whose module could not be asked, by key.
+	Unverified []Unverified
+	// Frozen are the folders in which nothing is changed, sorted.
+	Frozen []Frozen
+}
+
+// Compare says what differs between the tree and what is recorded.
+func Compare(in Input) Result {
+	if in.Tree == nil {
+		return Result{}
+	}
+	c := &comparison{in: in, folders: map[folderKey]folder{}, changes: map[schema.ResourceKey]*Change{}}
+	for _, r := range in.Tree.Resources() {
+		c.resource(r)
+	}
+	c.removals()
+	c.brake()
+	c.order()
+	return c.result()
+}
+
+// comparison is the work sheet of one Compare.
+type comparison struct {
+	in         Input
+	folders    map[folderKey]folder
+	changes    map[schema.ResourceKey]*Change
+	sorted     []*Change
+	unchanged  int
+	unverified []Unverified
+}
+
+type folderKey struct{ org, env string }
+
+// folder is what a comparison wants to know of an environment's folder, asked once.
+type folder struct {
+	frozen      bool
+	diagnostic  diag.Diagnostic
+	provisioner schema.Provisioner
+	protected   bool
+}
+
+func (c *comparison) folder(org, env string) folder {
+	k := folderKey{org, env}
+	f, ok := c.folders[k]
+	if ok {
+		return f
+	}
+	f.diagnostic, f.frozen = c.in.Tree.Frozen(org, env)
+	e, ok := c.in.Tree.Environment(org, env)
+	if ok {
+		f.protected = e.Spec.Protected
+	}
+	f.provisioner = folderProvisioner(c.in, org, env)
+	c.folders[k] = f
+	return f
+}
+
+// resource compares one document with its stack.
+func (c *comparison) resource(r *schema.Resource) {
+	f := c.folder(r.Key.Org, r.Key.Env)
+	if f.frozen {
+		return
+	}
+	st := c.in.Stacks[r.Key]
+	desired, broken := desire(c.in, r, f.provisioner)
+	if owner := st.Observed; owner != nil && owner.Desired.Repository != c.in.Repository {
+		c.changes[r.Key] = &Change{Key: r.Key, Action: stackjob.Apply, Desired: desired, Error: &stackjob.Reason{
+			Code:   stackjob.ReasonOtherRepository,
+			Detail: quoteName(owner.Desired.Repository) + ", not " + quoteName(c.in.Repository),
+		}}
+		return
+	}
+	because := c.because(r, desired, st, broken != nil)
+	if len(because) == 0 {
+		c.unchanged++
+		if broken != nil {
+			c.unverified = append(c.unverified, Unverified{Key: r.Key, Reason: *broken})
+		}
+		return
+	}
+	ch := &Change{Key: r.Key, Action: stackjob.Apply, Because: because, Desired: desired, Error: broken, Hold: afterInterrupt(st)}
+	if ch.Error == nil {
+		ch.Settled = c.settled(ch, st)
+	}
+	c.changes[r.Key] = ch
+}
+
+// removals plans the end of every stack that this repository made and whose document
+// is gone from a folder that can be trusted.
+func (c *comparison) removals() {
+	for key, st := range c.in.Stacks {
+		if st.Observed == nil || st.Observed.Desired.Repository != c.in.Repository {
+			continue
+		}
+		f := c.folder(key.Org, key.Env)
+		if _, there := c.in.Tree.Resource(key); there || f.frozen {
+			continue
+		}
+		ch := &Change{
+			Key: key, Action: stackjob.Destroy, Desired: st.Observed.Desired,
+			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
+			Hold:    afterInterrupt(st),
+		}
+		switch {
+		case st.Observed.Desired.PreventDestroy:
+			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy,
+				Detail: "put the document back, take prevent-destroy out of it, let that be applied, then remove it"}
+		case f.protected:
+			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy, Detail: "the environment " + key.Org + "/" + key.Env + " is protected"}
+		default:
+			ch.Settled = c.settled(ch, st)
+		}
+		c.changes[key] = ch
+	}
+}
+
+// settled returns the stack's last job when it tried the same and did not succeed.
+func (c *comparison) settled(ch *Change, st stackjob.Stack) *stackjob.LastJob {
+	last := st.Last
+	if last == nil || last.Action != ch.Action || last.Reason.Code == stackjob.ReasonStopping {
+		return nil
+	}
+	switch last.State {
+	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
+	default:
+		return nil
+	}
+	if last.DesiredDigest != ch.Desired.Digest() {
+		return nil
+	}
+	// The digest knows references, not their values: a producer that was applied
+	// since may have given the values that were missing or wrong.
+	for _, p := range ch.Desired.Producers {
+		if o := c.in.Stacks[p].Observed; ch.Action == stackjob.Apply && o != nil && o.AppliedAt.After(last.EndedAt) {
+			return nil
+		}
+	}
+	l := *last
+	return &l
+}
+
+func (c *comparison) result() Result {
+	res := Result{Unchanged: c.unchanged, Unverified: c.unverified}
+	for _, ch := range c.sorted {
+		res.Changes = append(res.Changes, *ch)
+	}
+	for _, e := range c.in.Tree.Environments() {
+		c.folder(e.Org, e.Slug)
+	}
+	keys := slices.SortedFunc(maps.Keys(c.folders), func(a, b folderKey) int {
+		return cmp.Or(cmp.Compare(a.org, b.org), cmp.Compare(a.env, b.env))
+	})
+	for _, k := range keys {
+		if f := c.folders[k]; f.frozen {
+			res.Frozen = append(res.Frozen, Frozen{Org: k.org, Env: k.env, Diagnostic: f.diagnostic})
+		}
+	}
+	return res
+}

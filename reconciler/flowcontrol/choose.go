@@ -1,0 +1,211 @@
+// Package flowcontrol decides which job may go on and who must say yes: step seven
+// of the way of the data.
+//
+//	Choose(policies, resource) ─▶ PolicyChoice     which policy is in force, and why
+//	AtStart(job, choice)       ─▶ Verdict          before its first operation
+//	AtApply(job, plan, choice) ─▶ Verdict          when there is a plan, and again right before it is applied
+//
+// One policy is in force for a resource, whole: fields of several are never mixed. It
+// is the most specific one that matches: resource before environment before
+// organization before platform; within a level an exact id before a glob, and of
+// globs the one with the longer literal beginning; then the one whose folder is
+// nearer. When no policy matches, the built-in default asks for approval of every
+// plan that changes something.
+//
+// Every verdict says why and by which policy. Rules that nobody may break
+// (prevent-destroy, prune: forbid) refuse; everything else waits for a person. An
+// approval counts for the very plan that it names and for no other.
+//
+// The package is pure. It does not know who may approve: that is checked where the
+// approval is made.
+package flowcontrol
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// BuiltInName is the name of the policy that is in force when none matches.
+const BuiltInName = "built-in default"
+
+// BuiltIn is the choice when no policy matches: nothing is applied that nobody looked
+// at.
+func BuiltIn() stackjob.PolicyChoice {
+	return stackjob.PolicyChoice{
+		Name:     BuiltInName,
+		Controls: schema.Controls{PreviewBeforeUpdateOrDestroy: true, PauseBetweenPreviewAndUpdateOrDestroy: true},
+		Prune:    schema.PruneFollow,
+	}
+}
+
+// maxVisited is how many policies a choice tells about.
+const maxVisited = 20
+
+// Choose finds the policy that is in force for a resource. Visited lists every policy
+// that could have been, with why it won or lost, most specific first.
+func Choose(policies []*schema.Policy, key schema.ResourceKey) stackjob.PolicyChoice {
+	matching, other := candidates(policies, key)
+	choice := BuiltIn()
+	if len(matching) > 0 {
+		w := matching[0].policy
+		choice = stackjob.PolicyChoice{
+			Name: Name(w), File: w.Pos.File, Line: w.Pos.Line, Controls: w.Controls, Prune: cmp.Or(w.Prune, schema.PruneFollow),
+		}
+	}
+	for i, c := range matching {
+		why := "in force"
+		if i > 0 {
+			why = "lost: " + c.lostTo(matching[0])
+		}
+		choice.Visited = append(choice.Visited, c.String()+": "+why)
+	}
+	for _, c := range other {
+		choice.Visited = append(choice.Visited, c.String()+": does not match")
+	}
+	if n := len(choice.Visited); n > maxVisited {
+		choice.Visited = append(choice.Visited[:maxVisited], fmt.Sprintf("and %d more", n-maxVisited))
+	}
+	return choice
+}
+
+// Matches tells whether a policy is for a resource at all.
+func Matches(p *schema.Policy, key schema.ResourceKey) bool {
+	if !covers(p, key) {
+		return false
+	}
+	switch p.Selector.Level {
+	case schema.SelectPlatform:
+		return true
+	case schema.SelectOrganization:
+		return matchID(p.Selector.ID, key.Org)
+	case schema.SelectEnvironment:
+		return matchID(p.Selector.ID, key.Env)
+	case schema.SelectResource:
+		return p.Selector.Kind == key.Kind && matchID(p.Selector.ID, key.Name)
+	}
+	return false
+}
+
+// Name is how a policy is named to people: "folder/name".
+func Name(p *schema.Policy) string {
+	name := cmp.Or(p.Metadata.Slug, p.Metadata.Name)
+	switch {
+	case p.Org == "":
+		return "platform/" + name
+	case p.Env == "":
+		return p.Org + "/" + name
+	}
+	return p.Org + "/" + p.Env + "/" + name
+}
+
+// candidate is a policy whose folder covers the resource.
+type candidate struct {
+	policy *schema.Policy
+	// level, literal and depth are what specificity is compared by, in this order.
+	level, literal, depth int
+}
+
+// exact is the literal length of an id that is no glob: longer than any prefix.
+const exact = 1 << 30
+
+// candidates splits the policies whose folder covers the resource into those that
+// match, most specific first, and the others.
+func candidates(policies []*schema.Policy, key schema.ResourceKey) (matching, other []candidate) {
+	for _, p := range policies {
+		if !covers(p, key) {
+			continue
+		}
+		c := candidate{policy: p, level: levelOf(p.Selector.Level), literal: literalOf(p.Selector), depth: depthOf(p)}
+		if Matches(p, key) {
+			matching = append(matching, c)
+			continue
+		}
+		other = append(other, c)
+	}
+	slices.SortFunc(matching, candidate.compare)
+	slices.SortFunc(other, candidate.compare)
+	return matching, other
+}
+
+// compare puts the more specific one first. Two that are equal in everything but name
+// are an error of the tree; their order is still the same every time.
+func (c candidate) compare(o candidate) int {
+	return cmp.Or(
+		cmp.Compare(o.level, c.level), cmp.Compare(o.literal, c.literal), cmp.Compare(o.depth, c.depth),
+		cmp.Compare(Name(c.policy), Name(o.policy)), c.policy.Pos.Compare(o.policy.Pos),
+	)
+}
+
+// lostTo says why w is more specific.
+func (c candidate) lostTo(w candidate) string {
+	switch {
+	case c.level != w.level:
+		return Name(w.policy) + " is for a more specific level (" + string(w.policy.Selector.Level) + ")"
+	case c.literal != w.literal:
+		return Name(w.policy) + " names it more exactly (" + idOf(w.policy.Selector) + ")"
+	case c.depth != w.depth:
+		return Name(w.policy) + " stands in a nearer folder"
+	}
+	return Name(w.policy) + " matches equally well and comes first by name"
+}
+
+// String names the policy and its selector.
+func (c candidate) String() string {
+	s := c.policy.Selector
+	what := string(s.Level)
+	if s.Level == schema.SelectResource {
+		what = s.Kind
+	}
+	if s.Level != schema.SelectPlatform {
+		what += " " + idOf(s)
+	}
+	return Name(c.policy) + " (" + what + ")"
+}
+
+func covers(p *schema.Policy, key schema.ResourceKey) bool {
+	return (p.Org == "" || p.Org == key.Org) && (p.Env == "" || p.Env == key.Env)
+}
+
+func levelOf(l schema.SelectorLevel) int {
+	return slices.Index([]schema.SelectorLevel{schema.SelectPlatform, schema.SelectOrganization, schema.SelectEnvironment, schema.SelectResource}, l)
+}
+
+func depthOf(p *schema.Policy) int {
+	switch {
+	case p.Org == "":
+		return 0
+	case p.Env == "":
+		return 1
+	}
+	return 2
+}
+
+func literalOf(s schema.Selector) int {
+	id := s.ID
+	if s.Level == schema.SelectPlatform || id == "" {
+		return 0
+	}
+	if i := strings.IndexAny(id, `*?[\`); i >= 0 {
+		return i
+	}
+	return exact
+}
+
+func idOf(s schema.Selector) string { return strconv.Quote(cmp.Or(s.ID, "*")) }
+
+// matchID matches a slug with an id or glob. A pattern that cannot be read matches
+// nothing; the loader reports it.
+func matchID(pattern, slug string) bool {
+	if pattern == "" || pattern == "*" {
+		return true
+	}
+	ok, err := path.Match(pattern, slug)
+	return err == nil && ok
+}

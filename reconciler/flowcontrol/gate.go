@@ -1,0 +1,164 @@
+package flowcontrol
+
+import (
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// AtStart judges a job before its first operation.
+//
+// A plan-only job always proceeds: it changes nothing. A rule that forbids the
+// destroy refuses it here already, before an engine runs. isManual waits for an
+// approval at the start gate; disableOnLifecycleEvents does too, unless a person
+// asked for the job.
+func AtStart(job stackjob.Job, p stackjob.PolicyChoice) stackjob.Verdict {
+	v := func(d stackjob.Decision, r stackjob.Reason) stackjob.Verdict {
+		return stackjob.Verdict{Decision: d, Gate: stackjob.GateStart, Reason: r, Policy: p}
+	}
+	if r, no := rejected(job); no {
+		return v(stackjob.Refuse, r)
+	}
+	if job.Purpose == stackjob.PlanOnly {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoGate, Detail: "it only plans"})
+	}
+	if r, no := forbidden(job, p); no {
+		return v(stackjob.Refuse, r)
+	}
+	manual := p.Controls.IsManual
+	pending := p.Controls.DisableOnLifecycleEvents && !askedFor(job)
+	if !manual && !pending {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoGate})
+	}
+	if by := startedBy(job); by != "" {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonApproved, Detail: by})
+	}
+	if manual {
+		return v(stackjob.Wait, stackjob.Reason{Code: stackjob.ReasonManual, Detail: p.Name})
+	}
+	return v(stackjob.Wait, stackjob.Reason{Code: stackjob.ReasonPending, Detail: p.Name})
+}
+
+// AtApply judges a job with its plan: when the plan is made, whenever the policy
+// changes, and again right before the plan is applied, with the approvals that the job
+// has by then.
+//
+// A plan that changes nothing proceeds whatever the policy says, unless the job was
+// rejected or may not happen at all. An approval counts when it answers the apply gate and names the digest of this plan. A rejection counts always.
+func AtApply(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) stackjob.Verdict {
+	v := func(d stackjob.Decision, r stackjob.Reason) stackjob.Verdict {
+		return stackjob.Verdict{Decision: d, Gate: stackjob.GateApply, Reason: r, Policy: p}
+	}
+	if r, no := rejected(job); no {
+		return v(stackjob.Refuse, r)
+	}
+	if r, no := forbidden(job, p); no {
+		return v(stackjob.Refuse, r)
+	}
+	if !plan.HasChanges && !plan.Counts.Changes() {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoChanges})
+	}
+	waits, asks := gate(job, plan, p)
+	if !asks {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoGate, Detail: p.Name})
+	}
+	if by := approvedBy(job, plan); by != "" {
+		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonApproved, Detail: by})
+	}
+	return v(stackjob.Wait, waits)
+}
+
+// gate tells whether somebody must approve the plan, and the weightiest reason.
+func gate(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) (stackjob.Reason, bool) {
+	switch {
+	case job.Hold != nil:
+		return *job.Hold, true
+	case job.Action == stackjob.Destroy && p.Prune == schema.PruneApprove:
+		return stackjob.Reason{Code: stackjob.ReasonPruneApproval, Detail: p.Name}, true
+	case p.Controls.PauseBetweenPreviewAndUpdateOrDestroy:
+		return stackjob.Reason{Code: stackjob.ReasonNeedsApproval, Detail: p.Name + ": " + plan.Counts.String()}, true
+	}
+	return stackjob.Reason{}, false
+}
+
+// forbidden is what no approval helps against.
+func forbidden(job stackjob.Job, p stackjob.PolicyChoice) (stackjob.Reason, bool) {
+	switch {
+	case job.Action != stackjob.Destroy:
+		return stackjob.Reason{}, false
+	case job.Desired.PreventDestroy:
+		return stackjob.Reason{Code: stackjob.ReasonPreventDestroy, Detail: job.Desired.Key.String()}, true
+	case p.Prune == schema.PruneForbid:
+		return stackjob.Reason{Code: stackjob.ReasonPruneForbidden, Detail: p.Name}, true
+	}
+	return stackjob.Reason{}, false
+}
+
+// rejected finds the newest no. A job that was rejected has ended; should it ever be
+// judged again, the no still holds, for whatever plan it was said.
+func rejected(job stackjob.Job) (stackjob.Reason, bool) {
+	for i := len(job.Approvals) - 1; i >= 0; i-- {
+		if a := job.Approvals[i]; a.Rejected {
+			return stackjob.Reason{Code: stackjob.ReasonRejected, Detail: "by " + a.Actor.Name}, true
+		}
+	}
+	return stackjob.Reason{}, false
+}
+
+// approvedBy names who approved this very plan; "" means nobody.
+func approvedBy(job stackjob.Job, plan stackjob.Plan) string {
+	if plan.Digest == "" {
+		return ""
+	}
+	var names []string
+	for _, a := range job.Approvals {
+		if !a.Rejected && a.Gate == stackjob.GateApply && a.PlanDigest == plan.Digest {
+			names = append(names, a.Actor.Name)
+		}
+	}
+	return byNames(names)
+}
+
+// startedBy names who approved the start of this very desired state; "" means nobody.
+func startedBy(job stackjob.Job) string {
+	if job.DesiredDigest == "" {
+		return ""
+	}
+	var names []string
+	for _, a := range job.Approvals {
+		if !a.Rejected && a.Gate == stackjob.GateStart && a.DesiredDigest == job.DesiredDigest {
+			names = append(names, a.Actor.Name)
+		}
+	}
+	return byNames(names)
+}
+
+func byNames(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	seen := map[string]bool{}
+	kept := names[:0]
+	for _, n := range names {
+		if !seen[n] {
+			seen[n] = true
+			kept = append(kept, n)
+		}
+	}
+	return "by " + strings.Join(kept, ", ")
+}
+
+// askedFor tells whether a person asked for the job, so that no lifecycle event started
+// it.
+func askedFor(job stackjob.Job) bool {
+	if job.RerunOf != "" {
+		return true
+	}
+	for _, b := range job.Because {
+		if b.Cause == stackjob.CauseRerun {
+			return true
+		}
+	}
+	return false
+}
