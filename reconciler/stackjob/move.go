@@ -111,6 +111,12 @@ func HoldStart(at time.Time, v Verdict) Move {
 	}}
 }
 
+// ReleaseStart puts a job that waited for its start back into the queue, because
+// the policy that held it is no longer in force.
+func ReleaseStart(at time.Time, v Verdict) Move {
+	return Move{event: EvAllowStart, at: at, reason: Reason{Code: ReasonPolicyChanged, Detail: v.Policy.Name}}
+}
+
 // StartPlan claims a queued job and begins an attempt at its plan. Planning jobs
 // can be claimed again only through TakeOver.
 func StartPlan(at time.Time, owner string, until time.Time, policy PolicyChoice) Move {
@@ -128,6 +134,27 @@ func StartPlan(at time.Time, owner string, until time.Time, policy PolicyChoice)
 		}
 		return nil
 	}}
+}
+
+// Reading returns the move with what the attempt reads: the keyed hashes of the
+// values put in for references (see Observed.References). It goes with StartPlan.
+func (m Move) Reading(references map[string]string) Move {
+	change := m.change
+	m.change = func(j *Job) error {
+		if err := change(j); err != nil {
+			return err
+		}
+		j.References = references
+		return nil
+	}
+	return m
+}
+
+// RequestCancel records that a person wants a running job stopped. The engine is
+// then interrupted; how the job ends is what the engine makes of it.
+func RequestCancel(at time.Time, by Actor) Move {
+	return Move{event: EvRecord, at: at, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name},
+		change: func(j *Job) error { j.CancelledBy = &by; return nil }}
 }
 
 // TakeOver claims a running job whose owner is dead or late, without changing what
@@ -306,6 +333,11 @@ func Applied(at time.Time, l Lease, out Outcome, o *Observed) Move {
 	if ev == "" {
 		ev = EvFail
 	}
+	if o != nil {
+		made := *o
+		made.Interrupted = ev == EvInterrupt
+		o = &made
+	}
 	return Move{event: ev, at: at, lease: &l, reason: out.Reason, observed: o, forget: o == nil && out.Result == ResultSucceeded}
 }
 
@@ -323,6 +355,11 @@ func Cancel(at time.Time, l *Lease, by Actor) Move {
 // Supersede ends a job whose place a newer one takes.
 func Supersede(at time.Time, l *Lease, by JobID) Move {
 	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(l)}
+}
+
+// Unneeded ends a job whose stack is as desired again without it.
+func Unneeded(at time.Time) Move {
+	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(nil)}
 }
 
 // Expire ends a job that waited too long.

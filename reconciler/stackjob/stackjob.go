@@ -167,6 +167,12 @@ type Job struct {
 	// LeaseUntil is when the claim ends unless it is renewed.
 	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
 
+	// References are keyed hashes of the values that the current attempt read
+	// for its references, as in Observed.References.
+	References map[string]string `json:"references,omitempty"`
+	// CancelledBy is who asked to stop it while an engine was running.
+	CancelledBy *Actor `json:"cancelledBy,omitempty"`
+
 	Plan      *Plan      `json:"plan,omitempty"`
 	Approvals []Approval `json:"approvals,omitempty"`
 	// Policy is the policy that was in force when it was last judged.

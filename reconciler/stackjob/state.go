@@ -98,6 +98,10 @@ const (
 	EvInterrupt  Event = "interrupt"
 	EvRenew      Event = "renew"  // the lease goes on
 	EvRecord     Event = "record" // an operation was recorded; the state stays
+
+	// EvEnqueue is the first entry of a job's history. It is no move: a job
+	// begins with it.
+	EvEnqueue Event = "enqueue"
 )
 
 // transitions is the whole state machine: from, event, to.
@@ -110,7 +114,7 @@ var transitions = map[State]map[Event]State{
 		EvAllowApply: Ready, EvSucceed: Succeeded, EvFail: Failed, EvCancel: Cancelled, EvReject: Rejected, EvSupersede: Superseded},
 	WaitingApply: {EvHoldApply: WaitingApply, EvAllowApply: Ready, EvRequeue: Queued, EvCancel: Cancelled, EvReject: Rejected,
 		EvExpire: Expired, EvSupersede: Superseded},
-	Ready: {EvStartApply: Applying, EvHoldApply: WaitingApply, EvRequeue: Queued, EvFail: Failed, EvCancel: Cancelled,
+	Ready: {EvStartApply: Applying, EvAllowApply: Ready, EvHoldApply: WaitingApply, EvRequeue: Queued, EvFail: Failed, EvCancel: Cancelled,
 		EvReject: Rejected, EvSupersede: Superseded},
 	Applying: {EvRecord: Applying, EvRenew: Applying, EvSucceed: Succeeded, EvFail: Failed, EvCancel: Cancelled,
 		EvInterrupt: Interrupted},

@@ -34,6 +34,18 @@ var (
 	ErrFull     = errors.New("the disk is full")
 )
 
+// ErrNewer means that a newer release wrote the records; this one must not touch
+// them.
+var ErrNewer = errors.New("the records were written by a newer release")
+
+// ErrDamaged means that the records cannot be read: the file is no database, or
+// not ours, or broken.
+var ErrDamaged = errors.New("the records are damaged")
+
+// ErrClearSecret means that a caller tried to record a sensitive value in clear.
+// It is a bug in the caller; nothing was written.
+var ErrClearSecret = errors.New("a sensitive value must not be recorded in clear")
+
 // RevisionRecord is a revision that was compared: what it led to.
 type RevisionRecord struct {
 	Repository string `json:"repository"`
@@ -89,11 +101,15 @@ type JobEvent struct {
 
 // Jobs is the record of Stack Jobs.
 type Jobs interface {
-	// Enqueue writes a revision's jobs. It is idempotent: a job whose stack has
-	// an open job with the same action, desired digest and causes is left out; older
+	// Enqueue writes a revision's jobs. It is idempotent: a job whose stack's
+	// newest open job has the same action, desired digest and causes is left out; older
 	// open jobs of the same stacks that do not run are superseded by the new
 	// one; a running one is left alone (the new job waits for the stack). It
-	// returns the ids that were written, in order, and wakes them.
+	// returns the ids that were written, in order, and wakes them. Only jobs of
+	// one purpose meet: a plan-only job never takes a reconciling job's place.
+	// What waits for a job that was left out or superseded waits for the one in
+	// its place (see Arrange). A revision without a repository is not recorded:
+	// a rerun asked for by a person has none.
 	Enqueue(ctx context.Context, e Enqueue) ([]stackjob.JobID, error)
 	// Job returns one job.
 	Job(ctx context.Context, id stackjob.JobID) (stackjob.Job, error)
@@ -103,7 +119,10 @@ type Jobs interface {
 	// Move carries a move out and returns the job after it. It fails with what
 	// Move.Apply fails with, with ErrNotFound, or with ErrStackBusy when the
 	// move would make two jobs of a stack run at once. Jobs that wait for this
-	// one, and the next of its stack, are woken when it ends.
+	// one, and the next of its stack, are woken when it ends; so is the job
+	// itself when the move gives the daemon something to do (an approval).
+	// A move that would record a sensitive value in clear fails with
+	// ErrClearSecret.
 	Move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error)
 	// Events returns the events after a sequence number, oldest first, at most
 	// limit; job "" means of all jobs.
@@ -133,6 +152,43 @@ type Wakeups interface {
 	Wake(ctx context.Context, id stackjob.JobID, at time.Time) error
 	// Work calls advance for every wake-up, at most slots at once and never twice at
 	// once for one job, until ctx ends; then it waits for the calls to return. A call that
-	// fails is repeated with back-off. Open jobs are woken at its start.
+	// fails is repeated with back-off. Open jobs are woken at its start. The
+	// context of a call ends with ctx. A wake-up that arrives while its job is
+	// in a call leads to another call.
 	Work(ctx context.Context, slots int, advance func(context.Context, stackjob.JobID) error) error
+}
+
+// Watcher tells that something happened, so that nobody has to poll Events.
+type Watcher interface {
+	// Watch returns a channel that receives after events were committed, many
+	// of them as one; it is closed when ctx ends. A receiver asks Events for
+	// what is new. The first value is there at once, so that no event between
+	// an earlier question and the watch is missed.
+	Watch(ctx context.Context) <-chan struct{}
+}
+
+// PruneOptions say which ended jobs may be forgotten.
+type PruneOptions struct {
+	// OlderThan is the time before which a job must have ended; the zero time
+	// forgets nothing.
+	OlderThan time.Time
+	// KeepPerStack are that many newest ended jobs of each stack kept anyway.
+	KeepPerStack int
+}
+
+// Pruned counts what was forgotten.
+type Pruned struct {
+	Jobs, Events, Revisions int
+}
+
+// Upkeep is what an operator does to the records.
+type Upkeep interface {
+	// Prune forgets old ended jobs with their events, and old revisions. It
+	// never forgets a job that a stack's record names (the job that was last
+	// applied, the last one that ended), nor the newest revision of a
+	// repository.
+	Prune(ctx context.Context, o PruneOptions) (Pruned, error)
+	// Backup writes a consistent copy of the records to a file that must not
+	// exist yet, while work goes on.
+	Backup(ctx context.Context, path string) error
 }
