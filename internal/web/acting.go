@@ -1,0 +1,75 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// answerBody is what a person says to a job.
+type answerBody struct {
+	PlanDigest string `json:"planDigest,omitempty" maxLength:"200" doc:"The plan that was seen: its digest, or the first twelve characters. Needed to approve an apply."`
+	Comment    string `json:"comment,omitempty" maxLength:"2000" doc:"Why, for the record."`
+}
+
+type answerInput struct {
+	jobPath
+	Body *answerBody `required:"false"`
+}
+
+// acting registers what changes something. Who acts is the caller that admit found, never
+// something in the request.
+func (r registrar) acting() {
+	for _, a := range []struct {
+		verb, summary string
+		act           func(context.Context, api.Answer) (stackjob.Job, error)
+	}{
+		{"approve", "Say yes to a job that waits", r.backend.Approve},
+		{"reject", "Say no to a job and end it", r.backend.Reject},
+		{"cancel", "Stop a job", r.backend.Cancel},
+		{"rerun", "Make a new job for the same stack from its newest desired state", r.backend.Rerun},
+	} {
+		post(r, "/jobs/{id}/"+a.verb, a.verb+"Job", a.summary, func(ctx context.Context, in *answerInput) (*one[stackjob.Job], error) {
+			who := callerOf(ctx).actor
+			answer := api.Answer{Job: in.ID, Actor: who}
+			if in.Body != nil {
+				answer.PlanDigest, answer.Comment = in.Body.PlanDigest, in.Body.Comment
+			}
+			j, err := a.act(ctx, answer)
+			r.acted(ctx, a.verb, string(in.ID), err)
+			if err != nil {
+				return nil, r.withDigest(ctx, in.ID, err)
+			}
+			return oneOf(j, nil)
+		})
+	}
+	post(r, "/repositories/{name}/poll", "pollRepository", "Look at a repository now", func(ctx context.Context, in *struct {
+		Name string `path:"name" maxLength:"200"`
+	},
+	) (*one[api.RepositoryStatus], error) {
+		st, err := r.backend.Poll(ctx, in.Name, callerOf(ctx).actor)
+		r.acted(ctx, "poll", in.Name, err)
+		return oneOf(st, err)
+	})
+}
+
+func post[I, O any](r registrar, path, id, summary string, h func(context.Context, *I) (*O, error)) {
+	op := r.operation(http.MethodPost, path, id, summary)
+	op.DefaultStatus = http.StatusOK
+	op.Security = []map[string][]string{{"token": {}}}
+	huma.Register(r.api, op, translated(r.Server, h))
+}
+
+// acted is the one log line of an act; reading writes none.
+func (s *Server) acted(ctx context.Context, verb, object string, err error) {
+	who := callerOf(ctx).actor
+	if err != nil {
+		s.log.Info("act refused", "act", verb, "object", object, "actor", who.Name, "via", who.Via, "code", string(problemFrom(err).Code))
+		return
+	}
+	s.log.Info("act accepted", "act", verb, "object", object, "actor", who.Name, "via", who.Via)
+}
