@@ -104,7 +104,9 @@ func reservedRole(folder string) role {
 	return documents
 }
 
-func isYAML(name string) bool { return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") }
+func isYAML(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
 
 // isCode tells whether a file makes its folder a module's code folder.
 func isCode(p string) bool {

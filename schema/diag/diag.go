@@ -117,6 +117,13 @@ type Diagnostic struct {
 // Summary is the fixed sentence of the diagnostic's code.
 func (d Diagnostic) Summary() string { return d.Code.Summary() }
 
+// Compare orders diagnostics as they are shown: by place, then severity, code and
+// detail.
+func (d Diagnostic) Compare(o Diagnostic) int {
+	return cmp.Or(d.Pos.Compare(o.Pos), cmp.Compare(d.Severity, o.Severity), cmp.Compare(d.Code, o.Code),
+		cmp.Compare(d.Detail, o.Detail), cmp.Compare(d.Found, o.Found))
+}
+
 // List is a set of diagnostics. Its methods do not change it.
 type List []Diagnostic
 
@@ -129,11 +136,6 @@ func (l List) HasErrors() bool {
 // code and detail, with exact repeats removed.
 func (l List) Sorted() List {
 	out := slices.Clone(l)
-	slices.SortStableFunc(out, func(a, b Diagnostic) int {
-		return cmp.Or(a.Pos.Compare(b.Pos), cmp.Compare(a.Severity, b.Severity),
-			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Detail, b.Detail))
-	})
-	return slices.CompactFunc(out, func(a, b Diagnostic) bool {
-		return a.Pos == b.Pos && a.Code == b.Code && a.Detail == b.Detail
-	})
+	slices.SortStableFunc(out, Diagnostic.Compare)
+	return slices.CompactFunc(out, func(a, b Diagnostic) bool { return a.Compare(b) == 0 })
 }

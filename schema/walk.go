@@ -1,0 +1,208 @@
+package schema
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// oldReference is what references looked like in old manuals.
+var oldReference = regexp.MustCompile(`^\$\{(outputs(\.[\w-]+)+|[\w-]+(\.[\w-]+){2,})\}$`)
+
+// walker brings a spec into the spelling of its schema, and finds the references
+// in it.
+type walker struct {
+	*reporter
+	mode walkMode
+	key  ResourceKey
+	refs []Reference
+	bad  bool
+}
+
+// walkMode says whether a spec may hold references.
+type walkMode uint8
+
+const (
+	// literally takes every value as it stands: the own kinds.
+	literally walkMode = iota
+	// withReferences reads valueFrom and {value: x}.
+	withReferences
+)
+
+// walk returns v with property names as the schema spells them, every reference
+// normalised, and {value: x} as x where the schema wants a scalar or a
+// StringValueOrRef. Unknown fields are reported and left out.
+func (w *walker) walk(v value, s *shape, at *fieldPath) value {
+	if w.mode == withReferences && v.kind == stringValue && v.text != "" && v.text[0] == '$' && oldReference.MatchString(v.text) {
+		w.bad = true
+		w.report(diag.Diagnostic{Code: diag.OldReference, Detail: fmt.Sprintf("%s at %s", quoted(&v, s), at),
+			Hint: "write valueFrom: {kind: …, name: …, fieldPath: status.outputs.…}"}, v.at)
+		return v
+	}
+	switch v.kind {
+	case listValue:
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			f.val = w.walk(f.val, s.item(i), at.item(i))
+			out.fields[i] = f
+		}
+		return out
+	case mapValue:
+		if w.mode == literally {
+			return w.walkMap(v, s, at)
+		}
+		if f, ok := w.isReference(&v, s); ok {
+			return w.reference(v, f, at)
+		}
+		if f, ok := soleField(&v, "value"); ok && (s.isRefOrValue() || s.scalar && s.isFree()) {
+			inner := anyShape
+			if p, ok := s.props["value"]; ok {
+				inner = p
+			}
+			return w.walk(f.val, inner, at.field("value"))
+		}
+		return w.walkMap(v, s, at)
+	}
+	return v
+}
+
+func soleField(v *value, names ...string) (*field, bool) {
+	if len(v.fields) != 1 {
+		return nil, false
+	}
+	for _, n := range names {
+		if v.fields[0].key == n {
+			return &v.fields[0], true
+		}
+	}
+	return nil, false
+}
+
+// walkMap walks a map's entries.
+func (w *walker) walkMap(v value, s *shape, at *fieldPath) value {
+	out := v
+	out.fields = make([]field, 0, len(v.fields))
+	var seen map[string]place
+	for _, f := range v.fields {
+		if s.isFree() {
+			f.val = w.walk(f.val, s.value(), at.field(f.key))
+			out.fields = append(out.fields, f)
+			continue
+		}
+		name, ps, ok := s.property(f.key)
+		if !ok {
+			if s.open {
+				f.val = w.walk(f.val, s.value(), at.field(f.key))
+				out.fields = append(out.fields, f)
+				continue
+			}
+			w.unknownField(f, s, at)
+			continue
+		}
+		if first, twice := seen[name]; twice {
+			w.bad = true
+			w.report(diag.Diagnostic{Code: diag.DuplicateKey, Detail: fmt.Sprintf("%q, in two spellings", name),
+				Related: []diag.Related{{Pos: w.text.position(first), Message: "first defined here"}}}, f.keyAt)
+			continue
+		}
+		if seen == nil {
+			seen = make(map[string]place, len(v.fields))
+		}
+		seen[name] = f.keyAt
+		f.val = w.walk(f.val, ps, at.field(f.key))
+		f.key = name
+		out.fields = append(out.fields, f)
+	}
+	return out
+}
+
+func (w *walker) unknownField(f field, s *shape, at *fieldPath) {
+	w.bad = true
+	names := sortedKeys(s.props)
+	w.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in %s", f.key, at), Expected: oneOf(names),
+		Hint: didYouMean(f.key, names)}, f.keyAt)
+}
+
+// withDefaults fills in the schema's defaults of the maps that are there.
+func withDefaults(v value, s *shape) value {
+	switch v.kind {
+	case listValue:
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			f.val = withDefaults(f.val, s.item(i))
+			out.fields[i] = f
+		}
+		return out
+	case mapValue:
+		if isNormalised(&v) {
+			return v
+		}
+		out := v
+		out.fields = make([]field, 0, len(v.fields))
+		for _, f := range v.fields {
+			if p, ok := s.props[f.key]; ok {
+				f.val = withDefaults(f.val, p)
+			} else {
+				f.val = withDefaults(f.val, s.value())
+			}
+			out.fields = append(out.fields, f)
+		}
+		for _, name := range sortedKeys(s.props) {
+			p := s.props[name]
+			if _, ok := v.get(name); !ok && p.hasDefault {
+				out.fields = append(out.fields, field{key: name, keyAt: v.at, val: valueFromAny(p.def, v.at)})
+			}
+		}
+		return out
+	}
+	return v
+}
+
+// moduleSpelling gives a spec the keys of a module's variables: the properties of the
+// schema in snake_case, the keys of maps and of free-form objects untouched.
+func moduleSpelling(v value, s *shape) value {
+	switch v.kind {
+	case listValue:
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			f.val = moduleSpelling(f.val, s.item(i))
+			out.fields[i] = f
+		}
+		return out
+	case mapValue:
+		if isNormalised(&v) {
+			return v
+		}
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			if p, ok := s.props[f.key]; ok {
+				f.val = moduleSpelling(f.val, p)
+				f.key = snakeCase(f.key)
+			} else {
+				f.val = moduleSpelling(f.val, s.value())
+			}
+			out.fields[i] = f
+		}
+		return out
+	}
+	return v
+}
+
+// isNormalised tells whether v is a reference as the loader writes it.
+func isNormalised(v *value) bool {
+	f, ok := soleField(v, "valueFrom")
+	if !ok || f.val.kind != mapValue || len(f.val.fields) != 4 {
+		return false
+	}
+	for _, k := range []string{"kind", "env", "name", "fieldPath"} {
+		if g, ok := f.val.get(k); !ok || g.val.kind != stringValue {
+			return false
+		}
+	}
+	return true
+}
