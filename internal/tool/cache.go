@@ -249,7 +249,7 @@ func (c *Cache) Tidy(ctx context.Context, r Recipe) (goMod, goSum string, err er
 	if err != nil {
 		return "", "", fmt.Errorf("tidy %s: %w", r.Name, err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a scratch folder in the folder for scratch
 	if err := writeModule(dir, r); err != nil {
 		return "", "", fmt.Errorf("tidy %s: %w", r.Name, err)
 	}

@@ -1,0 +1,11 @@
+variable "team" {
+  type = string
+}
+
+variable "purpose" {
+  type = string
+}
+
+output "text" {
+  value = "${var.team}/${var.purpose}"
+}

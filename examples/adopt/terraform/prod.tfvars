@@ -1,0 +1,2 @@
+team    = "web"
+domains = ["acme.example", "www.acme.example"]

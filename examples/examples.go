@@ -1,0 +1,31 @@
+// Package examples holds config repositories to try and to learn from. They are
+// embedded, so that a binary alone can show what it does, and run by tests, so that
+// they are true.
+//
+// [Quickstart] is a whole repository with a catalogue kind, three environments and
+// policies. [Adopt] is Terraform code that was there before, and the one file that
+// adopts it. Their modules use nothing but what is built into the engines: no
+// provider is downloaded and no account is needed.
+package examples
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed quickstart adopt
+var files embed.FS
+
+// Quickstart is the config repository that the demo runs.
+func Quickstart() fs.FS { return folder("quickstart") }
+
+// Adopt is a config repository beside existing Terraform code.
+func Adopt() fs.FS { return folder("adopt") }
+
+func folder(name string) fs.FS {
+	sub, err := fs.Sub(files, name)
+	if err != nil {
+		panic(err) // the names above are folders of the embedded files
+	}
+	return sub
+}

@@ -1,0 +1,229 @@
+package examples_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/examples"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// load returns an example's tree, which has nothing wrong with it.
+func load(t *testing.T, repository fs.FS) *schema.Tree {
+	t.Helper()
+	tree, err := schema.LoadFS(t.Context(), repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range tree.Diagnostics() {
+		t.Errorf("%+v", d)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	return tree
+}
+
+func TestQuickstartIsWhatItsReadmeSays(t *testing.T) {
+	t.Parallel()
+	tree := load(t, examples.Quickstart())
+
+	var environments []string
+	for _, e := range tree.Environments() {
+		environments = append(environments, fmt.Sprintf("%d %s/%s protected=%t", e.Spec.PromotionOrder, e.Org, e.Slug, e.Spec.Protected))
+	}
+	if diff := cmp.Diff([]string{"1 acme/dev protected=false", "3 acme/prod protected=true", "2 acme/staging protected=false"}, environments); diff != "" {
+		t.Errorf("environments (-want +got):\n%s", diff)
+	}
+
+	producers := map[string][]string{}
+	for _, key := range tree.Graph("acme").Nodes() {
+		producers[key.String()] = nil
+		for _, p := range tree.Graph("acme").Producers(key) {
+			producers[key.String()] = append(producers[key.String()], p.String())
+		}
+	}
+	want := map[string][]string{}
+	for _, env := range []string{"dev", "staging", "prod"} {
+		key := func(kind, name string) string {
+			return schema.ResourceKey{Org: "acme", Env: env, Kind: kind, Name: name}.String()
+		}
+		network, hello, bonjour := key("TerraformStack", "network"), key("GreetingService", "hello"), key("GreetingService", "bonjour")
+		want[network] = nil
+		want[hello] = []string{network}
+		want[bonjour] = []string{network}
+		want[key("GreetingService", "lobby")] = []string{bonjour, hello, network}
+	}
+	if diff := cmp.Diff(want, producers); diff != "" {
+		t.Errorf("who needs whom (-want +got):\n%s", diff)
+	}
+
+	policies := map[string]string{}
+	for _, p := range tree.Policies() {
+		policies[p.Metadata.Name] = fmt.Sprintf("%s %s pause=%t prune=%s", p.Selector.Level, p.Selector.ID,
+			p.Controls.PauseBetweenPreviewAndUpdateOrDestroy, p.Prune)
+	}
+	if diff := cmp.Diff(map[string]string{
+		"apply-at-once":        "organization acme pause=false prune=follow",
+		"look-before-prod":     "environment prod pause=true prune=follow",
+		"look-before-removing": "environment staging pause=false prune=approve",
+	}, policies); diff != "" {
+		t.Errorf("policies (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdoptIsOneFile(t *testing.T) {
+	t.Parallel()
+	tree := load(t, examples.Adopt())
+	var documents []string
+	err := fs.WalkDir(examples.Adopt(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".yaml") {
+			documents = append(documents, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"acme/prod/website.yaml"}, documents); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+	if n := len(tree.Resources()); n != 1 {
+		t.Fatalf("%d resources, want one", n)
+	}
+	r := tree.Resources()[0]
+	if diff := cmp.Diff(schema.ModuleSource{Path: "terraform"}, r.Module); diff != "" {
+		t.Errorf("module (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"prod.tfvars"}, r.VarFiles); diff != "" {
+		t.Errorf("variable files (-want +got):\n%s", diff)
+	}
+}
+
+// stacks applies resources with the bare engine commands, without Stackreeve: what
+// it shows is that the examples' modules and references are right.
+type stacks struct {
+	engine     tooltest.Engine
+	config     string
+	repository fs.FS
+	folders    string
+	outputs    map[schema.ResourceKey]map[string]json.RawMessage
+}
+
+func (s *stacks) run(t *testing.T, dir string, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.engine.Path, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TF_CLI_CONFIG_FILE=" + s.config}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", s.engine, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// apply applies one resource and checks that a plan after it changes nothing.
+func (s *stacks) apply(t *testing.T, r *schema.Resource) {
+	t.Helper()
+	inputs, err := schema.Resolve(r.Inputs, func(ref schema.Reference) (json.RawMessage, error) {
+		ref.To.Org = r.Key.Org // references never leave the organization, and do not name it
+		name, ok := strings.CutPrefix(ref.FieldPath, "status.outputs.")
+		value, known := s.outputs[ref.To][name]
+		if !ok || !known {
+			return nil, fmt.Errorf("%s has no %s", ref.To, ref.FieldPath)
+		}
+		return value, nil
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", r.Key, err)
+	}
+	dir := filepath.Join(s.folders, strings.ReplaceAll(r.Key.String(), "/", "_"))
+	module, err := fs.Sub(s.repository, r.Module.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, module); err != nil {
+		t.Fatal(err)
+	}
+	const inputsFile = "inputs.json"
+	if err := os.WriteFile(filepath.Join(dir, inputsFile), inputs, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var vars []string
+	for _, file := range r.VarFiles {
+		vars = append(vars, "-var-file="+file)
+	}
+	vars = append(vars, "-var-file="+inputsFile)
+	s.run(t, dir, "init", "-no-color", "-input=false")
+	s.run(t, dir, append([]string{"apply", "-no-color", "-input=false", "-auto-approve"}, vars...)...)
+	s.run(t, dir, append([]string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}, vars...)...) // 2, a failure, would be a change
+
+	var outputs map[string]struct{ Value json.RawMessage }
+	if err := json.Unmarshal(s.run(t, dir, "output", "-json"), &outputs); err != nil {
+		t.Fatal(err)
+	}
+	s.outputs[r.Key] = map[string]json.RawMessage{}
+	for name, o := range outputs {
+		s.outputs[r.Key][name] = o.Value
+	}
+}
+
+// applyAll applies an example in the order of its graph.
+func applyAll(t *testing.T, engine tooltest.Engine, repository fs.FS) map[schema.ResourceKey]map[string]json.RawMessage {
+	t.Helper()
+	tree := load(t, repository)
+	s := &stacks{engine: engine, config: tooltest.EmptyCLIConfig(t), repository: repository, folders: t.TempDir(),
+		outputs: map[schema.ResourceKey]map[string]json.RawMessage{}}
+	for _, key := range tree.Graph("acme").Nodes() {
+		r, ok := tree.Resource(key)
+		if !ok {
+			t.Fatalf("%s is in the graph and not in the tree", key)
+		}
+		s.apply(t, r)
+	}
+	return s.outputs
+}
+
+func TestEveryStackOfTheExamplesApplies(t *testing.T) {
+	t.Parallel()
+	for _, engine := range tooltest.Engines(t) {
+		t.Run(engine.Name+"/quickstart", func(t *testing.T) {
+			t.Parallel()
+			outputs := applyAll(t, engine, examples.Quickstart())
+			if len(outputs) != 12 {
+				t.Errorf("%d stacks were applied, want 12", len(outputs))
+			}
+			for env, replicas := range map[string]string{"dev": "1", "staging": "1", "prod": "3"} {
+				hello := outputs[schema.ResourceKey{Org: "acme", Env: env, Kind: "GreetingService", Name: "hello"}]
+				want := map[string]json.RawMessage{
+					"endpoint": json.RawMessage(`"http://hello.` + env + `.acme.example:8080"`),
+					"replicas": json.RawMessage(replicas),
+				}
+				if diff := cmp.Diff(want, hello); diff != "" {
+					t.Errorf("outputs of hello in %s (-want +got):\n%s", env, diff)
+				}
+			}
+		})
+		t.Run(engine.Name+"/adopt", func(t *testing.T) {
+			t.Parallel()
+			outputs := applyAll(t, engine, examples.Adopt())
+			website := outputs[schema.ResourceKey{Org: "acme", Env: "prod", Kind: "TerraformStack", Name: "website"}]
+			if got, want := string(website["label"]), `"web/website"`; got != want {
+				t.Errorf("label is %s, want %s", got, want)
+			}
+		})
+	}
+}
