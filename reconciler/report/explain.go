@@ -1,0 +1,229 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Subject is what an explanation is about. Only Key must be set.
+type Subject struct {
+	Key schema.ResourceKey
+	// Status is the word of `reeve get resources`, Reason why it is so.
+	Status string
+	Reason stackjob.Reason
+	// Because is what moved, when the stack is not as desired.
+	Because []stackjob.Because
+	// Policy is the choice that is in force.
+	Policy               stackjob.PolicyChoice
+	Producers, Consumers []schema.ResourceKey
+	// Observed is what was last made; nil when nothing is there.
+	Observed *stackjob.Observed
+	// Job is the open job, or else the last one.
+	Job *stackjob.Job
+}
+
+// Explain says in sentences how a resource is: its state and what it waits for, who
+// can clear that, why it changed, which policy is in force and why, what was last
+// made, and who it needs and who needs it.
+func Explain(s Subject) []string {
+	lines := []string{s.state()}
+	add := func(more ...string) {
+		for _, l := range more {
+			if l != "" {
+				lines = append(lines, l)
+			}
+		}
+	}
+	add(s.whoClears())
+	if len(s.Because) > 0 {
+		add("It changes because " + Because(s.Because) + ".")
+	}
+	add(s.job()...)
+	add(s.policy()...)
+	add(s.lastMade())
+	add(keys("It needs ", s.Producers), keys("It is needed by ", s.Consumers))
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return lines
+}
+
+// statusSentences are the words of a resource's status in sentences.
+var statusSentences = map[string]string{
+	"applied":     "is as its document says",
+	"changed":     "is on its way to what its document says",
+	"waiting":     "waits for a person",
+	"failed":      "failed",
+	"interrupted": "was interrupted in the middle of an apply: nobody knows how far it came",
+	"blocked":     "is blocked",
+	"frozen":      "stays as it is, because its folder has errors",
+	"pending":     "has a change that does not start by itself",
+	"removed":     "has no document any more, and its stack is still there",
+	"new":         "is new",
+}
+
+func (s Subject) state() string {
+	what, ok := statusSentences[s.Status]
+	switch {
+	case s.Status == "" && s.Job != nil && !s.Job.State.IsFinal():
+		what = "has a job that " + s.Job.State.Sentence()
+	case s.Status == "":
+		what = "is not known"
+	case !ok:
+		what = "is " + s.Status
+	}
+	line := s.Key.String() + " " + what
+	if !s.Reason.IsZero() {
+		line += ": " + s.Reason.String()
+	}
+	return line + "."
+}
+
+// clears says, for each reason that stops a resource, who or what can clear it.
+var clears = map[stackjob.ReasonCode]string{
+	stackjob.ReasonWaitsForProducer: "It goes on by itself when they have succeeded.",
+	stackjob.ReasonBlocked:          "It goes on by itself when those have succeeded: look at them first.",
+	stackjob.ReasonStillNeeded:      "Remove the references to it, or its readers, first.",
+	stackjob.ReasonStackBusy:        "It goes on by itself when that job has ended.",
+	stackjob.ReasonManual:           "Anybody who may approve can start it.",
+	stackjob.ReasonPending:          "Anybody who may approve can start it; it never starts by itself.",
+	stackjob.ReasonNeedsApproval:    "Anybody who may approve can let it go on, after looking at the plan.",
+	stackjob.ReasonMassDeletion:     "Look at what would be destroyed; anybody who may approve can let it go on. If it is a mistake, put the documents back.",
+	stackjob.ReasonPruneApproval:    "Anybody who may approve can let it be destroyed.",
+	stackjob.ReasonPruneForbidden:   "Nobody can approve this: change the policy, or put the document back.",
+	stackjob.ReasonPreventDestroy:   "Nobody can approve this: put the document back, or take the protection away first.",
+	stackjob.ReasonAfterInterrupt:   "Look at what the interrupted apply did, then approve the fresh plan.",
+	stackjob.ReasonFrozen:           "Mend the errors that `reeve validate` shows.",
+	stackjob.ReasonModule:           "It goes on by itself when the module can be had.",
+	stackjob.ReasonOtherRepository:  "Remove it from one of the two repositories, or give this one the recorded name.",
+	stackjob.ReasonRejected:         "It is not tried again by itself: change the document, or rerun the job.",
+	stackjob.ReasonCancelled:        "It is not tried again by itself: change the document, or rerun the job.",
+	stackjob.ReasonApprovalExpired:  "It is not tried again by itself: change the document, or rerun the job.",
+	stackjob.ReasonEngine:           "It is not tried again by itself: mend the cause, then change the document or rerun the job.",
+	stackjob.ReasonEngineMissing:    "Install the engine (`reeve doctor` says how), then rerun the job.",
+	stackjob.ReasonMissingValue:     "Mend the reference, or let its producer have that output; then it is tried again.",
+	stackjob.ReasonTimeout:          "It is not tried again by itself: look at the log, then rerun the job.",
+	stackjob.ReasonStateLocked:      "Whoever holds the lock must end; then rerun the job.",
+	stackjob.ReasonDiskFull:         "Make room, then rerun the job.",
+}
+
+func (s Subject) whoClears() string {
+	if s.Job != nil && s.Job.State == stackjob.Succeeded && s.Status == "applied" {
+		return ""
+	}
+	return clears[s.Reason.Code]
+}
+
+// job says where the job is, unless the first line has said it all.
+func (s Subject) job() []string {
+	if s.Job == nil {
+		return nil
+	}
+	j := s.Job
+	line := fmt.Sprintf("Job %s (%s) %s", j.ID, actionOf(*j), j.State.Sentence())
+	if !j.Reason.IsZero() && j.Reason != s.Reason {
+		line += ": " + j.Reason.String()
+	}
+	out := []string{line + "."}
+	if j.Hold != nil && !j.State.IsFinal() && *j.Hold != s.Reason && *j.Hold != j.Reason {
+		out = append(out, "It needs an approval whatever the policy says: "+j.Hold.String()+".")
+	}
+	if j.Plan != nil {
+		out = append(out, "Its plan "+j.Plan.ShortDigest()+": "+changesOf(*j)+".")
+	}
+	for _, a := range j.Approvals {
+		what := "approved"
+		if a.Rejected {
+			what = "rejected"
+		}
+		line := fmt.Sprintf("%s %s it", a.Actor.Name, what)
+		switch {
+		case a.PlanDigest != "" && j.Plan != nil && a.PlanDigest != j.Plan.Digest:
+			line += " as plan " + stackjob.ShortDigest(a.PlanDigest) + ", which is no longer its plan"
+		case a.PlanDigest != "":
+			line += " as plan " + stackjob.ShortDigest(a.PlanDigest)
+		}
+		if a.Comment != "" {
+			line += ": " + strconv.Quote(a.Comment)
+		}
+		out = append(out, line+".")
+	}
+	return out
+}
+
+func (s Subject) policy() []string {
+	p := s.Policy
+	if p.Name == "" {
+		return nil
+	}
+	line := "Policy " + p.Name
+	if p.File != "" {
+		line += fmt.Sprintf(" (%s:%d)", p.File, p.Line)
+	}
+	line += " is in force: " + Controls(p.Controls)
+	switch p.Prune {
+	case schema.PruneApprove:
+		line += ", removal needs approval"
+	case schema.PruneForbid:
+		line += ", removal is forbidden"
+	}
+	out := []string{line + "."}
+	for _, v := range p.Visited {
+		out = append(out, "  "+v)
+	}
+	return out
+}
+
+func (s Subject) lastMade() string {
+	o := s.Observed
+	if o == nil {
+		return "Nothing of it has been made."
+	}
+	how := "Last applied"
+	if !o.Complete {
+		how = "Last applied, not to its end,"
+	}
+	line := fmt.Sprintf("%s by job %s at commit %s", how, o.JobID, shortCommit(o.Desired.Commit))
+	if o.Engine != "" {
+		line += " with " + o.Engine
+	}
+	return line + "."
+}
+
+// shortCommit is a commit as people read it; "folder:" stays in front of a folder's
+// hash.
+func shortCommit(c string) string {
+	mark := ""
+	if rest, ok := strings.CutPrefix(c, "folder:"); ok {
+		mark, c = "folder:", rest
+	}
+	if len(c) > 7 {
+		c = c[:7]
+	}
+	if c == "" {
+		return "unknown"
+	}
+	return mark + c
+}
+
+// maxKeys is how many neighbours an explanation names.
+const maxKeys = 10
+
+func keys(head string, list []schema.ResourceKey) string {
+	if len(list) == 0 {
+		return ""
+	}
+	names := make([]string, 0, min(len(list), maxKeys))
+	for _, k := range list[:min(len(list), maxKeys)] {
+		names = append(names, k.String())
+	}
+	line := head + strings.Join(names, ", ")
+	if n := len(list) - maxKeys; n > 0 {
+		line += fmt.Sprintf(" and %d more", n)
+	}
+	return line + "."
+}

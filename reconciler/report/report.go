@@ -1,0 +1,137 @@
+// Package report renders for people what the daemon knows: plans, jobs, changes and
+// explanations.
+//
+// It has two halves. [View] and [Table] arrange values without saying how they look:
+// what a reader must see first stands first, secrets are already gone, values are
+// already shortened. Plan and String then write them as text for a terminal. Another
+// rendering (Markdown for a pull request) starts from the same arrangement.
+//
+// Everything that comes from outside (names, addresses, values, what an engine says)
+// passes through [Clean]: it cannot move the cursor, change colours, break a line or
+// turn text around. Sensitive values are never shown, not even as hashes.
+//
+// The text is stable: equal values give equal text. Only Jobs takes a clock, to tell
+// ages.
+package report
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// Style says how text looks. The zero Style is plain text.
+type Style struct {
+	// Color allows ANSI colours.
+	Color bool
+}
+
+// tint is a meaning that a colour can carry; the text never depends on it alone.
+type tint string
+
+const (
+	plain  tint = ""
+	bold   tint = "1"
+	dim    tint = "2"
+	danger tint = "1;31"
+	red    tint = "31"
+	green  tint = "32"
+	yellow tint = "33"
+	blue   tint = "36"
+)
+
+func (s Style) paint(t tint, text string) string {
+	if !s.Color || t == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(t) + "m" + text + "\x1b[0m"
+}
+
+// width counts columns as terminals do. It does not ask the environment which
+// language the reader speaks, or else the same table would differ from host to host.
+var width = &runewidth.Condition{}
+
+// Width is how many terminal columns a cleaned text takes.
+func Width(s string) int { return width.StringWidth(s) }
+
+// Clean makes text from outside safe to print on one line: everything that is not a
+// printable character (control characters, escape sequences, line ends, characters that
+// turn or hide text, invalid UTF-8) is written as an escape that can be seen. A
+// backslash stays as it is, so the result is for reading, not for decoding.
+func Clean(s string) string {
+	if isClean(s) {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s) + 8)
+	marks := 0
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 {
+			b.WriteString(`\x` + hex(rune(s[i]), 2))
+			i++
+			continue
+		}
+		i += n
+		if marks = countMarks(marks, r); unicode.IsPrint(r) && marks <= maxMarks {
+			b.WriteRune(r)
+			continue
+		}
+		switch {
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < 0x80:
+			b.WriteString(`\x` + hex(r, 2))
+		case r <= 0xffff:
+			b.WriteString(`\u` + hex(r, 4))
+		default:
+			b.WriteString(`\U` + hex(r, 8))
+		}
+	}
+	return b.String()
+}
+
+// maxMarks is how many combining marks may stand on one character: more of them run
+// into the lines above and below.
+const maxMarks = 4
+
+func countMarks(marks int, r rune) int {
+	if unicode.Is(unicode.M, r) {
+		return marks + 1
+	}
+	return 0
+}
+
+// isClean tells whether Clean has nothing to do, which is nearly always so.
+func isClean(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func hex(r rune, digits int) string {
+	const alphabet = "0123456789abcdef"
+	out := make([]byte, digits)
+	for i := digits - 1; i >= 0; i-- {
+		out[i] = alphabet[r&15]
+		r >>= 4
+	}
+	return string(out)
+}
+
+// shorten cuts a cleaned text to at most columns, with an ellipsis.
+func shorten(s string, columns int) string {
+	if Width(s) <= columns {
+		return s
+	}
+	return width.Truncate(s, columns, "…")
+}
