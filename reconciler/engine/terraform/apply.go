@@ -1,0 +1,193 @@
+package terraform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// apply is the apply phase. The outcome is nil when the engine was not started.
+func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
+	if err := p.checkPlanFile(planFile); err != nil {
+		return nil, err
+	}
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	if err := p.initialise(ctx, recordWhenRun); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.backUp(); err != nil {
+		return nil, err
+	}
+	return p.applyPlan(ctx, planFile)
+}
+
+// checkPlanFile refuses a plan that is not the one that was gated.
+func (p *phase) checkPlanFile(planFile string) error {
+	digest, err := fileDigest(planFile)
+	if err != nil {
+		return fmt.Errorf("read the saved plan: %w", err)
+	}
+	if digest != p.task.PlanFileDigest {
+		return personProblem(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
+			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
+			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
+	}
+	return nil
+}
+
+func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
+	kind := stackjob.OpApply
+	if p.task.Action == stackjob.Destroy {
+		kind = stackjob.OpDestroy
+	}
+	outer := ctx
+	ctx, cancel := p.withTimeout(ctx, kind)
+	defer cancel()
+	op := p.begin(kind)
+	h := newApplyHearing()
+	note, endNote, err := p.openBegun()
+	if err != nil {
+		op.fail(err)
+		return nil, err
+	}
+	h.note = note
+	v := p.voice(kind, h.hear)
+	p.engine.processes = 0
+	err = p.engine.run(ctx, v, []string{"apply", "-json"}, func(ctx context.Context) error {
+		return p.engine.tf.ApplyJSON(ctx, v.stdout(), tfexec.DirOrPlan(planFile))
+	})
+	p.secureState()
+	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
+	var failed error
+	if err != nil && !h.complete {
+		// An interrupt that came when all was done changes nothing: the engine
+		// has said that it was complete.
+		pr := engineProblem(ctx, err, string(kind), v)
+		failed = pr
+		out.Reason = pr.failure.Reason
+		switch {
+		case pr.cancelled:
+			out.Result = stackjob.ResultCancelled
+		case errors.Is(pr, errKilled):
+			out.Result = stackjob.ResultInterrupted
+		default:
+			out.Result = stackjob.ResultFailed
+		}
+	}
+	// Outputs are read even when the job was cancelled meanwhile: the state has
+	// moved, and its readers must know.
+	if rerr := p.readOutcome(context.WithoutCancel(outer), out, h); rerr != nil {
+		p.warn("Warning: " + rerr.Error())
+		p.say("Warning: " + rerr.Error())
+		if failed == nil {
+			failed = rerr
+			out.Result, out.Reason = stackjob.ResultFailed, reasonOf(stackjob.ReasonInternal, rerr.Error())
+			if errors.Is(rerr, errDamaged) {
+				out.Result, out.Reason = stackjob.ResultInterrupted, reasonOf(stackjob.ReasonStateDamaged, "")
+			}
+		}
+	}
+	whole := true
+	if _, serr := readState(p.task.StateFile); p.isLocal() && serr != nil {
+		whole = false
+	}
+	endNote(whole && out.Result != stackjob.ResultInterrupted)
+	op.record.Counts = out.Counts
+	op.record.EngineProcesses = p.engine.processes
+	op.end(out.Result, out.Reason)
+	return out, failed
+}
+
+// applyHearing follows an apply's stream and counts what was done.
+type applyHearing struct {
+	note    func(verb, address string)
+	planned map[string]stackjob.ChangeAction
+	done    map[string]map[string]bool // address → the stream's words for what is done
+	imports int
+	outputs map[string]streamOutput
+	// complete tells that the engine said that all was done.
+	complete bool
+}
+
+func newApplyHearing() *applyHearing {
+	return &applyHearing{planned: map[string]stackjob.ChangeAction{}, done: map[string]map[string]bool{}}
+}
+
+func (h *applyHearing) hear(m message) {
+	switch m.Type {
+	case "planned_change":
+		if m.Change != nil {
+			h.planned[m.Change.Resource.Addr] = actionOfStream(m.Change.Action)
+		}
+	case "apply_start":
+		if m.Hook != nil && m.Hook.Action != "read" {
+			h.note("begin", m.Hook.Resource.Addr)
+		}
+	case "apply_complete":
+		if m.Hook == nil || m.Hook.Action == "read" {
+			return
+		}
+		addr := m.Hook.Resource.Addr
+		if h.done[addr] == nil {
+			h.done[addr] = map[string]bool{}
+		}
+		h.done[addr][m.Hook.Action] = true
+		if h.planned[addr] != stackjob.Replace || h.done[addr]["create"] && h.done[addr]["delete"] {
+			h.note("done", addr)
+		}
+	case "change_summary":
+		if m.Changes != nil && (m.Changes.Operation == "apply" || m.Changes.Operation == "destroy") {
+			h.imports, h.complete = m.Changes.Import, true
+		}
+	case "outputs":
+		h.outputs = m.Outputs
+	}
+}
+
+// counts are the resources that were really changed. A replacement is one when
+// both its halves were done.
+func (h *applyHearing) counts() stackjob.Counts {
+	n := stackjob.Counts{Import: h.imports}
+	for _, done := range h.done {
+		switch {
+		case done["create"] && done["delete"], done["replace"]:
+			n.Replace++
+		case done["create"]:
+			n.Create++
+		case done["delete"]:
+			n.Delete++
+		case done["update"]:
+			n.Update++
+		}
+	}
+	if h.complete { // what touches the state only has no hooks
+		for addr, a := range h.planned {
+			if h.done[addr] == nil && a == stackjob.Forget {
+				n.Forget++
+			}
+			if a == "move" {
+				n.Move++
+			}
+		}
+	}
+	return n
+}
+
+// lockOf is the lock that an error tells of.
+func lockOf(err error) *engine.StateLock {
+	var pr *problem
+	if errors.As(err, &pr) {
+		return pr.failure.Lock
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package terraform
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+)
+
+// layout is where things are in a workspace.
+type layout struct {
+	workspace string
+	root      string // shows ModuleRoot
+	module    string // the module's folder in root: the engine's working folder
+	data      string
+	private   string
+	initFile  string
+	farmFile  string
+}
+
+func layoutOf(t engine.Task) layout {
+	root := filepath.Join(t.Workspace, "root")
+	return layout{
+		workspace: t.Workspace,
+		root:      root,
+		module:    filepath.Join(root, filepath.FromSlash(t.ModulePath)),
+		data:      filepath.Join(t.Workspace, "data"),
+		private:   filepath.Join(t.Workspace, "private"),
+		initFile:  filepath.Join(t.Workspace, "init.json"),
+		farmFile:  filepath.Join(t.Workspace, "farm.json"),
+	}
+}
+
+func (l layout) lockFile() string     { return filepath.Join(l.module, lockFileName) }
+func (l layout) overrideFile() string { return filepath.Join(l.module, overrideFileName) }
+
+// checkPaths refuses what would make the driver work in a place that is not the
+// task's.
+func checkPaths(t engine.Task) error {
+	for what, path := range map[string]string{
+		"workspace": t.Workspace, "module root": t.ModuleRoot, "engine": t.Program.Path,
+	} {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("%s %q is not an absolute path", what, path)
+		}
+	}
+	if t.StateFile != "" && !filepath.IsAbs(t.StateFile) {
+		return fmt.Errorf("state file %q is not an absolute path", t.StateFile)
+	}
+	if t.ModulePath != "" && !filepath.IsLocal(filepath.FromSlash(t.ModulePath)) {
+		return fmt.Errorf("module path %q leads out of its repository", t.ModulePath)
+	}
+	for _, f := range t.VarFiles {
+		if !filepath.IsLocal(filepath.FromSlash(f)) {
+			return fmt.Errorf("var file %q leads out of its module", f)
+		}
+	}
+	return nil
+}
+
+// makeFolders makes the workspace's folders and empties the private one of what a
+// killed run left.
+func (l layout) makeFolders() error {
+	if err := l.clearPrivate(); err != nil {
+		return err
+	}
+	for _, dir := range []string{l.workspace, l.data, l.private} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l layout) clearPrivate() error { return os.RemoveAll(l.private) }
+
+// writePrivate writes a file that only this user reads and that goes when the
+// phase ends.
+func (l layout) writePrivate(name string, content []byte) (string, error) {
+	path := filepath.Join(l.private, name)
+	return path, os.WriteFile(path, content, 0o600)
+}
+
+// writeFile replaces a small file of our own atomically.
+func writeFile(path string, content []byte) error {
+	return renameio.WriteFile(path, content, 0o600)
+}
+
+// readIfThere reads a file; nil when there is none.
+func readIfThere(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// relativeToModule shows a path of the workspace as the module's author knows it.
+func (l layout) relativeToModule(text string) string {
+	return strings.ReplaceAll(text, l.module+string(filepath.Separator), "")
+}

@@ -1,0 +1,279 @@
+package terraform
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// plan is the plan phase.
+func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, error) {
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	if err := p.repair(); err != nil {
+		return nil, err
+	}
+	if err := p.initialise(ctx, recordAlways); err != nil {
+		return nil, err
+	}
+	plan, err := p.planOnce(ctx, planFile)
+	if lock := p.task.ReleaseLock; lock != nil && !p.isLocal() {
+		// Only the very lock that was recognised as our own: between the two, a
+		// person may have taken it.
+		if f := lockOf(err); f != nil && f.ID == lock.ID {
+			p.say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
+			if err := p.unlock(ctx, *lock); err != nil {
+				return nil, err
+			}
+			plan, err = p.planOnce(ctx, planFile)
+		}
+	}
+	return plan, err
+}
+
+// planOnce runs plan, and show when there is something to show.
+func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, error) {
+	ctx, cancel := p.withTimeout(ctx, stackjob.OpPlan)
+	defer cancel()
+	h := p.hearPlan()
+	p.engine.processes = 0
+	plan, err := p.planAndShow(ctx, planFile, h)
+	p.secureState()
+	h.operation().record.EngineProcesses = p.engine.processes
+	if err != nil {
+		h.fail(err)
+		return nil, err
+	}
+	h.operation().record.Counts = plan.Counts
+	why := stackjob.Reason{}
+	if p.damage != "" {
+		why = reasonOf(stackjob.ReasonStateDamaged, p.damage)
+	}
+	h.operation().end(stackjob.ResultSucceeded, why)
+	return plan, nil
+}
+
+func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing) (*stackjob.Plan, error) {
+	opts := []tfexec.PlanOption{tfexec.Out(planFile), tfexec.Refresh(!p.task.SkipRefresh)}
+	files, err := p.varFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		opts = append(opts, tfexec.VarFile(f))
+	}
+	words := []string{"plan", "-json"}
+	if p.task.Action == stackjob.Destroy {
+		opts, words = append(opts, tfexec.Destroy(true)), append(words, "-destroy")
+	}
+	v := p.voice(stackjob.OpPlan, h.hear)
+	changed := false
+	err = p.engine.run(ctx, v, words, func(ctx context.Context) error {
+		var err error
+		changed, err = p.engine.tf.PlanJSON(ctx, v.stdout(), opts...)
+		return err
+	})
+	if err != nil {
+		return nil, engineProblem(ctx, err, "plan", v)
+	}
+	if err := os.Chmod(planFile, 0o600); err != nil {
+		return nil, err
+	}
+	h.planned()
+	var facts *tfjson.Plan
+	if changed || h.changes {
+		if facts, err = p.show(ctx, planFile); err != nil {
+			return nil, err
+		}
+	}
+	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision}
+	plan, err := c.convert(facts)
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	plan.HasChanges = plan.HasChanges || changed
+	if facts == nil {
+		plan.Counts.NoOp = p.unchanged(h)
+	}
+	if plan.FileDigest, err = fileDigest(planFile); err != nil {
+		return nil, err
+	}
+	plan.InputDigest = p.inputDigest()
+	plan.Engine = p.task.Program.String()
+	plan.MadeAt = p.driver.now().UTC()
+	plan.Warnings = p.warnings
+	plan.Text = render(*plan)
+	return plan, nil
+}
+
+// varFiles are the module's own, then the inputs, which win.
+func (p *phase) varFiles() ([]string, error) {
+	var out []string
+	for _, f := range p.task.VarFiles {
+		if _, err := os.Stat(filepath.Join(p.at.module, filepath.FromSlash(f))); err != nil {
+			return nil, authorProblem(stackjob.ReasonEngine, "var file "+f,
+				fmt.Sprintf("The var file %s does not exist in the module %s.", f, orRoot(p.task.ModulePath)))
+		}
+		out = append(out, f)
+	}
+	inputs := bytes.TrimSpace(p.task.Inputs)
+	if len(inputs) == 0 || bytes.Equal(inputs, []byte("null")) {
+		return out, nil
+	}
+	if inputs[0] != '{' {
+		return nil, errors.New("the inputs are not a JSON object")
+	}
+	// As they are: decoding would round numbers.
+	path, err := p.at.writePrivate("inputs.tfvars.json", inputs)
+	return append(out, path), err
+}
+
+// show reads the saved plan's facts.
+func (p *phase) show(ctx context.Context, planFile string) (*tfjson.Plan, error) {
+	v := p.voice(stackjob.OpPlan, nil)
+	var facts *tfjson.Plan
+	var raw bytes.Buffer
+	err := p.engine.run(ctx, v, []string{"show", "-json"}, func(ctx context.Context) error {
+		p.engine.quiet(&raw)
+		defer p.engine.quiet(io.Discard)
+		var err error
+		facts, err = p.engine.tf.ShowPlanFile(ctx, planFile, tfexec.JSONNumber(true))
+		return err
+	})
+	if err == nil {
+		return facts, nil
+	}
+	// An engine may print a warning about its own configuration before the JSON.
+	if facts, ok := planIn(raw.Bytes()); ok && ctx.Err() == nil {
+		return facts, nil
+	}
+	return nil, engineProblem(ctx, err, "show", v)
+}
+
+func planIn(out []byte) (*tfjson.Plan, bool) {
+	i := bytes.Index(out, []byte("\n{"))
+	if i < 0 {
+		return nil, false
+	}
+	var plan tfjson.Plan
+	plan.UseJSONNumber(true)
+	return &plan, json.Unmarshal(out[i+1:], &plan) == nil
+}
+
+// unchanged counts the resources of a plan that changes nothing.
+func (p *phase) unchanged(h *planHearing) int {
+	if p.isLocal() {
+		if s, err := readState(p.task.StateFile); err == nil && s != nil && len(s.Encrypted) == 0 {
+			return s.managed()
+		}
+	}
+	return len(h.refreshed)
+}
+
+// inputDigest is keyed: inputs may be secrets with few possible values.
+func (p *phase) inputDigest() string {
+	h := hmac.New(sha256.New, p.task.HashKey)
+	fmt.Fprintf(h, "%s\x00%q\x00", p.task.ModuleRevision, p.task.VarFiles)
+	h.Write(bytes.TrimSpace(p.task.Inputs))
+	return "hmac:" + hex.EncodeToString(h.Sum(nil))
+}
+
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// planHearing follows a plan's stream: the refresh is the plan process's own, and
+// is told as an operation of its own.
+type planHearing struct {
+	phase       *phase
+	refresh, op *operation
+	began       bool // a refresh began
+	refreshed   map[string]bool
+	// changes tells that the stream spoke of a change.
+	changes bool
+}
+
+func (p *phase) hearPlan() *planHearing {
+	h := &planHearing{phase: p, refreshed: map[string]bool{}}
+	if p.task.SkipRefresh {
+		p.skip(stackjob.OpRefresh)
+		h.op = p.begin(stackjob.OpPlan)
+		return h
+	}
+	h.refresh = p.begin(stackjob.OpRefresh)
+	return h
+}
+
+// planned is the end of the refresh and the beginning of the plan proper.
+func (h *planHearing) planned() {
+	if h.op != nil {
+		return
+	}
+	h.refresh.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	h.op = h.phase.begin(stackjob.OpPlan)
+}
+
+func (h *planHearing) operation() *operation {
+	if h.op == nil && h.refresh.ended || h.op != nil {
+		return h.op
+	}
+	return h.refresh
+}
+
+func (h *planHearing) hear(m message) {
+	switch m.Type {
+	case "refresh_start":
+		h.began = true
+		if m.Hook != nil {
+			h.refreshed[m.Hook.Resource.Addr] = true
+		}
+	case "planned_change":
+		h.planned()
+		h.changes = h.changes || m.Change != nil && m.Change.Action != "noop"
+	case "resource_drift":
+		h.planned()
+		h.changes = true
+	case "change_summary", "outputs":
+		h.planned()
+	}
+}
+
+// fail ends what was at work. A process that fails before it planned anything
+// failed in the refresh if one began, and else never came to it.
+func (h *planHearing) fail(err error) {
+	switch {
+	case h.op != nil:
+		h.op.fail(err)
+	case h.began:
+		h.refresh.fail(err)
+		h.phase.skip(stackjob.OpPlan)
+	default:
+		h.refresh.end(stackjob.ResultSkipped, stackjob.Reason{})
+		op := h.phase.begin(stackjob.OpPlan)
+		op.record.EngineProcesses = h.phase.engine.processes
+		op.fail(err)
+	}
+}

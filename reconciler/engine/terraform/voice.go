@@ -1,0 +1,300 @@
+package terraform
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// message is one line of the engines' JSON stream: the union of what we read.
+// https://developer.hashicorp.com/terraform/internals/machine-readable-ui
+type message struct {
+	Level   string  `json:"@level"`
+	Text    string  `json:"@message"`
+	Type    string  `json:"type"`
+	Change  *change `json:"change"`
+	Hook    *hook   `json:"hook"`
+	Changes *struct {
+		Import    int    `json:"import"`
+		Forget    int    `json:"forget"`
+		Operation string `json:"operation"`
+	} `json:"changes"`
+	Outputs    map[string]streamOutput `json:"outputs"`
+	Diagnostic *diagnostic             `json:"diagnostic"`
+}
+
+type change struct {
+	Resource struct {
+		Addr string `json:"addr"`
+	} `json:"resource"`
+	Action string `json:"action"`
+}
+
+type hook struct {
+	change
+	Elapsed float64 `json:"elapsed_seconds"`
+}
+
+type streamOutput struct {
+	Sensitive bool            `json:"sensitive"`
+	Value     json.RawMessage `json:"value"`
+}
+
+type diagnostic struct {
+	Severity string `json:"severity"`
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail"`
+	Address  string `json:"address"`
+	Range    *struct {
+		Filename string `json:"filename"`
+		Start    struct {
+			Line   int `json:"line"`
+			Column int `json:"column"`
+		} `json:"start"`
+	} `json:"range"`
+	Snippet *struct {
+		Context *string `json:"context"`
+		Code    string  `json:"code"`
+		Values  []struct {
+			Traversal string `json:"traversal"`
+			Statement string `json:"statement"`
+		} `json:"values"`
+	} `json:"snippet"`
+}
+
+// maxKept is how many bytes of what an engine says outside its diagnostics are
+// kept for a failure's text.
+const maxKept = 16 << 10
+
+// voice hears one engine process: it turns the JSON stream into log lines, events
+// and diagnostics. What is not JSON is a log line: engines print warnings about
+// their own configuration before they know of -json.
+type voice struct {
+	phase     *phase
+	operation stackjob.OperationKind
+	// listen gets every message of the stream, before it is logged.
+	listen func(message)
+
+	mu       sync.Mutex
+	out, err lineBuffer
+	errors   []diagnostic
+	stderr   strings.Builder
+	plain    strings.Builder // lines that were not JSON
+}
+
+func (p *phase) voice(kind stackjob.OperationKind, listen func(message)) *voice {
+	v := &voice{phase: p, operation: kind, listen: listen}
+	if listen == nil {
+		v.listen = func(message) {}
+	}
+	v.out.line, v.err.line = v.hear, v.hearError
+	return v
+}
+
+// lineBuffer cuts a stream into lines.
+type lineBuffer struct {
+	rest []byte
+	line func([]byte)
+}
+
+func (b *lineBuffer) write(p []byte) {
+	b.rest = append(b.rest, p...)
+	for {
+		i := bytes.IndexByte(b.rest, '\n')
+		if i < 0 {
+			return
+		}
+		b.line(bytes.TrimRight(b.rest[:i], "\r"))
+		b.rest = b.rest[i+1:]
+	}
+}
+
+func (b *lineBuffer) flush() {
+	if len(b.rest) > 0 {
+		b.line(b.rest)
+		b.rest = nil
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func (v *voice) stdout() writerFunc {
+	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.write(p) }
+}
+
+func (v *voice) errorOutput() writerFunc {
+	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.write(p) }
+}
+
+// end hears what came last, without a line end.
+func (v *voice) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out.flush()
+	v.err.flush()
+}
+
+func (v *voice) hear(line []byte) {
+	var m message
+	if len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &m) != nil || m.Level == "" && m.Type == "" {
+		v.log(string(line))
+		keep(&v.plain, string(line))
+		return
+	}
+	v.listen(m)
+	switch m.Type {
+	case "version":
+		return
+	case "diagnostic":
+		if m.Diagnostic != nil {
+			v.diagnose(*m.Diagnostic)
+			return
+		}
+	}
+	v.progress(m)
+	v.log(m.Text)
+}
+
+func (v *voice) hearError(line []byte) {
+	v.log(string(line))
+	keep(&v.stderr, string(line))
+}
+
+func keep(b *strings.Builder, line string) {
+	if b.Len() < maxKept {
+		b.WriteString(line + "\n")
+	}
+}
+
+func (v *voice) log(line string) {
+	if line != "" {
+		v.phase.sink.Log([]byte(line + "\n"))
+	}
+}
+
+func (v *voice) diagnose(d diagnostic) {
+	text := d.render(v.phase.at)
+	v.log(text)
+	if d.Severity == "error" {
+		v.errors = append(v.errors, d)
+		return
+	}
+	line := "Warning: " + d.Summary
+	if d.Range != nil {
+		line += " (" + v.phase.at.relativeToModule(d.Range.Filename) + fmt.Sprintf(":%d)", d.Range.Start.Line)
+	}
+	if first, _, _ := strings.Cut(d.Detail, "\n"); first != "" {
+		line += ": " + first
+	}
+	v.phase.warn(line)
+}
+
+// progress journals what the engine tells of one resource.
+func (v *voice) progress(m message) {
+	status := map[string]string{
+		"apply_start": "started", "apply_progress": "running", "apply_complete": "done", "apply_errored": "failed",
+		"refresh_start": "started", "refresh_complete": "done",
+	}[m.Type]
+	if status == "" || m.Hook == nil {
+		return
+	}
+	action := stackjob.Read
+	if strings.HasPrefix(m.Type, "apply") {
+		action = actionOfStream(m.Hook.Action)
+	}
+	v.phase.sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: &engine.Progress{
+		Address: v.phase.mask.text(m.Hook.Resource.Addr), Action: action, Status: status,
+		Elapsed: time.Duration(m.Hook.Elapsed * float64(time.Second)),
+	}})
+}
+
+// actionOfStream translates the stream's word for an action.
+func actionOfStream(word string) stackjob.ChangeAction {
+	switch word {
+	case "noop":
+		return stackjob.NoOp
+	case "remove":
+		return stackjob.Forget
+	}
+	return stackjob.ChangeAction(word) // create, read, update, replace, delete, import
+}
+
+// said is everything by which a failure is recognised.
+func (v *voice) said() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var b strings.Builder
+	for _, d := range v.errors {
+		b.WriteString(d.Summary + "\n" + d.Detail + "\n")
+	}
+	b.WriteString(v.stderr.String())
+	if len(v.errors) == 0 {
+		b.WriteString(v.plain.String())
+	}
+	return b.String()
+}
+
+// failureText is what a person reads: the diagnostics, or, when there are none,
+// what else the engine said.
+func (v *voice) failureText() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var parts []string
+	for _, d := range v.errors {
+		parts = append(parts, d.render(v.phase.at))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, strings.TrimSpace(cmp.Or(strings.TrimSpace(v.stderr.String()), v.plain.String())))
+	}
+	return strings.TrimSpace(strings.Join(parts, "\n\n"))
+}
+
+func (v *voice) firstSummary() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.errors) == 0 {
+		return ""
+	}
+	return v.errors[0].Summary
+}
+
+// render writes a diagnostic for a person: severity and summary, the place, the
+// line, the values in it, the detail.
+func (d diagnostic) render(at layout) string {
+	var b strings.Builder
+	severity := "Error"
+	if d.Severity == "warning" {
+		severity = "Warning"
+	}
+	fmt.Fprintf(&b, "%s: %s\n", severity, d.Summary)
+	if d.Range != nil {
+		where := fmt.Sprintf("%s:%d:%d", at.relativeToModule(d.Range.Filename), d.Range.Start.Line, d.Range.Start.Column)
+		if d.Snippet != nil && d.Snippet.Context != nil {
+			where += ", in " + *d.Snippet.Context
+		}
+		fmt.Fprintf(&b, "  on %s\n", where)
+		if d.Snippet != nil && d.Snippet.Code != "" {
+			for i, line := range strings.Split(strings.TrimRight(d.Snippet.Code, "\n"), "\n") {
+				fmt.Fprintf(&b, "  %4d │ %s\n", d.Range.Start.Line+i, line)
+			}
+			for _, val := range d.Snippet.Values {
+				fmt.Fprintf(&b, "       ├ %s %s\n", val.Traversal, val.Statement)
+			}
+		}
+	} else if d.Address != "" {
+		fmt.Fprintf(&b, "  with %s\n", d.Address)
+	}
+	if d.Detail != "" {
+		b.WriteString("\n" + at.relativeToModule(strings.TrimSpace(d.Detail)) + "\n")
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
