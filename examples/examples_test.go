@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,6 +82,88 @@ func TestQuickstartIsWhatItsReadmeSays(t *testing.T) {
 		"look-before-removing": "environment staging pause=false prune=approve",
 	}, policies); diff != "" {
 		t.Errorf("policies (-want +got):\n%s", diff)
+	}
+}
+
+// edit returns a repository in which one text of one file is another.
+func edit(t *testing.T, repository fs.FS, file, from, to string) fs.FS {
+	t.Helper()
+	edited := fstest.MapFS{}
+	err := fs.WalkDir(repository, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(repository, path)
+		if path == file {
+			if !strings.Contains(string(text), from) {
+				t.Errorf("%s has no %q", path, from)
+			}
+			text = []byte(strings.Replace(string(text), from, to, 1))
+		}
+		edited[path] = &fstest.MapFile{Data: text}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edited
+}
+
+// The mistakes that the quickstart's README tells people to make are found where
+// they are made, and stop dev alone.
+func TestMistakesInTheQuickstartAreFound(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ file, from, to, found string }{
+		"a number that is a word": {"acme/dev/greetings.yaml", "replicas: 1", "replicas: many", "acme/dev/greetings.yaml"},
+		"a misspelt field":        {"acme/dev/greetings.yaml", "message:", "mesage:", "acme/dev/greetings.yaml"},
+		"a renamed producer":      {"acme/dev/network.yaml", "name: network", "name: ground", "acme/dev/lobby.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tree, err := schema.LoadFS(t.Context(), edit(t, examples.Quickstart(), test.file, test.from, test.to))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := map[string]bool{}
+			for _, d := range tree.Diagnostics() {
+				files[d.Pos.File] = true
+			}
+			if !files[test.found] {
+				t.Errorf("nothing is found in %s, but in %v", test.found, files)
+			}
+			frozen := map[string]bool{}
+			for _, e := range tree.Environments() {
+				_, frozen[e.Slug] = tree.Frozen(e.Org, e.Slug)
+			}
+			if diff := cmp.Diff(map[string]bool{"dev": true, "staging": false, "prod": false}, frozen); diff != "" {
+				t.Errorf("frozen environments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadmesShowWhatIsThere(t *testing.T) {
+	t.Parallel()
+	text := func(repository fs.FS, file string) string {
+		b, err := fs.ReadFile(repository, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	_, document, _ := strings.Cut(text(examples.Adopt(), "acme/prod/website.yaml"), "apiVersion")
+	if !strings.Contains(text(examples.Adopt(), "README.md"), "```yaml\napiVersion"+document+"```") {
+		t.Error("the README of adopt shows another file than acme/prod/website.yaml")
+	}
+	readme := text(examples.Quickstart(), "README.md")
+	err := fs.WalkDir(examples.Quickstart(), ".", func(file string, d fs.DirEntry, err error) error {
+		if strings.HasSuffix(file, ".yaml") && !strings.Contains(readme, path.Base(file)) {
+			t.Errorf("the README of quickstart does not name %s", file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
