@@ -1,0 +1,235 @@
+package terraform_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// memory is a sink that keeps all it is told.
+type memory struct {
+	mu      sync.Mutex
+	events  []engine.Event
+	log     bytes.Buffer
+	changed chan struct{} // closed and replaced at every change
+}
+
+func newMemory() *memory { return &memory{changed: make(chan struct{})} }
+
+func (m *memory) tell() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *memory) Emit(e engine.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, e)
+	m.tell()
+}
+
+func (m *memory) Log(p []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.log.Write(p)
+	m.tell()
+}
+
+func (m *memory) LogOffset() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(m.log.Len())
+}
+
+func (m *memory) text() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.String()
+}
+
+func (m *memory) all() []engine.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]engine.Event(nil), m.events...)
+}
+
+// await waits until ok holds of what was told.
+func (m *memory) await(t testing.TB, what string, ok func(log string, events []engine.Event) bool) {
+	t.Helper()
+	timeout := time.After(60 * time.Second)
+	for {
+		m.mu.Lock()
+		changed, log, events := m.changed, m.log.String(), append([]engine.Event(nil), m.events...)
+		m.mu.Unlock()
+		if ok(log, events) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("never came: %s; log:\n%s", what, log)
+		}
+	}
+}
+
+// bench is one stack on which phases are run.
+type bench struct {
+	testing.TB
+	driver   *terraform.Driver
+	task     engine.Task
+	sink     *memory
+	planFile string
+	identity *age.X25519Identity
+	revision int
+}
+
+// forEngines runs a test with every engine that is there.
+func forEngines(t *testing.T, f func(t *testing.T, b *bench)) {
+	for _, e := range tooltest.Engines(t) {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			f(t, newBench(t, engine.Program{Provisioner: schema.Provisioner(e.Name), Path: e.Path, Version: e.Version}))
+		})
+	}
+}
+
+func newBench(t testing.TB, program engine.Program) *bench {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return &bench{
+		TB: t, driver: terraform.New(terraform.Options{}), sink: newMemory(), identity: id,
+		planFile: filepath.Join(dir, "plan"),
+		task: engine.Task{
+			Job: "sj_test", Attempt: 1, Action: stackjob.Apply,
+			Key: schema.ResourceKey{Org: "acme", Env: "dev", Kind: "TerraformStack", Name: "x"}, Program: program,
+			ModuleRoot: filepath.Join(dir, "module"), ModuleRevision: "r1",
+			Workspace: filepath.Join(dir, "workspace"),
+			StateFile: filepath.Join(dir, "state", "terraform.tfstate"), StateBackups: filepath.Join(dir, "state", "backups"),
+			Backend: schema.Backend{Type: "local"}, Inputs: json.RawMessage("{}"),
+			Env:       map[string]string{"PATH": os.Getenv("PATH"), "TF_CLI_CONFIG_FILE": tooltest.EmptyCLIConfig(t)},
+			Recipient: id.Recipient().String(), HashKey: []byte("0123456789abcdef0123456789abcdef"),
+			Grace: 20 * time.Second,
+		},
+	}
+}
+
+// module writes files as the next revision of the module's checkout.
+func (b *bench) module(files map[string]string) {
+	b.Helper()
+	b.revision++
+	b.task.ModuleRevision = "r" + string(rune('0'+b.revision))
+	b.task.ModuleRoot = filepath.Join(filepath.Dir(b.task.Workspace), "module-"+b.task.ModuleRevision)
+	for name, text := range files {
+		path := filepath.Join(b.task.ModuleRoot, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o400); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (b *bench) inputs(v map[string]any) {
+	b.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.task.Inputs = text
+}
+
+func (b *bench) plan(ctx context.Context) engine.Result {
+	b.Helper()
+	b.task.Phase = engine.PhasePlan
+	r := b.driver.Plan(ctx, b.task, b.planFile, b.sink)
+	if (r.Plan == nil) == (r.Failure == nil) {
+		b.Fatalf("a plan phase with plan %v and failure %v", r.Plan, r.Failure)
+	}
+	return r
+}
+
+func (b *bench) mustPlan() *stackjob.Plan {
+	b.Helper()
+	r := b.plan(context.Background())
+	if r.Failure != nil {
+		b.Fatalf("plan: %v\n%s", r.Failure.Reason, r.Failure.Text)
+	}
+	return r.Plan
+}
+
+// apply applies the plan that was made last.
+func (b *bench) apply(ctx context.Context, plan *stackjob.Plan) engine.Result {
+	b.Helper()
+	b.task.Phase = engine.PhaseApply
+	b.task.PlanDigest, b.task.PlanFileDigest = plan.Digest, plan.FileDigest
+	return b.driver.Apply(ctx, b.task, b.planFile, b.sink)
+}
+
+func (b *bench) mustApply() *stackjob.Outcome {
+	b.Helper()
+	r := b.apply(context.Background(), b.mustPlan())
+	if r.Failure != nil {
+		b.Fatalf("apply: %v\n%s", r.Failure.Reason, r.Failure.Text)
+	}
+	return r.Outcome
+}
+
+// opened is a sealed output's value.
+func (b *bench) opened(o stackjob.Output) string {
+	b.Helper()
+	r, err := age.Decrypt(bytes.NewReader(o.Sealed), b.identity)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out bytes.Buffer
+	if _, err := out.ReadFrom(r); err != nil {
+		b.Fatal(err)
+	}
+	return out.String()
+}
+
+// counting puts a program in the engine's place that notes its process's arguments and
+// becomes the engine.
+func (b *bench) counting() (processes func() []string) {
+	b.Helper()
+	dir := b.TempDir()
+	note, script := filepath.Join(dir, "processes"), filepath.Join(dir, filepath.Base(b.task.Program.Path))
+	text := "#!/bin/sh\necho \"$*\" >> '" + note + "'\nexec '" + b.task.Program.Path + "' \"$@\"\n"
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		b.Fatal(err)
+	}
+	b.task.Program.Path = script
+	return func() []string {
+		b.Helper()
+		out, err := os.ReadFile(note)
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.Remove(note); err != nil {
+			b.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(out)), "\n")
+	}
+}
