@@ -53,17 +53,16 @@ func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, 
 	p.engine.processes = 0
 	plan, err := p.planAndShow(ctx, planFile, h)
 	p.secureState()
-	h.operation().record.EngineProcesses = p.engine.processes
 	if err != nil {
 		h.fail(err)
 		return nil, err
 	}
-	h.operation().record.Counts = plan.Counts
 	why := stackjob.Reason{}
 	if p.damage != "" {
 		why = reasonOf(stackjob.ReasonStateDamaged, p.damage)
 	}
-	h.operation().end(stackjob.ResultSucceeded, why)
+	h.op.record.EngineProcesses, h.op.record.Counts = p.engine.processes, plan.Counts
+	h.op.end(stackjob.ResultSucceeded, why)
 	return plan, nil
 }
 
@@ -236,13 +235,6 @@ func (h *planHearing) planned() {
 	h.op = h.phase.begin(stackjob.OpPlan)
 }
 
-func (h *planHearing) operation() *operation {
-	if h.op == nil && h.refresh.ended || h.op != nil {
-		return h.op
-	}
-	return h.refresh
-}
-
 func (h *planHearing) hear(m message) {
 	switch m.Type {
 	case "refresh_start":
@@ -264,16 +256,19 @@ func (h *planHearing) hear(m message) {
 // fail ends what was at work. A process that fails before it planned anything
 // failed in the refresh if one began, and else never came to it.
 func (h *planHearing) fail(err error) {
+	processes := h.phase.engine.processes
 	switch {
 	case h.op != nil:
+		h.op.record.EngineProcesses = processes
 		h.op.fail(err)
 	case h.began:
+		h.refresh.record.EngineProcesses = processes
 		h.refresh.fail(err)
 		h.phase.skip(stackjob.OpPlan)
 	default:
 		h.refresh.end(stackjob.ResultSkipped, stackjob.Reason{})
 		op := h.phase.begin(stackjob.OpPlan)
-		op.record.EngineProcesses = h.phase.engine.processes
+		op.record.EngineProcesses = processes
 		op.fail(err)
 	}
 }

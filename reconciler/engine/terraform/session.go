@@ -149,10 +149,15 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 	s.processes++
 	s.tf.SetStderr(v.errorOutput())
 	command := append([]string{filepath.Base(s.phase.task.Program.Path)}, words...)
-	w := watch(ctx, s.phase.at.module, s.grace, func(pid int) {
+	// As the kernel will call it: the workspace may be reached through links.
+	dir, err := filepath.EvalSymlinks(s.phase.at.module)
+	if err != nil {
+		return err
+	}
+	w := watch(ctx, dir, s.grace, func(pid int) {
 		s.phase.sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: v.operation, PID: pid, Command: command})
 	})
-	err := do(ctx)
+	err = do(ctx)
 	pid := w.stop()
 	v.end()
 	s.phase.sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: v.operation, PID: pid, Command: command, ExitCode: exitCode(ctx, err)})

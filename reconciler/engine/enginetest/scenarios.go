@@ -1,0 +1,282 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+func lifecycle(s *stack) {
+	kept := Resource{Name: "kept", Value: "text"}
+	p := Program{
+		Inputs:    []string{"text"},
+		Resources: []Resource{kept, {Name: "replaced", ReplaceOn: "text"}},
+		Outputs:   []Output{{Name: "text", Input: "text"}},
+	}
+	s.write(p)
+	s.inputs(map[string]any{"text": "one"})
+	out := s.mustApply(stackjob.Apply, stackjob.Counts{Create: 2})
+	wantOutput(s, out, "text", `"one"`)
+
+	s.inputs(map[string]any{"text": "two"})
+	plan := s.mustPlan(stackjob.Apply)
+	want := map[string]stackjob.ChangeAction{"kept": stackjob.Update, "replaced": stackjob.Replace}
+	if diff := cmp.Diff(want, actions(plan)); diff != "" {
+		s.Errorf("actions of the change (-want +got):\n%s", diff)
+	}
+	out = s.mustApply(stackjob.Apply, stackjob.Counts{Update: 1, Replace: 1})
+	wantOutput(s, out, "text", `"two"`)
+
+	if plan = s.mustPlan(stackjob.Apply); plan.HasChanges || plan.Counts != (stackjob.Counts{NoOp: 2}) || len(plan.Resources)+len(plan.Outputs) > 0 {
+		s.Errorf("a plan that changes nothing: %+v", plan)
+	}
+
+	p.Resources = []Resource{kept}
+	s.write(p)
+	s.mustApply(stackjob.Apply, stackjob.Counts{Delete: 1, NoOp: 1})
+
+	out = s.mustApply(stackjob.Destroy, stackjob.Counts{Delete: 1})
+	if len(out.Outputs) != 0 {
+		s.Errorf("outputs after the destroy: %+v", out.Outputs)
+	}
+	if plan = s.mustPlan(stackjob.Destroy); plan.HasChanges {
+		s.Errorf("a second destroy has changes: %+v", plan)
+	}
+}
+
+func wantOutput(s *stack, out *stackjob.Outcome, name, value string) {
+	s.Helper()
+	for _, o := range out.Outputs {
+		if o.Name == name {
+			if string(o.Value) != value || o.Sensitive || o.Hash == "" {
+				s.Errorf("output %s = %+v, want %s", name, o, value)
+			}
+			return
+		}
+	}
+	s.Errorf("no output %s in %+v", name, out.Outputs)
+}
+
+func equalDigests(s *stack) {
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text"}, {Name: "replaced", ReplaceOn: "text"}}})
+	s.inputs(map[string]any{"text": "one"})
+	first := s.mustPlan(stackjob.Apply)
+	second := s.mustPlan(stackjob.Apply)
+	if first.Digest != second.Digest || !strings.HasPrefix(first.Digest, "sha256:") {
+		s.Errorf("equal plans have digests %s and %s", first.Digest, second.Digest)
+	}
+	if first.InputDigest != second.InputDigest {
+		s.Error("equal inputs have different digests")
+	}
+	s.inputs(map[string]any{"text": "two"})
+	other := s.mustPlan(stackjob.Apply)
+	if other.Digest == first.Digest || other.InputDigest == first.InputDigest {
+		s.Error("another plan has the same digest")
+	}
+}
+
+func drift(s *stack) {
+	file := filepath.Join(s.dir, "file")
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "file", Value: "text", File: file}}})
+	s.inputs(map[string]any{"text": "one"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	if err := os.Remove(file); err != nil {
+		s.Fatal(err)
+	}
+	plan := s.mustPlan(stackjob.Apply)
+	if len(plan.Drift) != 1 || plan.Drift[0].Name != "file" {
+		s.Errorf("drift = %+v", plan.Drift)
+	}
+	if diff := cmp.Diff(stackjob.Counts{Create: 1}, plan.Counts); diff != "" {
+		s.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if r := s.apply(context.Background(), plan); r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "one" {
+		s.Errorf("the file was not made again: %q, %v", b, err)
+	}
+
+	s.task.SkipRefresh = true
+	if err := os.Remove(file); err != nil {
+		s.Fatal(err)
+	}
+	r := s.plan(context.Background(), stackjob.Apply)
+	if r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	if r.Plan.HasChanges || len(r.Plan.Drift) > 0 {
+		s.Errorf("a plan without refresh found drift: %+v", r.Plan)
+	}
+	if diff := cmp.Diff([]string{"init skipped", "refresh skipped", "plan succeeded"}, kinds(r.Operations)); diff != "" {
+		s.Errorf("operations (-want +got):\n%s", diff)
+	}
+}
+
+func partialFailure(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{
+		Inputs:    []string{"text"},
+		Resources: []Resource{{Name: "good", Value: "text"}, {Name: "bad", Note: note, Fails: true, After: []string{"good"}}},
+		Outputs:   []Output{{Name: "text", Input: "text"}},
+	})
+	s.inputs(map[string]any{"text": "one"})
+	r := s.apply(context.Background(), s.mustPlan(stackjob.Apply))
+	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultFailed || r.Failure == nil || r.Cancelled {
+		s.Fatalf("result = %+v", r)
+	}
+	if r.Failure.Reason.Code != stackjob.ReasonEngine || r.Failure.Text == "" || r.Outcome.Reason != r.Failure.Reason {
+		s.Errorf("failure = %+v, reason of the outcome = %+v", r.Failure, r.Outcome.Reason)
+	}
+	if diff := cmp.Diff(stackjob.Counts{Create: 1}, r.Outcome.Counts); diff != "" {
+		s.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"apply failed"}, kinds(r.Operations)); diff != "" {
+		s.Errorf("operations (-want +got):\n%s", diff)
+	}
+	// The good one exists and is not made again.
+	if a := actions(s.mustPlan(stackjob.Apply)); a["good"] != "" || a["bad"] == "" {
+		s.Errorf("actions of the next plan = %v", a)
+	}
+}
+
+func cancelledApply(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{
+		Inputs:    []string{"text"},
+		Resources: []Resource{{Name: "good", Value: "text"}, {Name: "slow", Note: note, Hangs: true, After: []string{"good"}}},
+	})
+	s.inputs(map[string]any{"text": "one"})
+	plan := s.mustPlan(stackjob.Apply)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan engine.Result, 1)
+	go func() { ended <- s.apply(ctx, plan) }()
+	s.sink.Await(s, "the slow resource starts", func(log string, events []engine.Event) bool {
+		for _, e := range events {
+			if e.Resource != nil && strings.Contains(e.Resource.Address, "slow") && e.Resource.Status == "started" {
+				return s.lines(note) > 0
+			}
+		}
+		return false
+	})
+	cancel()
+	r := <-ended
+	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled || r.Failure == nil {
+		s.Fatalf("result = %+v", r)
+	}
+	if diff := cmp.Diff(stackjob.Counts{Create: 1}, r.Outcome.Counts); diff != "" {
+		s.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if s.lines(note) != 1 {
+		s.Errorf("the side effect happened %d times", s.lines(note))
+	}
+	// The lock is gone and the state knows what exists.
+	if a := actions(s.mustPlan(stackjob.Apply)); a["good"] != "" {
+		s.Errorf("actions of the next plan = %v", a)
+	}
+}
+
+func cancelledPlan(s *stack) {
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text"}}})
+	s.inputs(map[string]any{"text": "one"})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := s.plan(ctx, stackjob.Apply)
+	if r.Failure == nil || !r.Cancelled || r.Failure.Reason.Code != stackjob.ReasonCancelled {
+		s.Errorf("result = %+v", r)
+	}
+}
+
+func lostState(s *stack) {
+	if s.h.LoseState == nil {
+		s.Skip("this engine's state cannot be lost so")
+	}
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text"}}})
+	s.inputs(map[string]any{"text": "one"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	s.inputs(map[string]any{"text": "two"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Update: 1})
+	s.h.LoseState(s.T, s.task)
+	r := s.plan(context.Background(), stackjob.Apply)
+	if r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	if len(r.Plan.Warnings) == 0 || r.Operations[len(r.Operations)-1].Reason.Code != stackjob.ReasonStateDamaged {
+		s.Errorf("nobody is told: warnings %q, operations %+v", r.Plan.Warnings, r.Operations)
+	}
+	if a := actions(r.Plan); a["kept"] == stackjob.Create {
+		s.Error("the resource would be created a second time")
+	}
+}
+
+func secrets(s *stack) {
+	const secret = "canary-Ys7Qe21-value"
+	s.write(Program{
+		SecretInputs: []string{"secret"},
+		Resources:    []Resource{{Name: "kept", Value: "secret"}},
+		Outputs:      []Output{{Name: "sealed", Input: "secret", Secret: true}},
+	})
+	s.task.Secrets = []string{secret}
+	s.inputs(map[string]any{"secret": secret})
+	planned := s.plan(context.Background(), stackjob.Apply)
+	if planned.Failure != nil {
+		s.Fatal(planned.Failure.Text)
+	}
+	applied := s.apply(context.Background(), planned.Plan)
+	if applied.Failure != nil {
+		s.Fatal(applied.Failure.Text)
+	}
+	log, events := s.sink.Told()
+	text, err := json.Marshal([]any{planned, applied, events, log})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if strings.Contains(string(text), secret) {
+		s.Errorf("the secret is in what was told: %s", text)
+	}
+	if len(applied.Outcome.Outputs) != 1 {
+		s.Fatalf("outputs = %+v", applied.Outcome.Outputs)
+	}
+	o := applied.Outcome.Outputs[0]
+	if o.Name != "sealed" || !o.Sensitive || o.Value != nil || s.h.Open(s.T, o.Sealed) != `"`+secret+`"` {
+		s.Errorf("output = %+v", o)
+	}
+}
+
+func stalePlan(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text", Note: note}}})
+	s.inputs(map[string]any{"text": "one"})
+	plan := s.mustPlan(stackjob.Apply)
+	if r := s.apply(context.Background(), plan); r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	r := s.apply(context.Background(), plan)
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || r.Outcome != nil && !r.Outcome.Counts.IsZero() {
+		s.Errorf("a plan was applied twice: %+v", r)
+	}
+	if s.lines(note) != 1 {
+		s.Errorf("the side effect happened %d times", s.lines(note))
+	}
+}
+
+func changedPlan(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text", Note: note}}})
+	s.inputs(map[string]any{"text": "one"})
+	approved := s.mustPlan(stackjob.Apply)
+	s.inputs(map[string]any{"text": "two"})
+	s.mustPlan(stackjob.Apply) // takes the file's place
+	r := s.apply(context.Background(), approved)
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonPlanChanged || r.Outcome != nil || s.lines(note) != 0 {
+		s.Errorf("a plan that nobody approved was applied: %+v", r)
+	}
+}
