@@ -17,7 +17,7 @@ type answerBody struct {
 }
 
 type answerInput struct {
-	jobPath
+	JobPath
 	Body *answerBody `required:"false"`
 }
 

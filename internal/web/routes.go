@@ -152,15 +152,15 @@ type text struct {
 	Body        []byte
 }
 
-// filter narrows a list.
-type filter struct {
+// FilterQuery narrows a list. It is exported because huma looks only into exported parts of a request.
+type FilterQuery struct {
 	Org  string `query:"org" maxLength:"200" doc:"Only this organization."`
 	Env  string `query:"env" maxLength:"200" doc:"Only this environment."`
 	Kind string `query:"kind" maxLength:"200" doc:"Only this kind; may be a glob."`
 	Name string `query:"name" maxLength:"200" doc:"Only this name; may be a glob."`
 }
 
-func (f filter) filter() api.Filter {
+func (f FilterQuery) filter() api.Filter {
 	return api.Filter{Org: f.Org, Env: f.Env, Kind: f.Kind, Name: f.Name}
 }
 
@@ -168,19 +168,19 @@ func (r registrar) reading() {
 	get(r, "/version", "version", "Which daemon answers, and who asks", func(ctx context.Context, _ *struct{}) (*one[api.Version], error) {
 		return oneOf(api.Version{Version: r.version, API: "v1", Identity: callerOf(ctx).actor}, nil)
 	})
-	get(r, "/resources", "listResources", "Cloud Resources with their status", func(ctx context.Context, in *filter) (*list[api.ResourceStatus], error) {
+	get(r, "/resources", "listResources", "Cloud Resources with their status", func(ctx context.Context, in *FilterQuery) (*list[api.ResourceStatus], error) {
 		return listOf(r.backend.Resources(ctx, in.filter()))
 	})
-	get(r, "/environments", "listEnvironments", "Environments with counts of their resources", func(ctx context.Context, in *filter) (*list[api.EnvironmentStatus], error) {
+	get(r, "/environments", "listEnvironments", "Environments with counts of their resources", func(ctx context.Context, in *FilterQuery) (*list[api.EnvironmentStatus], error) {
 		return listOf(r.backend.Environments(ctx, in.filter()))
 	})
-	get(r, "/policies", "listPolicies", "Flow control policies", func(ctx context.Context, in *filter) (*list[api.PolicyStatus], error) {
+	get(r, "/policies", "listPolicies", "Flow control policies", func(ctx context.Context, in *FilterQuery) (*list[api.PolicyStatus], error) {
 		return listOf(r.backend.Policies(ctx, in.filter()))
 	})
 	get(r, "/repositories", "listRepositories", "Config repositories and how up to date they are", func(ctx context.Context, _ *struct{}) (*list[api.RepositoryStatus], error) {
 		return listOf(r.backend.Repositories(ctx))
 	})
-	get(r, "/changes", "listChanges", "What the newest revision would change", func(ctx context.Context, in *filter) (*list[api.Change], error) {
+	get(r, "/changes", "listChanges", "What the newest revision would change", func(ctx context.Context, in *FilterQuery) (*list[api.Change], error) {
 		return listOf(r.backend.Changes(ctx, in.filter()))
 	})
 	get(r, "/resources/{org}/{env}/{kind}/{name}", "explainResource", "All that is known of one resource, and why", func(ctx context.Context, in *struct {
@@ -230,7 +230,7 @@ const mostJobs = 1000
 
 func (r registrar) jobs() {
 	get(r, "/jobs", "listJobs", "Stack Jobs, newest first", func(ctx context.Context, in *struct {
-		filter
+		FilterQuery
 		State  []string `query:"state" doc:"Only jobs in these states, separated by commas." maxItems:"20"`
 		Open   bool     `query:"open" doc:"Only jobs that have not ended."`
 		Commit string   `query:"commit" maxLength:"200" doc:"Only jobs of this revision."`
@@ -257,11 +257,12 @@ func (r registrar) jobs() {
 		}
 		return oneOf(page, err)
 	})
-	get(r, "/jobs/{id}", "getJob", "One Stack Job with its plan", func(ctx context.Context, in *jobPath) (*one[stackjob.Job], error) {
+	get(r, "/jobs/{id}", "getJob", "One Stack Job with its plan", func(ctx context.Context, in *JobPath) (*one[stackjob.Job], error) {
 		return oneOf(r.backend.Job(ctx, in.ID))
 	})
 }
 
-type jobPath struct {
+// JobPath names a job.
+type JobPath struct {
 	ID stackjob.JobID `path:"id" maxLength:"64" doc:"The job's id."`
 }

@@ -40,7 +40,7 @@ type eventsInput struct {
 }
 
 type logInput struct {
-	jobPath
+	JobPath
 	From        string `query:"from" maxLength:"20" doc:"The byte offset to begin at."`
 	Follow      bool   `query:"follow" doc:"Stream the log while it is written as server-sent events, whose ids are byte offsets."`
 	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Resumes a stream: outranks from."`
