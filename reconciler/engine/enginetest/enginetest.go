@@ -54,6 +54,7 @@ func Run(t *testing.T, h Harness) {
 		{"a partial failure tells what exists", partialFailure},
 		{"a cancelled apply tells how far it came", cancelledApply},
 		{"a cancelled plan", cancelledPlan},
+		{"an engine killed before its first state write is interrupted", killedEngine},
 		{"a state lost before its first write is found and told", lostState},
 		{"secrets come out sealed or not at all", secrets},
 		{"a stale plan is refused", stalePlan},
@@ -228,6 +229,9 @@ func (m *Sink) Told() (log string, events []engine.Event) {
 func (m *Sink) Await(t testing.TB, what string, ok func(log string, events []engine.Event) bool) {
 	t.Helper()
 	tooLong := time.After(time.Minute)
+	// What ok looks at beside the sink, such as a file, tells nobody that it moved.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for {
 		m.mu.Lock()
 		changed, log, events := m.changed, m.log.String(), slices.Clone(m.events)
@@ -237,6 +241,7 @@ func (m *Sink) Await(t testing.TB, what string, ok func(log string, events []eng
 		}
 		select {
 		case <-changed:
+		case <-again.C:
 		case <-tooLong:
 			t.Fatalf("%s: it never came; log:\n%s", what, log)
 		}

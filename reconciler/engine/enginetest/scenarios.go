@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,14 +160,7 @@ func cancelledApply(s *stack) {
 	defer cancel()
 	ended := make(chan engine.Result, 1)
 	go func() { ended <- s.apply(ctx, plan) }()
-	s.sink.Await(s, "the slow resource starts", func(log string, events []engine.Event) bool {
-		for _, e := range events {
-			if e.Resource != nil && strings.Contains(e.Resource.Address, "slow") && e.Resource.Status == "started" {
-				return s.lines(note) > 0
-			}
-		}
-		return false
-	})
+	s.awaitNote(note)
 	cancel()
 	r := <-ended
 	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled || r.Failure == nil {
@@ -181,6 +175,63 @@ func cancelledApply(s *stack) {
 	// The lock is gone and the state knows what exists.
 	if a := actions(s.mustPlan(stackjob.Apply)); a["good"] != "" {
 		s.Errorf("actions of the next plan = %v", a)
+	}
+}
+
+// awaitNote waits until the slow resource is at work.
+func (s *stack) awaitNote(note string) {
+	s.Helper()
+	s.sink.Await(s, "the slow resource starts", func(_ string, events []engine.Event) bool {
+		for _, e := range events {
+			if e.Resource != nil && strings.Contains(e.Resource.Address, "slow") && e.Resource.Status == "started" {
+				return s.lines(note) > 0
+			}
+		}
+		return false
+	})
+}
+
+// killedEngine kills the engine itself in the middle of its first resource: the
+// state knows nothing, the side effect has happened.
+func killedEngine(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "slow", Note: note, Hangs: true}}})
+	s.inputs(map[string]any{"text": "one"})
+	plan := s.mustPlan(stackjob.Apply)
+	ended := make(chan engine.Result, 1)
+	go func() { ended <- s.apply(context.Background(), plan) }()
+	s.awaitNote(note)
+	_, events := s.sink.Told()
+	pid := 0
+	for _, e := range events {
+		if e.Type == engine.EngineStarted && slices.Contains(e.Command, "apply") {
+			pid = e.PID
+		}
+	}
+	if pid == 0 {
+		s.Fatal("nobody was told the engine's process")
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		s.Fatal(err)
+	}
+	r := <-ended
+	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted || r.Failure == nil || r.Cancelled {
+		s.Fatalf("result = %+v", r)
+	}
+	// The engine alone would do it again.
+	if r = s.apply(context.Background(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonAfterInterrupt {
+		s.Errorf("the same plan was applied again: %+v", r)
+	}
+	if s.lines(note) != 1 {
+		s.Errorf("the side effect happened %d times", s.lines(note))
+	}
+	next := s.mustPlan(stackjob.Apply)
+	if !slices.ContainsFunc(next.Warnings, func(w string) bool { return strings.Contains(w, "slow") }) {
+		s.Errorf("the next plan does not say what may exist: %q", next.Warnings)
 	}
 }
 

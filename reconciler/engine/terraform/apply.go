@@ -16,6 +16,9 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := p.checkPlanFile(planFile); err != nil {
 		return nil, err
 	}
+	if err := p.refuseAgain(); err != nil {
+		return nil, err
+	}
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}
@@ -54,13 +57,12 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	ctx, cancel := p.withTimeout(ctx, kind)
 	defer cancel()
 	op := p.begin(kind)
-	h := newApplyHearing()
-	note, endNote, err := p.openBegun()
+	note, err := p.openBegun()
 	if err != nil {
 		op.fail(err)
 		return nil, err
 	}
-	h.note = note
+	h := newApplyHearing(note.line)
 	v := p.voice(kind, h.hear)
 	p.engine.processes = 0
 	err = p.engine.run(ctx, v, []string{"apply", "-json"}, func(ctx context.Context) error {
@@ -97,15 +99,26 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 			}
 		}
 	}
-	whole := true
-	if _, serr := readState(p.task.StateFile); p.isLocal() && serr != nil {
-		whole = false
+	if err := p.endNote(note, out.Result); err != nil {
+		p.say("Warning: the note of the apply: " + err.Error())
 	}
-	endNote(whole && out.Result != stackjob.ResultInterrupted)
 	op.record.Counts = out.Counts
 	op.record.EngineProcesses = p.engine.processes
 	op.end(out.Result, out.Reason)
 	return out, failed
+}
+
+// endNote removes the note, unless the next plan must tell of it.
+func (p *phase) endNote(n *note, r stackjob.Result) error {
+	if r == stackjob.ResultInterrupted {
+		return n.keep()
+	}
+	if p.isLocal() {
+		if _, err := readState(p.task.StateFile); err != nil {
+			return n.keep()
+		}
+	}
+	return n.remove()
 }
 
 // applyHearing follows an apply's stream and counts what was done.
@@ -119,8 +132,8 @@ type applyHearing struct {
 	complete bool
 }
 
-func newApplyHearing() *applyHearing {
-	return &applyHearing{planned: map[string]stackjob.ChangeAction{}, done: map[string]map[string]bool{}}
+func newApplyHearing(note func(verb, address string)) *applyHearing {
+	return &applyHearing{note: note, planned: map[string]stackjob.ChangeAction{}, done: map[string]map[string]bool{}}
 }
 
 func (h *applyHearing) hear(m message) {

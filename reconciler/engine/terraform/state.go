@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // state is what we read of a state file (format version 4 of both engines).
@@ -148,46 +147,55 @@ func (p *phase) newestGood() (path string, s *state, err error) {
 // good backup takes its place. What an apply that was killed had begun is told:
 // it may exist though the state does not know it.
 func (p *phase) repair() error {
-	if !p.isLocal() {
-		return nil
-	}
-	begun, killed, err := p.readBegun()
+	killed, err := p.readBegun()
 	if err != nil {
 		return err
 	}
-	_, err = readState(p.task.StateFile)
-	if err == nil {
-		missing := false
-		if killed {
-			if _, err := os.Stat(p.task.StateFile); errors.Is(err, os.ErrNotExist) {
-				missing = true
-			}
-		}
-		if !missing {
-			if open := begun.open(); killed && len(open) > 0 {
-				p.tellBegun("The last apply was killed in the middle.", open)
-			}
-			return nil
-		}
-		return p.restore("", begun.all())
+	var all []string
+	if killed != nil {
+		all = killed.order
 	}
-	if !errors.Is(err, errDamaged) {
+	if !p.isLocal() {
+		p.tellKilled(killed)
+		return nil
+	}
+	s, err := readState(p.task.StateFile)
+	switch {
+	case err == nil && (s != nil || killed == nil):
+		p.tellKilled(killed)
+		return nil
+	case err == nil:
+		backup, _, err := p.newestGood()
+		if backup == "" || err != nil { // killed before the first state was written
+			p.tellKilled(killed)
+			return err
+		}
+		return p.restore("", all)
+	case !errors.Is(err, errDamaged):
 		return fmt.Errorf("read the state: %w", err)
 	}
-	backup, _, berr := p.newestGood()
-	if berr != nil {
-		return berr
-	}
-	if st, serr := os.Stat(p.task.StateFile); serr == nil && st.Size() == 0 && backup == "" && !killed {
-		// Not damage: a plan that was killed leaves the empty file that it made
-		// to lock. There never was a state.
-		return os.Remove(p.task.StateFile)
+	if st, serr := os.Stat(p.task.StateFile); serr == nil && st.Size() == 0 && killed == nil {
+		if backup, _, berr := p.newestGood(); backup == "" {
+			// Not damage: a plan that was killed leaves the empty file that it
+			// made to lock. There never was a state.
+			return errors.Join(berr, os.Remove(p.task.StateFile))
+		}
 	}
 	aside := p.task.StateFile + ".damaged-" + p.driver.now().UTC().Format(stamp)
 	if err := os.Rename(p.task.StateFile, aside); err != nil {
 		return fmt.Errorf("put the damaged state aside: %w", err)
 	}
-	return p.restore(aside, begun.all())
+	return p.restore(aside, all)
+}
+
+// tellKilled tells what a killed apply was at, when the state is whole.
+func (p *phase) tellKilled(killed *begun) {
+	if killed == nil {
+		return
+	}
+	if open := killed.open(); len(open) > 0 {
+		p.tellBegun("The last apply was killed in the middle.", open)
+	}
 }
 
 // restore puts the newest good backup in the state's place and tells of it.
@@ -231,71 +239,4 @@ func (p *phase) secureState() {
 		_ = os.Chmod(p.task.StateFile, 0o600) // it may not exist; its folder is 0700 anyway
 		_ = os.Chmod(p.task.StateFile+".backup", 0o600)
 	}
-}
-
-// begun is what an apply had begun, by address, in order.
-type begun struct {
-	order []string
-	done  map[string]bool
-}
-
-func (b begun) all() []string { return b.order }
-
-func (b begun) open() []string {
-	return slices.DeleteFunc(slices.Clone(b.order), func(a string) bool { return b.done[a] })
-}
-
-func (p *phase) begunFile() string { return filepath.Join(p.task.StateBackups, "applying.log") }
-
-// readBegun reads what an apply left that never came to its end.
-func (p *phase) readBegun() (begun, bool, error) {
-	out := begun{done: map[string]bool{}}
-	if p.task.StateBackups == "" {
-		return out, false, nil
-	}
-	b, err := readIfThere(p.begunFile())
-	if err != nil || b == nil {
-		return out, false, err
-	}
-	for line := range strings.Lines(string(b)) {
-		verb, address, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		switch {
-		case !ok:
-		case verb == "begin" && !slices.Contains(out.order, address):
-			out.order = append(out.order, address)
-		case verb == "done":
-			out.done[address] = true
-		}
-	}
-	return out, true, nil
-}
-
-// openBegun starts the note of what an apply begins. It outlives a crash of ours,
-// and is not fsynced line by line: a crash of the machine is rarer than an apply
-// of a thousand resources.
-func (p *phase) openBegun() (note func(verb, address string), end func(forget bool), err error) {
-	if !p.isLocal() || p.task.StateBackups == "" {
-		return func(string, string) {}, func(bool) {}, nil
-	}
-	if err := os.MkdirAll(p.task.StateBackups, 0o700); err != nil {
-		return nil, nil, err
-	}
-	f, err := os.OpenFile(p.begunFile(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := fmt.Fprintf(f, "at %s\n", p.driver.now().UTC().Format(time.RFC3339)); err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	note = func(verb, address string) { fmt.Fprintf(f, "%s %s\n", verb, address) }
-	end = func(forget bool) {
-		f.Close()
-		if forget {
-			os.Remove(p.begunFile())
-		}
-	}
-	return note, end, nil
 }
