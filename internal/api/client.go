@@ -28,8 +28,8 @@ var ErrNoDaemon = errors.New("no daemon answers")
 // ErrInterrupted means that a stream broke off and could not be resumed in time.
 var ErrInterrupted = errors.New("the stream broke off")
 
-// ClientOptions say where the daemon is. Exactly one of Socket and URL is set.
-type ClientOptions struct {
+// Options say where the daemon is. Exactly one of Socket and URL is set.
+type Options struct {
 	// Socket is the path of the daemon's unix socket.
 	Socket string
 	// URL is where the daemon's TCP listener is: "http://127.0.0.1:7468".
@@ -45,6 +45,8 @@ type ClientOptions struct {
 // Actor of an Answer is ignored. Its errors are *[Problem] or wrap [ErrNoDaemon]. It is safe for
 // concurrent use.
 type Client struct {
+	// wrong is what is wrong with the options; every call fails with it.
+	wrong     error
 	http      *http.Client
 	base      *url.URL
 	where     string
@@ -54,37 +56,44 @@ type Client struct {
 
 var _ Backend = (*Client)(nil)
 
-// NewClient makes a client; it does not connect yet.
-func NewClient(o ClientOptions) (*Client, error) {
-	c := &Client{token: o.Token, resumeFor: o.ResumeFor}
+// NewClient makes a client; it does not connect yet. What is wrong with the options is told by the first
+// call.
+func NewClient(o Options) *Client {
+	c := &Client{token: o.Token, resumeFor: o.ResumeFor, base: &url.URL{}, http: &http.Client{}}
 	if c.resumeFor == 0 {
 		c.resumeFor = 2 * time.Minute
 	}
-	tr := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	tr := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, DialContext: dialer.DialContext}
 	switch {
 	case o.Socket != "" && o.URL == "":
 		c.where, c.base, c.token = o.Socket, &url.URL{Scheme: "http", Host: "localhost"}, config.Secret{}
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "unix", o.Socket)
-		}
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", o.Socket) }
 	case o.URL != "" && o.Socket == "":
-		u, err := url.Parse(o.URL)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, errors.New("daemon's URL: expected http://host:port or https://host:port")
-		}
-		if u.User != nil {
-			return nil, errors.New("daemon's URL: it holds a user name or password; give the token by itself")
-		}
-		c.base = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}
-		c.where = c.base.String()
 		tr.Proxy = http.ProxyFromEnvironment
-		tr.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+		if c.base, c.wrong = daemonURL(o.URL); c.wrong != nil {
+			return c
+		}
+		c.where = c.base.String()
 	default:
-		return nil, errors.New("client: either a socket or a URL says where the daemon is")
+		c.wrong = fmt.Errorf("%w: either a socket or a URL says where the daemon is", ErrInvalid)
+		return c
 	}
 	// A redirect would carry the token to wherever it points.
 	c.http = &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return c, nil
+	return c
+}
+
+// daemonURL reads a URL; its errors do not quote it, for it may hold a password.
+func daemonURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%w: the daemon's URL: expected http://host:port or https://host:port", ErrInvalid)
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("%w: the daemon's URL holds a user name or password; give the token by itself", ErrInvalid)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}, nil
 }
 
 // Where is the socket's path or the URL.
@@ -94,6 +103,9 @@ func (c *Client) Where() string { return c.where }
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) request(ctx context.Context, method, path string, q url.Values, body any) (*http.Request, error) {
+	if c.wrong != nil {
+		return nil, c.wrong
+	}
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)

@@ -199,7 +199,7 @@ func (k *checker) repositories() {
 		} else if seen[r.Name] = i; !repositoryName.MatchString(r.Name) {
 			k.invalid(p+".name", quoted(r.Name), "letters, digits, dots, hyphens and underscores")
 		}
-		if r.URL != "" && r.Mode == ModeWorktree {
+		if r.URL != "" && r.Mode == Worktree {
 			k.invalid(p+".mode", "only a path has a work tree", "committed")
 		}
 		if r.PollInterval.Std().Seconds() < 1 {

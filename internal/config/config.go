@@ -44,6 +44,8 @@ type Config struct {
 
 	// File is the file that was read; "" when there was none.
 	File string `json:"-"`
+	// Digest identifies the text of that file; "" when there was none.
+	Digest string `json:"-"`
 }
 
 // Token is a bearer token: who it stands for, and what it allows.

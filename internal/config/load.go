@@ -56,6 +56,7 @@ func Load(o Options) (Config, diag.List, error) {
 	places := map[string]place{}
 	var list diag.List
 	if src != nil {
+		c.Digest = digest(src)
 		d := newDecoder(file, src, places)
 		if n := d.parse(src); n != nil {
 			d.value(n, reflect.ValueOf(&c).Elem(), "")
@@ -131,7 +132,7 @@ func completeRepository(r *Repository, environ []string) {
 		r.Name = nameOf(r)
 	}
 	if r.Mode == "" {
-		r.Mode = ModeCommitted
+		r.Mode = Committed
 	}
 	if r.PollInterval == 0 {
 		r.PollInterval = Duration(time.Minute)

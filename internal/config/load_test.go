@@ -46,7 +46,7 @@ func TestNothingSaidGivesTheBuiltInValues(t *testing.T) {
 		t.Fatalf("findings: %v", short(list))
 	}
 	want := builtIn([]string{"XDG_DATA_HOME=/data"})
-	want.Socket, want.File = "/data/reeve/reeve.sock", "reeve.yaml"
+	want.Socket, want.File, want.Digest = "/data/reeve/reeve.sock", "reeve.yaml", digest(nil)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("configuration (-want +got):\n%s", d)
 	}
@@ -65,7 +65,7 @@ func TestFileIsOutrankedByEnvironmentAndThatByFlags(t *testing.T) {
 		t.Fatal(err, short(list))
 	}
 	want := builtIn([]string{"XDG_DATA_HOME=/data"})
-	want.File, want.Socket = "reeve.yaml", "/data/reeve/reeve.sock"
+	want.File, want.Socket, want.Digest = "reeve.yaml", "/data/reeve/reeve.sock", digest([]byte(text))
 	want.Listen, want.Log.Level = "127.0.0.1:3", LevelDebug
 	want.Jobs.Parallel, want.Jobs.Grace = 4, Duration(5*time.Second)
 	want.AllowedHosts = []string{"a.example", "b.example"}

@@ -25,8 +25,8 @@ type Mode string
 
 // The modes.
 const (
-	ModeCommitted Mode = "committed"
-	ModeWorktree  Mode = "worktree"
+	Committed Mode = "committed"
+	Worktree  Mode = "worktree"
 )
 
 // EngineName names an engine; "" means "the one that is installed".
@@ -62,7 +62,7 @@ const (
 type word interface{ words() []string }
 
 func (Role) words() []string       { return []string{string(RoleRead), string(RoleWrite)} }
-func (Mode) words() []string       { return []string{string(ModeCommitted), string(ModeWorktree)} }
+func (Mode) words() []string       { return []string{string(Committed), string(Worktree)} }
 func (EngineName) words() []string { return []string{string(Terraform), string(OpenTofu)} }
 func (Level) words() []string {
 	return []string{string(LevelDebug), string(LevelInfo), string(LevelWarn), string(LevelError)}

@@ -194,11 +194,7 @@ func (r registrar) reading() {
 	})
 	get(r, "/graph", "graph", "Who needs whom in an organization", r.graph)
 	get(r, "/schema", "listSchemas", "JSON Schemas of all kinds, by kind", func(context.Context, *struct{}) (*one[map[string]json.RawMessage], error) {
-		out := r.schemas
-		if out == nil {
-			out = map[string]json.RawMessage{}
-		}
-		return oneOf(out, nil)
+		return oneOf(r.schemas, nil)
 	})
 	get(r, "/schema/{kind}", "schema", "The JSON Schema of one kind", func(_ context.Context, in *struct {
 		Kind string `path:"kind" maxLength:"200"`

@@ -55,7 +55,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	// Schemas are the JSON Schemas that are served at /api/v1/schema, by kind.
-	Schemas map[string]json.RawMessage
+	Schemas map[string][]byte
 	// Ready tells why the daemon is not ready, or nil; nil means always ready.
 	Ready func(context.Context) error
 	// Limits may be left zero.
@@ -127,8 +127,11 @@ func New(o Options) (*Server, error) {
 		o.Ready = func(context.Context) error { return nil }
 	}
 	l := o.Limits.complete()
-	s := &Server{backend: o.Backend, log: o.Log.With("component", "web"), version: o.Version, schemas: o.Schemas,
+	s := &Server{backend: o.Backend, log: o.Log.With("component", "web"), version: o.Version, schemas: map[string]json.RawMessage{},
 		ready: o.Ready, limits: l, streams: make(chan struct{}, l.Streams), mux: http.NewServeMux(), user: userName}
+	for kind, b := range o.Schemas {
+		s.schemas[kind] = b
+	}
 	s.SetAccess(o.Access)
 	var err error
 	if s.metrics, err = newMetrics(o.Registry, func() int { return len(s.streams) }); err != nil {

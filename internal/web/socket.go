@@ -64,6 +64,15 @@ func restrict(path string, gid int) error {
 	return os.Chmod(path, 0o660) //nolint:gosec // the group is configured to have it
 }
 
+// Ping tells whether somebody answers on the socket at path.
+func Ping(ctx context.Context, path string) error {
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("socket %s: %w", path, err)
+	}
+	return c.Close()
+}
+
 // clearStale removes a socket on which nobody listens.
 func clearStale(path string) error {
 	st, err := os.Lstat(path)

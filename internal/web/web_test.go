@@ -79,7 +79,7 @@ func start(t *testing.T, change ...func(*web.Options)) *running {
 			{Name: "viewer", Secret: config.NewSecret(readCanary), Role: config.RoleRead},
 			{Name: "ada", Secret: config.NewSecret(writeCanary), Role: config.RoleWrite},
 		}, AllowedHosts: []string{"reeve.example"}},
-		Schemas: map[string]json.RawMessage{"Environment": json.RawMessage(`{"type":"object"}`)},
+		Schemas: map[string][]byte{"Environment": []byte(`{"type":"object"}`)},
 	}
 	for _, c := range change {
 		c(&o)
@@ -115,21 +115,18 @@ func start(t *testing.T, change ...func(*web.Options)) *running {
 	return &running{memory: m, server: s, url: "http://" + ln.Addr().String(), socket: sock, log: log, stop: stop}
 }
 
-func (r *running) client(t *testing.T, o api.ClientOptions) *api.Client {
+func (r *running) client(t *testing.T, o api.Options) *api.Client {
 	t.Helper()
 	if o.URL == "" && o.Socket == "" {
 		o.URL = r.url
 	}
-	c, err := api.NewClient(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := api.NewClient(o)
 	t.Cleanup(c.Close)
 	return c
 }
 
 func (r *running) overSocket(t *testing.T) *api.Client {
-	return r.client(t, api.ClientOptions{Socket: r.socket})
+	return r.client(t, api.Options{Socket: r.socket})
 }
 
 func same[T any](t *testing.T, what string, got T, err error, want T) {
@@ -155,7 +152,7 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 		client *api.Client
 		actor  stackjob.Actor
 	}{
-		"tcp":    {r.client(t, api.ClientOptions{Token: config.NewSecret(writeCanary)}), stackjob.Actor{Name: "ada", Via: "token"}},
+		"tcp":    {r.client(t, api.Options{Token: config.NewSecret(writeCanary)}), stackjob.Actor{Name: "ada", Via: "token"}},
 		"socket": {r.overSocket(t), stackjob.Actor{Name: me.Username, Via: "socket"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -451,11 +448,8 @@ func TestNoDaemonIsSaidWithTheWayOut(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	_ = ln.Close()
-	for _, o := range []api.ClientOptions{{URL: "http://" + addr}, {Socket: filepath.Join(t.TempDir(), "no.sock")}} {
-		c, err := api.NewClient(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, o := range []api.Options{{URL: "http://" + addr}, {Socket: filepath.Join(t.TempDir(), "no.sock")}} {
+		c := api.NewClient(o)
 		_, err = c.Jobs(t.Context(), store.JobQuery{})
 		if !errors.Is(err, api.ErrNoDaemon) || !strings.Contains(err.Error(), c.Where()) || !strings.Contains(err.Error(), "reeve serve") {
 			t.Errorf("the error is: %v", err)

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// watching is a file that is watched.
+type watching struct {
+	t       *testing.T
+	file    string
+	applied chan Config
+	reports chan Reload
+	refuse  chan error
+}
+
+func watch(t *testing.T, text string, o WatchOptions) *watching {
+	t.Helper()
+	w := &watching{t: t, file: filepath.Join(t.TempDir(), "reeve.yaml"), applied: make(chan Config, 10), reports: make(chan Reload, 10), refuse: make(chan error, 10)}
+	w.write(text)
+	o.Load = func() (Config, diag.List, error) {
+		return Load(Options{Path: w.file, Environ: []string{"XDG_DATA_HOME=/data"}})
+	}
+	var err error
+	if o.Current, _, err = o.Load(); err != nil {
+		t.Fatal(err)
+	}
+	o.Debounce = 20 * time.Millisecond
+	o.Apply = func(c Config) error {
+		select {
+		case err := <-w.refuse:
+			return err
+		default:
+		}
+		w.applied <- c
+		return nil
+	}
+	o.Report = func(r Reload) { w.reports <- r }
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- Watch(ctx, o) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *watching) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// rename saves as editors do: another file, moved over the old one.
+func (w *watching) rename(text string) {
+	w.t.Helper()
+	next := w.file + "~"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(next, w.file); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was told")
+		panic("unreachable")
+	}
+}
+
+func TestChangedFileTakesEffectHoweverItIsSaved(t *testing.T) {
+	t.Parallel()
+	w := watch(t, "jobs: {parallel: 3}\n", WatchOptions{})
+	w.rename("jobs: {parallel: 4}\n")
+	if r, c := next(t, w.reports), next(t, w.applied); !r.Applied || c.Jobs.Parallel != 4 {
+		t.Errorf("%+v, %d", r, c.Jobs.Parallel)
+	}
+	w.rename("jobs: {parallel: 5}\n")
+	if r, c := next(t, w.reports), next(t, w.applied); !r.Applied || c.Jobs.Parallel != 5 {
+		t.Errorf("%+v, %d", r, c.Jobs.Parallel)
+	}
+}
+
+func TestSwappedLinkTakesEffect(t *testing.T) {
+	t.Parallel()
+	// As Kubernetes mounts a ConfigMap: reeve.yaml → ..data/reeve.yaml, ..data → a folder.
+	dir := t.TempDir()
+	for name, text := range map[string]string{"v1": "jobs: {parallel: 3}\n", "v2": "jobs: {parallel: 4}\n"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "reeve.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, at string) {
+		if err := os.Symlink(to, filepath.Join(dir, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("v1", "..data")
+	link("..data/reeve.yaml", "reeve.yaml")
+	load := func() (Config, diag.List, error) {
+		return Load(Options{Path: filepath.Join(dir, "reeve.yaml"), Environ: []string{"XDG_DATA_HOME=/data"}})
+	}
+	current, _, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied := make(chan Config, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		done <- Watch(ctx, WatchOptions{Current: current, Load: load, Debounce: time.Millisecond, Apply: func(c Config) error { applied <- c; return nil }})
+	}()
+	link("v2", "..data_tmp")
+	if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, applied); c.Jobs.Parallel != 4 {
+		t.Errorf("parallel is %d", c.Jobs.Parallel)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadFileLeavesTheOldConfigurationInForce(t *testing.T) {
+	t.Parallel()
+	w := watch(t, "jobs: {parallel: 3}\n", WatchOptions{})
+	w.rename("jobs: {paralel: 4}\n")
+	r := next(t, w.reports)
+	if r.Applied || !r.Diagnostics.HasErrors() || r.Diagnostics[0].Hint != `did you mean "parallel"?` {
+		t.Errorf("report: %+v", r)
+	}
+	if err := os.Remove(w.file); err != nil {
+		t.Fatal(err)
+	}
+	if r := next(t, w.reports); r.Applied || !errors.Is(r.Err, os.ErrNotExist) {
+		t.Errorf("report of a file that is gone: %+v", r)
+	}
+	refused := errors.New("refused")
+	w.refuse <- refused
+	w.rename("jobs: {parallel: 5}\n")
+	if r := next(t, w.reports); r.Applied || !errors.Is(r.Err, refused) {
+		t.Errorf("report of a refused one: %+v", r)
+	}
+	w.rename("jobs: {parallel: 6}\n")
+	if r, c := next(t, w.reports), next(t, w.applied); !r.Applied || c.Jobs.Parallel != 6 {
+		t.Errorf("report: %+v, parallel %d", r, c.Jobs.Parallel)
+	}
+}
+
+func TestWhatNeedsARestartIsKeptAndNamedAndTheRestTaken(t *testing.T) {
+	t.Parallel()
+	w := watch(t, "jobs: {parallel: 3}\n", WatchOptions{Fixed: []string{"jobs.retention.keep"}})
+	w.rename("listen: 127.0.0.1:9\nsocket: /data/s\njobs: {parallel: 4, retention: {keep: 1}}\n")
+	r, c := next(t, w.reports), next(t, w.applied)
+	if d := cmp.Diff([]string{"listen", "socket", "jobs.retention.keep"}, r.NeedRestart); d != "" || !r.Applied {
+		t.Errorf("needs restart (-want +got):\n%s", d)
+	}
+	if c.Listen != "127.0.0.1:7468" || c.Socket != "/data/reeve/reeve.sock" || c.Jobs.Retention.Keep != 20 || c.Jobs.Parallel != 4 {
+		t.Errorf("applied: %+v", c)
+	}
+}
