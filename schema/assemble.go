@@ -252,12 +252,26 @@ func (a *assembly) modules() {
 	}
 }
 
+// masks are the parts of a file that must not be shown.
+func (a *assembly) masks(file string) []mask {
+	e := a.state.entries[file]
+	if e == nil {
+		return nil
+	}
+	if e.bound == nil {
+		return e.file.masks
+	}
+	return slices.Concat(e.file.masks, e.bound.masks)
+}
+
 // freeze sorts the findings, and notes for each scope the first error that froze it.
 func (a *assembly) freeze() {
 	a.out.freezes = map[scope]diag.Diagnostic{}
 	slices.SortStableFunc(a.findings, func(x, y finding) int { return x.Compare(y.Diagnostic) })
 	list := make(diag.List, len(a.findings))
-	for i, f := range a.findings {
+	for i := range a.findings {
+		f := &a.findings[i]
+		f.Diagnostic = withoutSecrets(f.Diagnostic, a.masks(f.Pos.File))
 		list[i] = f.Diagnostic
 		if f.Severity != diag.Error && f.Code != diag.ProducerUnknown {
 			continue

@@ -90,6 +90,7 @@ func (c *converter) checkTag(n *yaml.Node, want string) {
 func (c *converter) alias(n *yaml.Node, depth int) (value, int, int) {
 	a := c.anchors[n.Alias]
 	at := c.at(n.Line, n.Column)
+	at.width = int32(utf8.RuneCountInString(n.Value) + 1)
 	if a == nil || !a.done {
 		c.fail(diag.Diagnostic{Code: diag.AliasBomb, Detail: fmt.Sprintf("the alias *%s stands inside its own anchor", n.Value)}, at)
 		return value{at: at}, 1, 1
@@ -103,7 +104,7 @@ func (c *converter) alias(n *yaml.Node, depth int) (value, int, int) {
 	if c.expanded += a.size; c.expanded > c.opts.MaxAliasNodes {
 		if !c.failed {
 			c.fail(diag.Diagnostic{Code: diag.AliasBomb,
-				Detail: fmt.Sprintf("the aliases of the document stand for more than %d values", c.opts.MaxAliasNodes)}, at)
+				Detail: fmt.Sprintf("they stand for more than %d values", c.opts.MaxAliasNodes)}, at)
 		}
 		return value{at: at}, 1, 1
 	}

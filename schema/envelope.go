@@ -153,7 +153,7 @@ func (r *reader) metadata(e *envelope, m *value) {
 			for j := range f.val.fields {
 				t := &f.val.fields[j]
 				if !t.val.isScalar() || t.val.kind == nullValue {
-					r.wrongMeta(e, t, "a string")
+					r.wrongMeta(e, t, "a string", "tags")
 					continue
 				}
 				e.Metadata.Tags = append(e.Metadata.Tags, t.val.text)
@@ -170,9 +170,9 @@ func (r *reader) metadata(e *envelope, m *value) {
 	}
 }
 
-func (r *reader) wrongMeta(e *envelope, f *field, want string) {
+func (r *reader) wrongMeta(e *envelope, f *field, want string, parents ...string) {
 	e.bad = true
-	detail := "metadata"
+	detail := strings.Join(append([]string{"metadata"}, parents...), ".")
 	if f.key != "" {
 		detail += "." + f.key
 	}
@@ -190,7 +190,7 @@ func (r *reader) stringMap(e *envelope, f *field) map[string]string {
 	for i := range f.val.fields {
 		g := &f.val.fields[i]
 		if !g.val.isScalar() {
-			r.wrongMeta(e, g, "a string")
+			r.wrongMeta(e, g, "a string", f.key)
 			continue
 		}
 		m[g.key] = g.val.text
@@ -208,7 +208,7 @@ func (r *reader) relationships(e *envelope, f *field) {
 	for i := range f.val.fields {
 		item := &f.val.fields[i].val
 		if item.kind != mapValue {
-			r.wrongMeta(e, &f.val.fields[i], "a map with kind, name and type")
+			r.wrongMeta(e, &f.val.fields[i], "a map with kind, name and type", "relationships")
 			continue
 		}
 		rel := relationship{at: item.at, typ: "depends_on"}
@@ -223,7 +223,7 @@ func (r *reader) relationships(e *envelope, f *field) {
 				r.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in metadata.relationships[%d]", g.key, i),
 					Expected: oneOf(known), Hint: didYouMean(g.key, known)}, g.keyAt)
 			case g.val.kind != stringValue:
-				r.wrongMeta(e, g, "a string")
+				r.wrongMeta(e, g, "a string", "relationships")
 			default:
 				*t = g.val.text
 			}
@@ -270,6 +270,9 @@ func (r *reader) name(e *envelope, kindAt place, meta *field) {
 	}
 	if e.Metadata.Name == "" && folder != "" {
 		e.Metadata.Name = folder
+	}
+	if e.Metadata.Name == "" && (e.Kind == KindOrganization || e.Kind == KindEnvironment) {
+		return // it stands in the wrong folder, which is reported
 	}
 	if e.Metadata.Name == "" {
 		e.bad = true

@@ -21,6 +21,7 @@ type reporter struct {
 	text     *text
 	scope    scope
 	findings []finding
+	masks    []mask
 }
 
 // report adds a finding at a place of the file.
@@ -103,7 +104,7 @@ func oneOf(names []string) string {
 // quoted shows a value as found, shortened; never a secret one.
 func quoted(v *value, s *shape) string {
 	if s != nil && s.sensitive {
-		return "(sensitive)"
+		return sensitiveMark
 	}
 	switch v.kind {
 	case stringValue:

@@ -64,10 +64,10 @@ type Organization struct {
 
 // OrganizationSpec is the spec of kind Organization.
 type OrganizationSpec struct {
-	Description string `json:"description,omitempty"`
-	LogoURL     string `json:"logoUrl,omitempty"`
+	Description string `json:"description,omitempty" jsonschema_description:"What the organization is."`
+	LogoURL     string `json:"logoUrl,omitempty" jsonschema_description:"A picture for pages that show the organization."`
 	// Provisioner is the default engine of the organization's stacks.
-	Provisioner Provisioner `json:"provisioner,omitempty"`
+	Provisioner Provisioner `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu,enum=pulumi" jsonschema_description:"The default engine of the organization's stacks."`
 }
 
 // Environment is the second folder level.
@@ -79,14 +79,14 @@ type Environment struct {
 
 // EnvironmentSpec is the spec of kind Environment.
 type EnvironmentSpec struct {
-	Description string `json:"description,omitempty"`
+	Description string `json:"description,omitempty" jsonschema_description:"What the environment is for."`
 	// PromotionOrder sorts environments for people: dev 1, prod 3.
-	PromotionOrder int `json:"promotionOrder,omitempty"`
+	PromotionOrder int `json:"promotionOrder,omitempty" jsonschema_description:"Sorts environments for people: dev 1, prod 3."`
 	// Protected refuses every destroy in the environment, as prevent-destroy
 	// does for one resource.
-	Protected bool `json:"protected,omitempty"`
+	Protected bool `json:"protected,omitempty" jsonschema_description:"Refuses every destroy in the environment."`
 	// Provisioner is the default engine of the environment's stacks.
-	Provisioner Provisioner `json:"provisioner,omitempty"`
+	Provisioner Provisioner `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu,enum=pulumi" jsonschema_description:"The default engine of the environment's stacks."`
 }
 
 // ModuleSource says where a module's code is: a folder of the config repository

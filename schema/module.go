@@ -27,6 +27,15 @@ func (r *reader) moduleSource(m *moduleSpec, f *field) (ModuleSource, bool) {
 		m = &moduleSpec{Git: g}
 	}
 	if m.Git != nil {
+		for _, name := range []string{"url", "cloneUrl"} {
+			g := &f.val
+			if inner, ok := g.get("git"); ok {
+				g = &inner.val
+			}
+			if u, ok := g.get(name); ok {
+				at = u.val.at
+			}
+		}
 		return r.gitSource(m.Git, at)
 	}
 	p, ok := r.localPath(m.Path)
@@ -116,6 +125,7 @@ func (r *reader) gitSource(g *gitSpec, at place) (ModuleSource, bool) {
 			return fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "the module's URL cannot be read", Expected: "https://host/path or ssh://git@host/path"})
 		}
 		if _, has := u.User.Password(); has || u.User != nil && u.Scheme != "ssh" {
+			r.hide(&value{kind: stringValue, at: at})
 			return fail(diag.Diagnostic{Code: diag.CredentialInURL, Detail: "a module's URL with user or password",
 				Hint: "take them out of the URL, and out of the repository's history"})
 		}
@@ -197,6 +207,10 @@ func (r *reader) schemaError(f *field, err error) {
 
 // schemaMessage is the validator's message without the loader's own URL in it.
 func schemaMessage(err error) string {
+	var load *jsonschema.LoadURLError
+	if errors.As(err, &load) {
+		return load.Err.Error()
+	}
 	s := strings.ReplaceAll(err.Error(), schemaURL, "")
 	return strings.Join(strings.Fields(strings.ReplaceAll(s, `""`, "the schema")), " ")
 }

@@ -53,15 +53,16 @@ func (r *reader) spec(e *envelope, out any) *value {
 	s := ownSpecs()[e.Kind]
 	v := value{kind: mapValue, at: e.at}
 	keyAt := e.kindAt
-	if e.spec != nil && e.spec.val.kind != nullValue {
-		v, keyAt = e.spec.val, e.spec.keyAt
+	if e.spec != nil {
+		keyAt = e.spec.keyAt
+		if e.spec.val.kind != nullValue {
+			v = e.spec.val
+		}
 	}
 	w := &walker{reporter: r.reporter}
 	v = w.withoutUnused(v, unusedFields[e.Kind], "")
 	v = w.walk(v, s.shape, (*fieldPath)(nil).field("spec"))
-	if !w.bad {
-		w.validate(&v, s, keyAt, "spec")
-	}
+	w.validate(&v, s, keyAt, "spec")
 	if w.bad || e.bad {
 		e.bad = true
 		return nil

@@ -226,11 +226,18 @@ func (p *parser) reportSyntax(err error, at func(line, col int) place) {
 		d.Detail += " " + le.ContextMsg
 	}
 	d.Hint = syntaxHint(le.Message, p.text.line(int(where.line)))
-	if le.ContextMark.Line > 0 && le.ContextMark != le.Mark {
+	switch {
+	case le.ContextMark.Line > 0 && strings.Contains(le.Message, "end of stream"):
+		// Where it starts is what the author must find; the end is the end of the file.
+		where = at(le.ContextMark.Line, max(1, le.ContextMark.Column))
+	case le.ContextMark.Line > 0 && le.ContextMark != le.Mark:
 		ctx := at(le.ContextMark.Line, max(1, le.ContextMark.Column))
 		d.Related = []diag.Related{{Pos: p.text.position(ctx), Message: "it starts here"}}
 	}
-	where.width = 1
+	if where.width = 1; strings.Contains(le.Message, "unknown anchor") {
+		where.width = 0
+		d.Hint = "an anchor counts from where it stands to the end of its own document"
+	}
 	p.report(d, where)
 }
 

@@ -19,6 +19,7 @@ import (
 type parsedFile struct {
 	text     *text
 	findings []finding
+	masks    []mask
 	own      ownDocuments
 	// resources are the resource documents until they are bound; hasResources stays.
 	resources    []envelope
@@ -73,7 +74,7 @@ func inParallel(ctx context.Context, n int, work func(i int) error) error {
 func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 	f := &parsedFile{text: &text{path: e.path}}
 	r := &reader{reporter: &reporter{text: f.text, scope: e.layout.scope}, layout: e.layout}
-	defer func() { f.findings = r.findings }()
+	defer func() { f.findings, f.masks = r.findings, r.masks }()
 	switch {
 	case e.mode&fs.ModeSymlink != 0:
 		f.unreadable = true

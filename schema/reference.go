@@ -60,15 +60,17 @@ func (w *walker) reference(v value, f *field, at *fieldPath) value {
 		}
 		read[name] = g
 	}
-	if w.bad && len(read) < len(f.val.fields) {
-		return v
+	var r Reference
+	if len(read) == len(f.val.fields) {
+		var ok bool
+		if r, ok = w.completeReference(f, read, at); ok {
+			w.refs = append(w.refs, r)
+		} else {
+			w.bad = true
+		}
 	}
-	r, ok := w.completeReference(f, read, at)
-	if !ok {
-		w.bad = true
-		return v
-	}
-	w.refs = append(w.refs, r)
+	// A wrong reference is written out like a right one, so that the validator does not
+	// complain about it again.
 	str := func(key, s string) field {
 		return field{key: key, keyAt: f.keyAt, val: value{at: f.val.at, kind: stringValue, text: s}}
 	}

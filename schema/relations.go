@@ -15,9 +15,11 @@ func (a *assembly) references() {
 		if e.bound == nil {
 			continue
 		}
-		for _, r := range e.bound.resources {
-			for i := range r.References {
-				a.reference(e, &r.References[i], hidden)
+		for _, l := range [][]*Resource{e.bound.resources, e.bound.broken} {
+			for _, r := range l {
+				for i := range r.References {
+					a.reference(e, &r.References[i], hidden)
+				}
 			}
 		}
 	}

@@ -24,6 +24,9 @@ type boundFile struct {
 	declared  []declaration
 	sources   []localSource
 	findings  []finding
+	masks     []mask
+	// broken are resources that are wrong: their references are checked all the same.
+	broken []*Resource
 }
 
 // bindResources understands the resource documents of a file.
@@ -34,7 +37,7 @@ func bindResources(r *reader, docs []envelope, ctx *surroundings) *boundFile {
 		b := &resourceBinder{reader: r, e: &e, ctx: ctx, out: out}
 		b.bind()
 	}
-	out.findings = r.findings
+	out.findings, out.masks = r.findings, r.masks
 	return out
 }
 
@@ -90,9 +93,11 @@ func (b *resourceBinder) bind() {
 	if b.ctx.protected {
 		b.res.PreventDestroy = true
 	}
-	if !e.bad {
-		b.out.resources = append(b.out.resources, b.res)
+	if e.bad {
+		b.out.broken = append(b.out.broken, b.res)
+		return
 	}
+	b.out.resources = append(b.out.resources, b.res)
 }
 
 // unknownKind reports a kind that nothing registers, unless its component may be in
@@ -147,8 +152,11 @@ func sameProvider(a, b string) bool {
 func (b *resourceBinder) catalogued(c *boundComponent) {
 	v := value{kind: mapValue, at: b.e.kindAt}
 	keyAt := b.e.kindAt
-	if b.e.spec != nil && b.e.spec.val.kind != nullValue {
-		v, keyAt = b.e.spec.val, b.e.spec.keyAt
+	if b.e.spec != nil {
+		keyAt = b.e.spec.keyAt
+		if b.e.spec.val.kind != nullValue {
+			v = b.e.spec.val
+		}
 	}
 	w := &walker{reporter: b.reporter, key: b.res.Key, mode: withReferences}
 	v = w.walk(v, c.spec.shape, (*fieldPath)(nil).field("spec"))

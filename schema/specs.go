@@ -28,6 +28,9 @@ type modulesSpec struct {
 	Pulumi    *moduleSpec `json:"pulumi,omitempty" jsonschema_description:"The Pulumi program."`
 }
 
+// JSONSchemaExtend asks for at least one module.
+func (modulesSpec) JSONSchemaExtend(s *jsonschema.Schema) { s.MinProperties = new(uint64(1)) }
+
 // moduleSpec says where a module is: a folder, or a folder of a Git repository. As a
 // string it is the folder, or "https://host/repository.git//folder?ref=v1".
 type moduleSpec struct {
@@ -97,6 +100,13 @@ type terraformStackSpec struct {
 	Provisioner    string          `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu" jsonschema_description:"The engine; without it the environment's or organization's default."`
 	Backend        *backendSpec    `json:"backend,omitempty" jsonschema_description:"Where the state is kept; without it a file in the daemon's data folder."`
 	PreventDestroy bool            `json:"preventDestroy,omitempty" jsonschema_description:"Refuses every plan that destroys the stack."`
+}
+
+// JSONSchemaExtend says that variables are a map, of anything.
+func (terraformStackSpec) JSONSchemaExtend(s *jsonschema.Schema) {
+	if v, ok := s.Properties.Get("variables"); ok {
+		v.Type = "object"
+	}
 }
 
 type backendSpec struct {

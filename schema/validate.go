@@ -204,6 +204,9 @@ func (c *checker) explain(e *jsonschema.ValidationError) {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Required:
 		for _, m := range k.Missing {
+			if c.meant[s.path.field(m).String()] {
+				continue // the misspelled field is reported
+			}
 			c.report(diag.Diagnostic{Code: diag.MissingField, Detail: s.path.field(m).String()}, s.keyAt)
 		}
 		return

@@ -18,6 +18,8 @@ type walker struct {
 	key  ResourceKey
 	refs []Reference
 	bad  bool
+	// meant are the paths of fields that an unknown field was probably meant to be.
+	meant map[string]bool
 }
 
 // walkMode says whether a spec may hold references.
@@ -34,6 +36,9 @@ const (
 // normalised, and {value: x} as x where the schema wants a scalar or a
 // StringValueOrRef. Unknown fields are reported and left out.
 func (w *walker) walk(v value, s *shape, at *fieldPath) value {
+	if s.sensitive {
+		w.hide(&v)
+	}
 	if w.mode == withReferences && v.kind == stringValue && v.text != "" && v.text[0] == '$' && oldReference.MatchString(v.text) {
 		w.bad = true
 		w.report(diag.Diagnostic{Code: diag.OldReference, Detail: fmt.Sprintf("%s at %s", quoted(&v, s), at),
@@ -121,6 +126,12 @@ func (w *walker) walkMap(v value, s *shape, at *fieldPath) value {
 func (w *walker) unknownField(f field, s *shape, at *fieldPath) {
 	w.bad = true
 	names := sortedKeys(s.props)
+	if best := nearest(f.key, names); best != "" {
+		if w.meant == nil {
+			w.meant = map[string]bool{}
+		}
+		w.meant[at.field(best).String()] = true
+	}
 	w.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in %s", f.key, at), Expected: oneOf(names),
 		Hint: didYouMean(f.key, names)}, f.keyAt)
 }

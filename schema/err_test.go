@@ -1,0 +1,82 @@
+package schema_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares got with a file, or writes it with -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// TestMistakesAreExplained loads each repository in testdata/err and compares what is
+// said about it with want.txt beside it.
+func TestMistakesAreExplained(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/err/*")
+	if err != nil || len(cases) < 20 {
+		t.Fatalf("found %d cases, %v", len(cases), err)
+	}
+	for _, dir := range cases {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			tree, err := schema.LoadFS(context.Background(), os.DirFS(filepath.Join(dir, "repo")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := diag.Text(tree.Diagnostics(), diag.TextOptions{})
+			got += "\n" + diag.Count(tree.Diagnostics()) + "\n\nresources:\n"
+			for _, r := range tree.Resources() {
+				got += "  " + r.Key.String() + "\n"
+			}
+			got += "frozen:\n"
+			for _, e := range tree.Environments() {
+				if d, ok := tree.Frozen(e.Org, e.Slug); ok {
+					got += "  " + e.Org + "/" + e.Slug + " by " + d.Pos.String() + " " + string(d.Code) + "\n"
+				}
+			}
+			golden(t, filepath.Join(dir, "want.txt"), got)
+			checkPlaces(t, tree.Diagnostics(), filepath.Join(dir, "repo"))
+		})
+	}
+}
+
+// checkPlaces checks that diagnostics are sorted, and each lies within its file.
+func checkPlaces(t *testing.T, l diag.List, dir string) {
+	t.Helper()
+	for i, d := range l {
+		if i > 0 && l[i-1].Compare(d) >= 0 {
+			t.Errorf("%s [%s] is not after %s [%s]", d.Pos, d.Code, l[i-1].Pos, l[i-1].Code)
+		}
+		if d.Summary() == string(d.Code) {
+			t.Errorf("%s has no summary", d.Code)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, d.Pos.File)); err != nil {
+			t.Errorf("%s: %v", d.Pos, err)
+		}
+	}
+}
