@@ -1,0 +1,263 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// moduleLookups is how many module revisions are asked for at once.
+const moduleLookups = 4
+
+// Comparison is a tree compared with what is recorded, before anything is enqueued.
+type Comparison struct {
+	Tree   *schema.Tree
+	Stacks map[schema.ResourceKey]stackjob.Stack
+	Result diff.Result
+}
+
+// compareErr loads a snapshot, compares it with what is recorded and enqueues what
+// differs. On error nothing has changed and the last view stays in force.
+func (r *Reconciler) compareErr(ctx context.Context, repo *repository, rev gitsource.Revision, snap gitsource.Snapshot) error {
+	repo.comparing.Lock()
+	defer repo.comparing.Unlock()
+	started := time.Now()
+	c, err := r.Compare(ctx, repo.loader, rev, snap)
+	if err != nil {
+		return err
+	}
+	r.metrics.compareSeconds.Observe(time.Since(started).Seconds())
+
+	old := repo.view.Load()
+	// The new policies are in force before its jobs can run.
+	view := &View{Revision: rev, Tree: c.Tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now()}
+	repo.view.Store(view)
+
+	enqueue, err := r.enqueueOf(ctx, view, c)
+	if err != nil {
+		return err
+	}
+	ids, err := r.o.Records.Enqueue(ctx, enqueue)
+	if err != nil {
+		repo.view.Store(old)
+		return fmt.Errorf("enqueue %s: %w", rev.Short(), err)
+	}
+	if old == nil || old.Revision.Commit != rev.Commit {
+		r.o.Log.Info("compared", "repository", rev.Repository, "revision", rev.Short(), "resources", len(c.Tree.Resources()),
+			"changes", len(c.Result.Changes), "jobs", len(ids), "errors", enqueue.Revision.Errors)
+	}
+	return r.regate(ctx, repo, view, old)
+}
+
+// Compare loads a snapshot and compares it with what is recorded. It writes
+// nothing.
+func (r *Reconciler) Compare(ctx context.Context, loader *schema.Loader, rev gitsource.Revision, snap gitsource.Snapshot) (Comparison, error) {
+	loadedFrom := time.Now()
+	tree, err := loader.Load(ctx, snap)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("load %s: %w", rev.Short(), err)
+	}
+	r.metrics.loadSeconds.Observe(time.Since(loadedFrom).Seconds())
+	revisions, failures, err := r.moduleRevisions(ctx, tree, snap)
+	if err != nil {
+		return Comparison{}, err
+	}
+	stacks, err := r.o.Records.Stacks(ctx, "")
+	if err != nil {
+		return Comparison{}, fmt.Errorf("read the recorded stacks: %w", err)
+	}
+	s := r.Settings()
+	return Comparison{Tree: tree, Stacks: stacks, Result: diff.Compare(diff.Input{
+		Tree: tree, Repository: rev.Repository, Commit: rev.Commit,
+		Revisions: revisions, ModuleErrors: failures, Stacks: stacks,
+		DefaultProvisioner: s.DefaultProvisioner, Brake: s.Brake, Hash: r.o.Hasher.Hash,
+	})}, nil
+}
+
+// moduleRevisions asks what every module of the tree is now. A module that cannot
+// be had is a value (failures), not an error: the others go on.
+func (r *Reconciler) moduleRevisions(ctx context.Context, tree *schema.Tree, snap gitsource.Snapshot) (revisions, failures map[schema.ModuleSource]string, err error) {
+	revisions, failures = map[schema.ModuleSource]string{}, map[schema.ModuleSource]string{}
+	sources := map[schema.ModuleSource]bool{}
+	for _, res := range tree.Resources() {
+		sources[res.Module] = true
+	}
+	var mu sync.Mutex // guards revisions and failures
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(moduleLookups)
+	for src := range sources {
+		g.Go(func() error {
+			rev, err := r.o.Modules.Revision(gctx, snap, src)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failures[src] = err.Error()
+				return nil
+			}
+			revisions[src] = rev
+			return nil
+		})
+	}
+	return revisions, failures, g.Wait()
+}
+
+// enqueueOf makes the jobs of a comparison. A change that waits for one that does
+// not start is left out with it: it is compared again when that one has succeeded.
+func (r *Reconciler) enqueueOf(ctx context.Context, v *View, c Comparison) (store.Enqueue, error) {
+	diags := v.Tree.Diagnostics()
+	rec := store.RevisionRecord{
+		Repository: v.Revision.Repository, Commit: v.Revision.Commit, Subject: v.Revision.Subject,
+		TreeHash: v.Tree.TreeHash(), Changes: len(c.Result.Changes),
+		CommittedAt: v.Revision.CommittedAt, ComparedAt: v.ComparedAt,
+	}
+	rec.Errors, rec.Warnings, rec.Report = Count(diags)
+	e := store.Enqueue{Revision: rec}
+	ids := map[schema.ResourceKey]stackjob.JobID{}
+	changed := map[schema.ResourceKey]bool{}
+	for _, ch := range c.Result.Changes {
+		changed[ch.Key] = true
+		if !starts(v.Tree, ch) || !allStarted(ch, ids) {
+			continue
+		}
+		job := r.newJob(ch)
+		ids[ch.Key] = job.ID
+		for _, k := range ch.After {
+			job.WaitsFor = append(job.WaitsFor, ids[k])
+		}
+		e.Jobs = append(e.Jobs, job)
+	}
+	// An open job whose stack is as desired again has lost its purpose.
+	for _, key := range slices.SortedFunc(maps.Keys(c.Stacks), schema.ResourceKey.Compare) {
+		st := c.Stacks[key]
+		if st.Open == nil || changed[key] || st.Open.Desired.Repository != v.Revision.Repository || st.Open.Purpose != stackjob.Reconcile {
+			continue
+		}
+		if _, frozen := v.Tree.Frozen(key.Org, key.Env); frozen || st.Open.State.IsRunning() || isRerun(*st.Open) {
+			continue
+		}
+		e.Supersede = append(e.Supersede, st.Open.ID)
+	}
+	return e, ctx.Err()
+}
+
+func isRerun(j stackjob.Job) bool {
+	return slices.ContainsFunc(j.Because, func(b stackjob.Because) bool { return b.Cause == stackjob.CauseRerun })
+}
+
+// starts tells whether a change becomes a job by itself. A refusal by a policy is
+// judged again: the policy may have changed, and it is no part of the desired state.
+func starts(tree *schema.Tree, c diff.Change) bool {
+	if c.Settled != nil && c.Settled.Reason.Code == stackjob.ReasonPruneForbidden {
+		return flowcontrol.Choose(tree.Policies(), c.Key).Prune != schema.PruneForbid
+	}
+	return c.Starts()
+}
+
+func allStarted(c diff.Change, ids map[schema.ResourceKey]stackjob.JobID) bool {
+	return !slices.ContainsFunc(c.After, func(k schema.ResourceKey) bool { return ids[k] == "" })
+}
+
+func hasErrors(changes []diff.Change) bool {
+	return slices.ContainsFunc(changes, func(c diff.Change) bool { return c.Error != nil })
+}
+
+func (r *Reconciler) newJob(c diff.Change) stackjob.Job {
+	return stackjob.Job{
+		ID: r.o.NewID(), Purpose: stackjob.Reconcile, Action: c.Action, Desired: c.Desired, DesiredDigest: c.Desired.Digest(),
+		Because: c.Because, Hold: c.Hold, State: stackjob.Queued, Actor: stackjob.System, CreatedAt: r.o.Now(),
+	}
+}
+
+// regate judges again every job that waits for a person, when the tree that judges
+// has changed: a policy may now ask for more, or for less.
+func (r *Reconciler) regate(ctx context.Context, repo *repository, v, old *View) error {
+	if old != nil && old.Tree == v.Tree {
+		return nil
+	}
+	open, err := r.openJobs(ctx)
+	if err != nil {
+		return fmt.Errorf("judge waiting jobs again: %w", err)
+	}
+	for _, j := range open {
+		if j.Desired.Repository != repo.o.Source.Name() {
+			continue
+		}
+		if err := r.regateJob(ctx, v, j); err != nil {
+			r.o.Log.Warn("judging a waiting job again failed", "job", j.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) openJobs(ctx context.Context) ([]stackjob.Job, error) {
+	var out []stackjob.Job
+	q := store.JobQuery{Open: true, Limit: 500}
+	for {
+		page, err := r.o.Records.List(ctx, q)
+		if err != nil || len(page) == 0 {
+			return out, err
+		}
+		out = append(out, page...)
+		q.Before = page[len(page)-1].ID
+	}
+}
+
+func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) error {
+	choice := flowcontrol.Choose(v.Tree.Policies(), j.Desired.Key)
+	if j.Policy != nil && samePolicy(*j.Policy, choice) && !j.State.IsRunning() && j.State != stackjob.Queued {
+		return nil
+	}
+	switch j.State {
+	case stackjob.WaitingStart:
+		verdict := flowcontrol.AtStart(j, choice)
+		if verdict.Decision == stackjob.Wait {
+			_, err := r.o.Records.Move(ctx, j.ID, stackjob.HoldStart(r.o.Now(), verdict))
+			return err
+		}
+		_, err := r.o.Records.Move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
+		return err
+	case stackjob.WaitingApply, stackjob.Ready:
+		full, err := r.o.Records.Job(ctx, j.ID)
+		if err != nil || full.Plan == nil {
+			return err
+		}
+		_, err = r.o.Records.Move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)))
+		return err
+	case stackjob.Queued:
+		return r.o.Records.Wake(ctx, j.ID, time.Time{})
+	}
+	return nil
+}
+
+func samePolicy(a, b stackjob.PolicyChoice) bool {
+	return a.Name == b.Name && a.Controls == b.Controls && a.Prune == b.Prune
+}
+
+// Count counts the errors and warnings among diagnostics and renders all as text.
+func Count(l diag.List) (errors, warnings int, report string) {
+	for _, d := range l {
+		switch d.Severity {
+		case diag.Error:
+			errors++
+		case diag.Warning:
+			warnings++
+		}
+	}
+	return errors, warnings, diag.Text(l, diag.TextOptions{})
+}

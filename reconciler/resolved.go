@@ -1,0 +1,53 @@
+package reconciler
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// jsonValue is a JSON text.
+type jsonValue = json.RawMessage
+
+// resolved is what a job's references became. It is the only value in the package
+// that can hold a secret; it lives as long as a phase is being started.
+type resolved struct {
+	inputs json.RawMessage
+	// references are keyed hashes of the values, by reference.
+	references map[string]string
+	// secrets are the strings to mask.
+	secrets []string
+}
+
+// sameReferences tells whether two attempts read the same values.
+func sameReferences(a, b map[string]string) bool { return maps.Equal(a, b) }
+
+// secretStrings lists the strings in a JSON value that must never be seen.
+func secretStrings(value json.RawMessage) []string {
+	var v any
+	if json.Unmarshal(value, &v) != nil {
+		return []string{string(value)}
+	}
+	var out []string
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			out = append(out, v)
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(v[k])
+			}
+		case float64:
+			out = append(out, string(value))
+		}
+	}
+	walk(v)
+	return out
+}
+
+func sortedKeys[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

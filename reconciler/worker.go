@@ -1,0 +1,323 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// lease is how long a claim lasts; it is renewed at a third of it.
+const lease = time.Minute
+
+// retryModule is the pause before a module that could not be had is asked for
+// again.
+const retryModule = 30 * time.Second
+
+// Sealer opens and seals what is secret at rest.
+type Sealer interface {
+	Hasher
+	Open(sealed []byte) ([]byte, error)
+	HashKey() []byte
+	Recipient() string
+	Identity() string
+}
+
+// WorkerOptions are what a Worker is made of.
+type WorkerOptions struct {
+	Reconciler *Reconciler
+	Launcher   engine.Launcher
+	Modules    gitsource.Modules
+	Sealer     Sealer
+	// Program finds the engine of a stack.
+	Program func(ctx context.Context, p schema.Provisioner) (engine.Program, error)
+	Layout  Layout
+	// Host is this machine's name as engines write it into state locks, and
+	// User the account: "user@host".
+	LockOwner string
+}
+
+// Worker carries Stack Jobs through. Each wake-up is one call of Advance, which
+// takes the job as far as it can go without waiting for a person.
+type Worker struct {
+	o   WorkerOptions
+	r   *Reconciler
+	log *slog.Logger
+
+	mu      sync.Mutex // guards running
+	running map[stackjob.JobID]engine.Run
+}
+
+// NewWorker returns a Worker.
+func NewWorker(o WorkerOptions) *Worker {
+	return &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log.With("component", "worker"), running: map[stackjob.JobID]engine.Run{}}
+}
+
+// Interrupt asks the engine of a running job to stop. It does nothing when no
+// engine of the job runs under this worker.
+func (w *Worker) Interrupt(id stackjob.JobID) error {
+	w.mu.Lock()
+	run := w.running[id]
+	w.mu.Unlock()
+	if run == nil {
+		return nil
+	}
+	return run.Interrupt()
+}
+
+// Running lists the jobs whose engines this worker is watching.
+func (w *Worker) Running() []stackjob.JobID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return sortedKeys(w.running)
+}
+
+// Advance takes a job as far as it can go. An error means that the daemon could
+// not do its own part (the store, the disk): it is called again later. What goes
+// wrong with the job itself ends the job and is no error.
+func (w *Worker) Advance(ctx context.Context, id stackjob.JobID) error {
+	for ctx.Err() == nil {
+		job, err := w.r.o.Records.Job(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		again, err := w.step(ctx, job)
+		var illegal *stackjob.IllegalMove
+		switch {
+		case errors.As(err, &illegal), errors.Is(err, stackjob.ErrFenced), errors.Is(err, stackjob.ErrStaleApproval):
+			// Somebody was quicker: look at the job as it now is.
+			w.log.Debug("lost a race for a job", "job", id, "error", err)
+			again, err = errors.Is(err, stackjob.ErrFenced) == false, nil
+		}
+		if err != nil {
+			return fmt.Errorf("advance %s: %w", id, err)
+		}
+		if !again {
+			return nil
+		}
+	}
+	return nil
+}
+
+// step makes one move, or carries one phase through, and tells whether there may
+// be another step at once.
+func (w *Worker) step(ctx context.Context, job stackjob.Job) (again bool, err error) {
+	switch job.State {
+	case stackjob.Queued:
+		return w.start(ctx, job)
+	case stackjob.Planning:
+		return w.attach(ctx, job, engine.PhasePlan)
+	case stackjob.Applying:
+		return w.attach(ctx, job, engine.PhaseApply)
+	case stackjob.Ready:
+		return w.apply(ctx, job)
+	case stackjob.WaitingStart, stackjob.WaitingApply:
+		return false, w.expire(ctx, job)
+	}
+	return false, nil
+}
+
+// move carries a move out and says so in the log and the metrics.
+func (w *Worker) move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error) {
+	job, err := w.r.o.Records.Move(ctx, id, m)
+	if err != nil {
+		return job, err
+	}
+	if m.Event() != stackjob.EvRecord && m.Event() != stackjob.EvRenew && m.Event() != stackjob.EvPostpone {
+		w.log.Info("job "+string(job.State), "job", id, "resource", job.Desired.Key.String(), "reason", job.Reason.String())
+	}
+	w.r.metrics.moved(job, m)
+	return job, nil
+}
+
+// start takes a queued job through the start gate into its plan phase.
+func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
+	now := w.r.o.Now()
+	view := w.r.View(job.Desired.Repository)
+	if view == nil {
+		return false, nil // woken when the repository has been compared
+	}
+	key := job.Desired.Key
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !isRerun(job) {
+		return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()})
+	}
+	if wait, err := w.unmetProducer(ctx, job); err != nil || !wait.IsZero() {
+		if err != nil {
+			return false, err
+		}
+		return false, w.postpone(ctx, job, wait)
+	}
+	choice := flowcontrol.Choose(view.Tree.Policies(), key)
+	switch v := flowcontrol.AtStart(job, choice); v.Decision {
+	case stackjob.Wait:
+		_, err := w.move(ctx, job.ID, stackjob.HoldStart(now, v))
+		return true, err
+	case stackjob.Refuse:
+		_, err := w.move(ctx, job.ID, stackjob.Refused(now, v))
+		return false, err
+	}
+	if older, err := w.olderOpenJob(ctx, job); err != nil || older != nil {
+		if err != nil {
+			return false, err
+		}
+		if older.State.IsRunning() {
+			return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonStackBusy, Detail: string(older.ID)})
+		}
+		if _, err := w.move(ctx, older.ID, stackjob.Supersede(now, nil, job.ID)); err != nil {
+			return false, err
+		}
+	}
+	return w.plan(ctx, job, view, choice)
+}
+
+func (w *Worker) postpone(ctx context.Context, job stackjob.Job, why stackjob.Reason) error {
+	if job.Reason == why {
+		return nil
+	}
+	_, err := w.move(ctx, job.ID, stackjob.Postpone(w.r.o.Now(), why))
+	return err
+}
+
+// unmetProducer tells what a job must still wait for, or what blocks it.
+func (w *Worker) unmetProducer(ctx context.Context, job stackjob.Job) (stackjob.Reason, error) {
+	for _, id := range job.WaitsFor {
+		p, err := w.r.o.Records.Job(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // pruned: long ended
+		}
+		if err != nil {
+			return stackjob.Reason{}, err
+		}
+		name := p.Desired.Key.String()
+		if !p.State.IsFinal() {
+			return stackjob.Reason{Code: stackjob.ReasonWaitsForProducer, Detail: name}, nil
+		}
+		if p.State == stackjob.Succeeded {
+			continue
+		}
+		st, err := w.r.o.Records.Stack(ctx, p.Desired.Key)
+		if err != nil {
+			return stackjob.Reason{}, err
+		}
+		if st.Open != nil && st.Open.ID != job.ID {
+			return stackjob.Reason{Code: stackjob.ReasonWaitsForProducer, Detail: name}, nil
+		}
+		if st.Last != nil && st.Last.State != stackjob.Succeeded {
+			return stackjob.Reason{Code: stackjob.ReasonBlocked, Detail: fmt.Sprintf("%s (%s)", name, st.Last.State)}, nil
+		}
+	}
+	return stackjob.Reason{}, nil
+}
+
+// olderOpenJob finds a job of the same stack that came before this one and has not
+// ended.
+func (w *Worker) olderOpenJob(ctx context.Context, job stackjob.Job) (*stackjob.Job, error) {
+	k := job.Desired.Key
+	jobs, err := w.r.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Open: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		if j.ID < job.ID && j.Purpose == job.Purpose {
+			return &j, nil
+		}
+	}
+	return nil, nil
+}
+
+// newerOpenJob finds a job of the same stack that came after this one.
+func (w *Worker) newerOpenJob(ctx context.Context, job stackjob.Job) (*stackjob.Job, error) {
+	k := job.Desired.Key
+	jobs, err := w.r.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Open: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		if j.ID > job.ID && j.Purpose == job.Purpose {
+			return &j, nil
+		}
+	}
+	return nil, nil
+}
+
+// expire ends a job that nobody answered in time, or asks to be woken then.
+func (w *Worker) expire(ctx context.Context, job stackjob.Job) error {
+	expiry := w.r.Settings().ApprovalExpiry
+	if expiry == 0 {
+		return nil
+	}
+	at := job.WaitingSince.Add(expiry)
+	if w.r.o.Now().Before(at) {
+		return w.r.o.Records.Wake(ctx, job.ID, at)
+	}
+	_, err := w.move(ctx, job.ID, stackjob.Expire(w.r.o.Now()))
+	return err
+}
+
+// values resolves the inputs of a job with what its producers have now.
+func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree) (resolved, stackjob.Reason, error) {
+	out := resolved{references: map[string]string{}}
+	var why stackjob.Reason
+	var broken error
+	stacks := map[schema.ResourceKey]stackjob.Stack{}
+	inputs, err := schema.Resolve(job.Desired.Inputs, func(ref schema.Reference) (jsonValue, error) {
+		st, ok := stacks[ref.To]
+		if !ok {
+			var err error
+			if st, err = w.r.o.Records.Stack(ctx, ref.To); err != nil {
+				broken = err
+				return nil, err
+			}
+			stacks[ref.To] = st
+		}
+		v, missing := diff.ResolveValue(ref, st, tree)
+		if missing != nil {
+			why = *missing
+			return nil, errMissingValue
+		}
+		out.references[diff.ReferenceName(ref)] = v.Hash
+		if !v.Sensitive {
+			if v.Hash == "" {
+				out.references[diff.ReferenceName(ref)] = w.o.Sealer.Hash(v.JSON)
+			}
+			return v.JSON, nil
+		}
+		clear, err := w.o.Sealer.Open(v.Sealed)
+		if err != nil {
+			broken = fmt.Errorf("open the sealed output %s: %w", diff.ReferenceName(ref), err)
+			return nil, broken
+		}
+		value, err := diff.Pick(clear, v.Path)
+		if err != nil {
+			why = stackjob.Reason{Code: stackjob.ReasonMissingValue, Detail: diff.ReferenceName(ref)}
+			return nil, errMissingValue
+		}
+		out.secrets = append(out.secrets, secretStrings(value)...)
+		return value, nil
+	})
+	switch {
+	case broken != nil:
+		return out, why, broken
+	case errors.Is(err, errMissingValue):
+		return out, why, nil
+	case err != nil:
+		return out, why, err
+	}
+	out.inputs = inputs
+	return out, stackjob.Reason{}, nil
+}
+
+var errMissingValue = errors.New("a reference has no value")
