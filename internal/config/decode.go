@@ -10,10 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"github.com/agext/levenshtein"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/stackreeve/stackreeve/schema/diag"
@@ -94,7 +92,7 @@ func (d *decoder) syntax(err error) {
 
 // secretive finds lines that may hold a secret in the wrong place: a password in a URL, or beside
 // a key that sounds like one. Such a line is never quoted.
-var secretive = regexp.MustCompile(`(?i)://[^/\s]*@|\w*(passw|secret|token|passphrase|private.?key|credential|\bvalue\b)\w*["']?\s*:\s*[^\s{\[#]`)
+var secretive = regexp.MustCompile(`(?i)://[^/\s]*@|\w*(passw|secret|token|passphrase|private.?key|credential|value)\w*["']?\s*:\s*[^\s{#]`)
 
 func (d *decoder) line(n int) string {
 	if n < 1 || n > len(d.lines) || secretive.MatchString(d.lines[n-1]) {
@@ -325,86 +323,4 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, path string) {
 		}
 	}
 	v.SetString(n.Value)
-}
-
-func orWhole(path string) string {
-	if path == "" {
-		return "the whole file"
-	}
-	return path
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
-// quoted is for keys and words of closed sets; long text is cut.
-func quoted(s string) string {
-	const most = 60
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
-
-// nearest is the candidate that was probably meant, or "".
-func nearest(s string, candidates []string) string {
-	best, bestScore := "", 0.6
-	for _, c := range candidates {
-		a, b := strings.ToLower(s), strings.ToLower(c)
-		score := levenshtein.Match(a, b, nil)
-		if len(a) > 2 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
-			score = max(score, 0.9)
-		}
-		if score > bestScore {
-			best, bestScore = c, score
-		}
-	}
-	return best
-}
-
-func jsonName(f reflect.StructField) string {
-	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name
-}
-
-func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
-	for f := range t.Fields() {
-		if n := jsonName(f); n == name && n != "-" && n != "" {
-			return f, true
-		}
-	}
-	return reflect.StructField{}, false
-}
-
-func fieldNames(t reflect.Type) []string {
-	var out []string
-	for f := range t.Fields() {
-		if n := jsonName(f); n != "-" && n != "" {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-// variableName is the environment variable of a field: jobs.timeouts.plan is
-// REEVE_JOBS_TIMEOUTS_PLAN.
-func variableName(path string) string {
-	var b strings.Builder
-	b.WriteString("REEVE_")
-	for _, r := range path {
-		switch {
-		case r == '.':
-			b.WriteByte('_')
-		case unicode.IsUpper(r):
-			b.WriteByte('_')
-			b.WriteRune(r)
-		default:
-			b.WriteRune(unicode.ToUpper(r))
-		}
-	}
-	return b.String()
 }

@@ -13,7 +13,7 @@ import (
 
 // foreign are variables that start with REEVE_ and are read by others than Load:
 // the command line's own settings.
-var foreign = []string{"REEVE_CONFIG", "REEVE_CONTEXT", "REEVE_URL", "REEVE_TOKEN", "REEVE_OUTPUT", "REEVE_NO_COLOR"}
+var foreign = []string{"REEVE_CONFIG", "REEVE_CONTEXT", "REEVE_URL", "REEVE_TOKEN", "REEVE_OUTPUT", "REEVE_NO_COLOR", "REEVE_TOOL_CACHE"}
 
 // singleRepository is the prefix of the variables that describe one repository, so that a
 // container can be told by plain variables what to reconcile.
