@@ -170,6 +170,9 @@ func (l *localSource) check(folders map[string]*codeFolder, src Source) (diag.Di
 		return d, false
 	}
 	d.Found, d.Expected = "no such folder", "a folder with *.tf files"
+	if near := nearest(key, sortedKeys(folders)); near != "" {
+		d.Hint = fmt.Sprintf("did you mean %q?", "/"+near)
+	}
 	if _, ok := src.FolderHash(key); ok {
 		d.Found = "a folder without *.tf files"
 	}

@@ -218,6 +218,7 @@ func (p *parser) reportSyntax(err error, at func(line, col int) place) {
 	where := at(max(1, le.Mark.Line), max(1, le.Mark.Column))
 	if errors.Is(err, errTooDeep) || strings.Contains(le.Message, errTooDeep.Error()) {
 		d.Code, d.Detail = diag.TooDeep, fmt.Sprintf("collections nest deeper than %d levels", maxDepth)
+		where.width = 1
 		p.report(d, where)
 		return
 	}

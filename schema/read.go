@@ -199,7 +199,7 @@ func strayFinding(p string) diag.Diagnostic {
 	if strings.Contains(p, "/") {
 		d.Detail = "the folder's name holds no letter or digit, so it can be neither an organization nor an environment"
 	}
-	if near := nearest(path.Base(p), []string{"platform.yaml"}); near != "" {
+	if nearest(strings.TrimSuffix(path.Base(p), path.Ext(p)), []string{"platform"}) != "" {
 		d.Hint = `did you mean "platform.yaml"?`
 	}
 	return d
