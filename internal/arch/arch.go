@@ -79,6 +79,7 @@ func Rules() []Rule {
 		{For: "internal/api", May: join(nouns, ports, []string{"internal/config"}), Because: "the words of the API are the nouns, what ports return and settings"},
 		{For: "internal/web/...", May: join(nouns, ports, decisions, []string{"internal/api", "internal/config"}), Because: "the API is served from what a backend offers"},
 		{For: "internal/desk/...", May: join(nouns, ports, decisions, []string{"internal/api", "reconciler"}), Because: "what people ask and answer goes through the loop and the ports"},
+		{For: "internal/seal", Because: "sealing knows keys and bytes, not what they mean"},
 		{For: "internal/config", May: []string{"schema/diag"}, Because: "settings are read before anything is made"},
 		{For: "internal/app/...", May: []string{"..."}, Never: []string{"cmd/...", "internal/arch"}, Because: "app puts the parts together"},
 		{For: "cmd/reeve/...", May: []string{"..."}, Never: join(below(adapters), []string{"internal/arch"}), Because: "only app names adapters"},
