@@ -23,10 +23,8 @@ package flowcontrol
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
@@ -75,24 +73,6 @@ func Choose(policies []*schema.Policy, key schema.ResourceKey) stackjob.PolicyCh
 	return choice
 }
 
-// Matches tells whether a policy is for a resource at all.
-func Matches(p *schema.Policy, key schema.ResourceKey) bool {
-	if !covers(p, key) {
-		return false
-	}
-	switch p.Selector.Level {
-	case schema.SelectPlatform:
-		return true
-	case schema.SelectOrganization:
-		return matchID(p.Selector.ID, key.Org)
-	case schema.SelectEnvironment:
-		return matchID(p.Selector.ID, key.Env)
-	case schema.SelectResource:
-		return p.Selector.Kind == key.Kind && matchID(p.Selector.ID, key.Name)
-	}
-	return false
-}
-
 // Name is how a policy is named to people: "folder/name".
 func Name(p *schema.Policy) string {
 	name := cmp.Or(p.Metadata.Slug, p.Metadata.Name)
@@ -107,27 +87,21 @@ func Name(p *schema.Policy) string {
 
 // candidate is a policy whose folder covers the resource.
 type candidate struct {
-	policy *schema.Policy
-	// level, literal and depth are what specificity is compared by, in this order.
-	level, literal, depth int
+	policy   *schema.Policy
+	specific schema.Specificity
 }
-
-// exact is the literal length of an id that is no glob: longer than any prefix.
-const exact = 1 << 30
 
 // candidates splits the policies whose folder covers the resource into those that
 // match, most specific first, and the others.
 func candidates(policies []*schema.Policy, key schema.ResourceKey) (matching, other []candidate) {
 	for _, p := range policies {
-		if !covers(p, key) {
-			continue
-		}
-		c := candidate{policy: p, level: levelOf(p.Selector.Level), literal: literalOf(p.Selector), depth: depthOf(p)}
-		if Matches(p, key) {
+		c := candidate{policy: p, specific: p.Specificity()}
+		switch {
+		case p.Matches(key):
 			matching = append(matching, c)
-			continue
+		case (p.Org == "" || p.Org == key.Org) && (p.Env == "" || p.Env == key.Env):
+			other = append(other, c)
 		}
-		other = append(other, c)
 	}
 	slices.SortFunc(matching, candidate.compare)
 	slices.SortFunc(other, candidate.compare)
@@ -137,20 +111,18 @@ func candidates(policies []*schema.Policy, key schema.ResourceKey) (matching, ot
 // compare puts the more specific one first. Two that are equal in everything but name
 // are an error of the tree; their order is still the same every time.
 func (c candidate) compare(o candidate) int {
-	return cmp.Or(
-		cmp.Compare(o.level, c.level), cmp.Compare(o.literal, c.literal), cmp.Compare(o.depth, c.depth),
-		cmp.Compare(Name(c.policy), Name(o.policy)), c.policy.Pos.Compare(o.policy.Pos),
-	)
+	return cmp.Or(o.specific.Compare(c.specific), cmp.Compare(Name(c.policy), Name(o.policy)), c.policy.Pos.Compare(o.policy.Pos))
 }
 
 // lostTo says why w is more specific.
 func (c candidate) lostTo(w candidate) string {
+	a, b := c.specific, w.specific
 	switch {
-	case c.level != w.level:
+	case a.Level != b.Level:
 		return Name(w.policy) + " is for a more specific level (" + string(w.policy.Selector.Level) + ")"
-	case c.literal != w.literal:
+	case a.Exact != b.Exact || a.Prefix != b.Prefix:
 		return Name(w.policy) + " names it more exactly (" + idOf(w.policy.Selector) + ")"
-	case c.depth != w.depth:
+	case a.Folder != b.Folder:
 		return Name(w.policy) + " stands in a nearer folder"
 	}
 	return Name(w.policy) + " matches equally well and comes first by name"
@@ -169,43 +141,4 @@ func (c candidate) String() string {
 	return Name(c.policy) + " (" + what + ")"
 }
 
-func covers(p *schema.Policy, key schema.ResourceKey) bool {
-	return (p.Org == "" || p.Org == key.Org) && (p.Env == "" || p.Env == key.Env)
-}
-
-func levelOf(l schema.SelectorLevel) int {
-	return slices.Index([]schema.SelectorLevel{schema.SelectPlatform, schema.SelectOrganization, schema.SelectEnvironment, schema.SelectResource}, l)
-}
-
-func depthOf(p *schema.Policy) int {
-	switch {
-	case p.Org == "":
-		return 0
-	case p.Env == "":
-		return 1
-	}
-	return 2
-}
-
-func literalOf(s schema.Selector) int {
-	id := s.ID
-	if s.Level == schema.SelectPlatform || id == "" {
-		return 0
-	}
-	if i := strings.IndexAny(id, `*?[\`); i >= 0 {
-		return i
-	}
-	return exact
-}
-
 func idOf(s schema.Selector) string { return strconv.Quote(cmp.Or(s.ID, "*")) }
-
-// matchID matches a slug with an id or glob. A pattern that cannot be read matches
-// nothing; the loader reports it.
-func matchID(pattern, slug string) bool {
-	if pattern == "" || pattern == "*" {
-		return true
-	}
-	ok, err := path.Match(pattern, slug)
-	return err == nil && ok
-}
