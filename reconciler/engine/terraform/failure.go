@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *probl
 	case stackjob.ReasonStateLocked:
 		f.Lock = parseLock(said)
 		if f.Lock != nil {
-			f.Reason.Detail = "held by " + f.Lock.Who
+			f.Reason.Detail = cmp.Or(f.Lock.Who, "lock "+f.Lock.ID)
 		}
 	case stackjob.ReasonEngine:
 		f.Reason.Detail = v.firstSummary()
@@ -145,10 +146,12 @@ func personProblem(code stackjob.ReasonCode, detail, text string) *problem {
 // lockField is a line of the "Lock Info" that both engines print.
 var lockField = regexp.MustCompile(`(?m)^[\s│|]*(ID|Path|Operation|Who|Version|Created):[ \t]*(.*?)\s*$`)
 
+var lockedByOther = regexp.MustCompile(`already locked: ID=(\S+)`)
+
 // parseLock reads the lock that an engine could not have; nil when its text names
 // none.
 func parseLock(text string) *engine.StateLock {
-	_, text, found := strings.Cut(text, "Lock Info:")
+	head, text, found := strings.Cut(text, "Lock Info:")
 	if !found {
 		return nil
 	}
@@ -171,6 +174,11 @@ func parseLock(text string) *engine.StateLock {
 				l.CreatedAt = at.UTC()
 			}
 		}
+	}
+	// Terraform's http backend prints its own request as the lock's info, and the
+	// holder's id in the sentence before.
+	if m := lockedByOther.FindStringSubmatch(head); m != nil && m[1] != l.ID {
+		return &engine.StateLock{ID: m[1]}
 	}
 	if l.ID == "" {
 		return nil

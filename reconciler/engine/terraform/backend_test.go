@@ -1,0 +1,256 @@
+package terraform_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// stateServer speaks the http backend's protocol.
+type stateServer struct {
+	*httptest.Server
+	mu     sync.Mutex
+	state  []byte
+	lock   []byte
+	logins map[string]int
+}
+
+func newStateServer(t *testing.T) *stateServer {
+	s := &stateServer{logins: map[string]int{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		_, password, _ := r.BasicAuth()
+		s.logins[password]++
+		switch r.Method {
+		case "LOCK":
+			if s.lock != nil {
+				w.WriteHeader(http.StatusLocked)
+				w.Write(s.lock)
+				return
+			}
+			s.lock = body
+		case "UNLOCK":
+			s.lock = nil
+		case http.MethodGet:
+			if s.state == nil {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			w.Write(s.state)
+		case http.MethodPost:
+			s.state = body
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// hold takes the lock as another run would.
+func (s *stateServer) hold(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lock = []byte(`{"ID":"` + id + `","Operation":"OperationTypeApply","Who":"ann@laptop","Version":"1.11.4","Created":"2026-11-21T08:00:00Z","Path":"p"}`)
+}
+
+func (s *stateServer) backend() schema.Backend {
+	return schema.Backend{Type: "http", Config: map[string]string{
+		"address": s.URL, "lock_address": s.URL, "unlock_address": s.URL, "username": "reeve", "retry_max": "0",
+	}}
+}
+
+// The http backend is the one remote backend that runs anywhere; the others differ
+// in what the engine does, not in what the driver does.
+func TestRemoteBackendNeedsNoMoreProcessesThanItsSecretsCost(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		server := newStateServer(t)
+		b.module(map[string]string{"main.tf": `
+			variable "s" { sensitive = true }
+			resource "terraform_data" "a" { input = 1 }
+			output "open" { value = 1.50 }
+			output "closed" {
+				value     = var.s
+				sensitive = true
+			}`})
+		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
+		b.task.Env["TF_HTTP_PASSWORD"] = "canary-password"
+		b.inputs(map[string]any{"s": "canary-input"})
+		processes := b.counting()
+		out := b.mustApply()
+		lines := processes()
+		if diff := cmp.Diff([]string{"init", "plan", "show", "apply", "output"}, words(lines)); diff != "" {
+			t.Errorf("processes (-want +got):\n%s", diff)
+		}
+		if all := strings.Join(lines, "\n"); strings.Contains(all, "canary") || strings.Contains(all, server.URL) {
+			t.Errorf("settings or secrets are on a command line:\n%s", all)
+		}
+		if server.logins["canary-password"] == 0 || len(server.logins) != 1 {
+			t.Errorf("logins = %v", server.logins)
+		}
+		if len(out.Outputs) != 2 || string(out.Outputs[1].Value) != "1.5" || b.opened(out.Outputs[0]) != `"canary-input"` || out.Outputs[0].Value != nil {
+			t.Errorf("outputs = %+v", out.Outputs)
+		}
+		if server.lock != nil {
+			t.Error("the lock is still held")
+		}
+		if _, err := os.Stat(filepath.Join(b.task.Workspace, "private")); !os.IsNotExist(err) {
+			t.Errorf("the private folder is still there: %v", err)
+		}
+	})
+}
+
+func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		server := newStateServer(t)
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
+		b.mustApply()
+		server.hold("11111111-2222-3333-4444-555555555555")
+
+		r := b.plan(t.Context())
+		if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil {
+			t.Fatalf("failure = %+v", r.Failure)
+		}
+		if l := r.Failure.Lock; l.ID != "11111111-2222-3333-4444-555555555555" || l.Who != "" && l.Who != "ann@laptop" {
+			t.Errorf("lock = %+v", l)
+		}
+
+		b.task.ReleaseLock = &engine.StateLock{ID: "99999999-2222-3333-4444-555555555555"}
+		if r = b.plan(t.Context()); r.Failure == nil || server.lock == nil {
+			t.Error("a lock of somebody else was released")
+		}
+
+		b.task.ReleaseLock = r.Failure.Lock
+		if r = b.plan(t.Context()); r.Failure != nil {
+			t.Errorf("our own lock was not released: %s", r.Failure.Text)
+		}
+		if server.lock != nil {
+			t.Error("the lock is still held")
+		}
+
+		server.hold("11111111-2222-3333-4444-555555555555")
+		if err := b.driver.Unlock(t.Context(), b.task, *b.task.ReleaseLock, b.sink); err != nil || server.lock != nil {
+			t.Errorf("unlock: %v, lock %s", err, server.lock)
+		}
+	})
+}
+
+func TestBackendOfTheModuleGivesWayToTheTasks(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"main.tf": `
+			terraform {
+				backend "s3" {
+					bucket = "b"
+					key    = "k"
+					region = "eu-central-1"
+				}
+			}
+			resource "terraform_data" "a" {}`})
+		b.mustApply()
+		st, err := os.Stat(b.task.StateFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Errorf("the state's mode is %v", st.Mode())
+		}
+		if st, err = os.Stat(filepath.Dir(b.task.StateFile)); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("the mode of the state's folder is %v, %v", st.Mode(), err)
+		}
+	})
+}
+
+func TestMovedBackendWaitsUntilTheStateIsThere(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		server := newStateServer(t)
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.mustApply()
+		old := b.task.StateFile
+		b.task.Backend, b.task.StateFile = server.backend(), ""
+		for range 2 { // it does not go away by itself
+			r := b.plan(t.Context())
+			if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, old) {
+				t.Fatalf("failure = %+v", r.Failure)
+			}
+		}
+		state, err := os.ReadFile(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.mu.Lock()
+		server.state = state
+		server.mu.Unlock()
+		if p := b.mustPlan(); p.HasChanges {
+			t.Errorf("after the move: %+v", p.Counts)
+		}
+	})
+}
+
+func TestBackendWithoutResourcesMayMove(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		server := newStateServer(t)
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.mustPlan()
+		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
+		b.mustApply()
+		if !json.Valid(server.state) {
+			t.Errorf("no state in the new place: %q", server.state)
+		}
+	})
+}
+
+func TestModulesOwnBackendIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		own := filepath.Join(t.TempDir(), "own.tfstate")
+		other := filepath.Join(t.TempDir(), "other.tfstate")
+		text := func(path string) map[string]string {
+			return map[string]string{"main.tf": `
+				terraform {
+					backend "local" {
+						path = "` + path + `"
+					}
+				}
+				resource "terraform_data" "a" {}`}
+		}
+		b.module(text(own))
+		b.task.Backend, b.task.StateFile, b.task.StateBackups = schema.Backend{Type: "module"}, "", ""
+		b.mustApply()
+		if _, err := os.Stat(own); err != nil {
+			t.Fatal(err)
+		}
+		// The module's block moves: nothing may be planned from an empty state.
+		b.module(text(other))
+		if r := b.plan(context.Background()); r.Failure == nil || r.Failure.Class != engine.ClassPerson {
+			t.Fatalf("result = %+v", r)
+		}
+		if err := os.Rename(own, other); err != nil {
+			t.Fatal(err)
+		}
+		if p := b.mustPlan(); p.HasChanges {
+			t.Errorf("after the move: %+v", p.Counts)
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package terraform_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// stubborn is a resource whose provisioner ignores every signal that can be
+// ignored, has a child, and says both process ids.
+func stubborn(pids string) map[string]string {
+	return map[string]string{"main.tf": `
+resource "terraform_data" "first" {}
+resource "terraform_data" "stubborn" {
+  depends_on = [terraform_data.first]
+  provisioner "local-exec" {
+    interpreter = ["/bin/sh", "-c"]
+    command     = "trap '' INT TERM HUP; sleep 600 & echo $$ $! > '` + pids + `'; wait; sleep 600"
+  }
+}`}
+}
+
+// awaitDeath waits until processes are gone.
+func awaitDeath(t *testing.T, pids []int) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	tooLong := time.After(30 * time.Second)
+	for _, pid := range pids {
+		for {
+			if syscall.Kill(pid, 0) != nil || isZombie(pid) {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-tooLong:
+				t.Fatalf("process %d is still there", pid)
+			}
+		}
+	}
+}
+
+func isZombie(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(b), ") Z ")
+}
+
+func readPIDs(t *testing.T, path string) []int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, w := range strings.Fields(string(b)) {
+		n, err := strconv.Atoi(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func TestEngineThatHangsIsStoppedAtItsTimeLimitWithAllItsChildren(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		pids := filepath.Join(t.TempDir(), "pids")
+		b.module(stubborn(pids))
+		plan := b.mustPlan()
+		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 2 * time.Second}
+		b.task.Grace = time.Second
+		r := b.apply(t.Context(), plan)
+		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultFailed || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {
+			t.Errorf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+		}
+		awaitDeath(t, readPIDs(t, pids))
+	})
+}
+
+func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		pids := filepath.Join(t.TempDir(), "pids")
+		b.module(stubborn(pids))
+		plan := b.mustPlan()
+		b.task.Grace = 2 * time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan engine.Result, 1)
+		go func() { ended <- b.apply(ctx, plan) }()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for st, err := os.Stat(pids); err != nil || st.Size() == 0; st, err = os.Stat(pids) {
+			<-tick.C
+		}
+		cancel()
+		r := <-ended
+		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled {
+			t.Errorf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+		}
+		if r.Outcome.Counts.Create != 1 {
+			t.Errorf("counts = %+v", r.Outcome.Counts)
+		}
+		awaitDeath(t, readPIDs(t, pids))
+	})
+}
+
+// Only a program of our own can hang in init or plan on demand.
+func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		dir := t.TempDir()
+		pids, script := filepath.Join(dir, "pids"), filepath.Join(dir, "hangs")
+		text := "#!/bin/sh\ncase $1 in plan) trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.task.Program.Path + "' \"$@\"\n"
+		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		b.task.Program.Path = script
+		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: time.Second}
+		b.task.Grace = 200 * time.Millisecond
+		r := b.plan(t.Context())
+		if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {
+			t.Fatalf("failure = %+v", r.Failure)
+		}
+		awaitDeath(t, readPIDs(t, pids))
+		last := r.Operations[len(r.Operations)-1]
+		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed || last.EngineProcesses != 1 {
+			t.Errorf("operation = %+v", last)
+		}
+	})
+}
