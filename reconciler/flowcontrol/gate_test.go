@@ -3,6 +3,7 @@ package flowcontrol_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,7 +75,7 @@ func (s situation) plan() stackjob.Plan {
 	return unchanged
 }
 
-func everySituation() []situation {
+var everySituation = sync.OnceValue(func() []situation {
 	var out []situation
 	yesNo := []bool{false, true}
 	answers := [][]stackjob.Approval{nil, {approveThis}, {approveOther}, {approveStart}, {startOther}, {approveStart, approveThis}, {approveThis, rejectThis}, {rejectThis, approveThis}}
@@ -96,7 +97,7 @@ func everySituation() []situation {
 		}
 	}
 	return out
-}
+})
 
 // The references are written as lists of rules in words, the first that fits decides.
 type rule struct {

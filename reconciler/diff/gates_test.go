@@ -1,0 +1,227 @@
+package diff_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+func TestTheBrakeHoldsMassDeletion(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		brake         diff.Brake
+		all, removed  int
+		wantHeld      bool
+		wantDetail    string
+		protectedMany bool
+	}{
+		{name: "ten of a hundred go", brake: diff.DefaultBrake, all: 100, removed: 10},
+		{name: "eleven of a hundred wait", brake: diff.DefaultBrake, all: 100, removed: 11, wantHeld: true, wantDetail: "11 of the 100 recorded stacks of acme/dev"},
+		{name: "three of ten go", brake: diff.DefaultBrake, all: 10, removed: 3},
+		{name: "four of ten wait", brake: diff.DefaultBrake, all: 10, removed: 4, wantHeld: true, wantDetail: "4 of the 10 recorded stacks of acme/dev"},
+		{name: "one of one goes", brake: diff.DefaultBrake, all: 1, removed: 1},
+		{name: "two of two wait", brake: diff.DefaultBrake, all: 2, removed: 2, wantHeld: true, wantDetail: "2 of the 2 recorded stacks of acme/dev"},
+		{name: "the zero brake holds all", all: 100, removed: 1, wantHeld: true, wantDetail: "1 of the 100 recorded stacks of acme/dev"},
+		{name: "no brake", brake: diff.Brake{Count: -1, Share: -1}, all: 20, removed: 20},
+		{name: "what is refused does not count", brake: diff.DefaultBrake, all: 10, removed: 6, protectedMany: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			files := map[string]string{"acme/prod/other.yaml": stack("other", "net")}
+			for i := range tt.all {
+				files[fmt.Sprintf("acme/dev/s%03d.yaml", i)] = stack(fmt.Sprintf("s%03d", i), "net")
+			}
+			w := setup(t, files)
+			w.converge(t)
+			w.input.Brake = tt.brake
+			for i := range tt.removed {
+				delete(w.files, fmt.Sprintf("acme/dev/s%03d.yaml", i))
+				if tt.protectedMany && i > 1 {
+					w.change(key("dev", fmt.Sprintf("s%03d", i)), func(s *stackjob.Stack) { s.Observed.Desired.PreventDestroy = true })
+				}
+			}
+			w.reload(t)
+			res := w.compare()
+			if len(res.Changes) != tt.removed {
+				t.Fatalf("%d changes, want %d", len(res.Changes), tt.removed)
+			}
+			for _, c := range res.Changes {
+				if c.Refused != nil {
+					continue
+				}
+				if (c.Hold != nil) != tt.wantHeld {
+					t.Fatalf("%s: hold %v", c.Key, c.Hold)
+				}
+				if tt.wantHeld && *c.Hold != (stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: tt.wantDetail}) {
+					t.Fatalf("hold = %+v", *c.Hold)
+				}
+			}
+		})
+	}
+}
+
+func TestARepositoryThatBecameEmptyDestroysNothingByItself(t *testing.T) {
+	t.Parallel()
+	w := setup(t, threeTier())
+	w.converge(t)
+	w.files = map[string]string{}
+	w.reload(t)
+	res := w.compare()
+	if len(res.Changes) != 3 {
+		t.Fatalf("changes %v", lines(res))
+	}
+	for _, c := range res.Changes {
+		if c.Hold == nil || c.Hold.Code != stackjob.ReasonMassDeletion {
+			t.Errorf("%s: hold %v", c.Key, c.Hold)
+		}
+	}
+}
+
+func TestWithoutATreeNothingIsCompared(t *testing.T) {
+	t.Parallel()
+	w := setup(t, threeTier())
+	w.converge(t)
+	w.input.Tree = nil
+	expect(t, w.compare())
+}
+
+func last(state stackjob.State, code stackjob.ReasonCode, at time.Time) func(*stackjob.Stack) {
+	return func(s *stackjob.Stack) {
+		s.Last = &stackjob.LastJob{ID: "sj_last", State: state, Action: stackjob.Apply, Reason: stackjob.Reason{Code: code}, EndedAt: at}
+		if s.Observed != nil {
+			s.Last.DesiredDigest = s.Observed.Desired.Digest()
+		}
+	}
+}
+
+func TestWhatWasTriedWithoutSuccessIsNotTriedAgainByItself(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		state   stackjob.State
+		code    stackjob.ReasonCode
+		settled bool
+	}{
+		{stackjob.Failed, stackjob.ReasonEngine, true},
+		{stackjob.Rejected, stackjob.ReasonRejected, true},
+		{stackjob.Cancelled, stackjob.ReasonCancelled, true},
+		{stackjob.Expired, stackjob.ReasonApprovalExpired, true},
+		{stackjob.Cancelled, stackjob.ReasonStopping, false},
+		{stackjob.Superseded, stackjob.ReasonNewerRevision, false},
+		{stackjob.Succeeded, "", false},
+	} {
+		t.Run(string(tt.state)+" "+string(tt.code), func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, map[string]string{"acme/dev/net.yaml": stack("net", "net")})
+			w.converge(t)
+			k := key("dev", "net")
+			w.change(k, func(s *stackjob.Stack) { s.Observed.Complete = false })
+			w.change(k, last(tt.state, tt.code, t0))
+			want := "apply dev/net [unfinished: sj_net]"
+			if tt.settled {
+				want += " SETTLED " + string(tt.state) + " sj_last"
+			}
+			expect(t, w.compare(), want)
+
+			// Another desired state is tried.
+			w.files["acme/dev/net.yaml"] = stack("net", "net", "size: 2")
+			w.reload(t)
+			expect(t, w.compare(), "apply dev/net [spec: size] [unfinished: sj_net]")
+		})
+	}
+}
+
+func TestAFailedConsumerIsTriedAgainWhenItsProducerWasApplied(t *testing.T) {
+	t.Parallel()
+	w := setup(t, threeTier())
+	w.converge(t)
+	k := key("dev", "data")
+	w.change(k, func(s *stackjob.Stack) { s.Observed.Complete = false })
+	w.change(k, last(stackjob.Failed, stackjob.ReasonMissingValue, t0.Add(time.Hour)))
+	expect(t, w.compare(), "apply dev/data [unfinished: sj_data] SETTLED failed sj_last")
+	w.change(key("dev", "net"), func(s *stackjob.Stack) { s.Observed.AppliedAt = t0.Add(2 * time.Hour) })
+	expect(t, w.compare(), "apply dev/data [unfinished: sj_data]")
+}
+
+func TestAConsumerIsBlockedByTheRootOfTheTrouble(t *testing.T) {
+	t.Parallel()
+	w := setup(t, threeTier())
+	w.converge(t)
+	for _, name := range []string{"net", "data", "app"} {
+		w.change(key("dev", name), func(s *stackjob.Stack) { s.Observed.Complete = false })
+	}
+	w.change(key("dev", "net"), last(stackjob.Failed, stackjob.ReasonEngine, t0))
+	by := "acme/dev/TerraformStack/net (failed in sj_last)"
+	expect(t, w.compare(), "apply dev/net [unfinished: sj_net] SETTLED failed sj_last",
+		"apply dev/data [unfinished: sj_data] after dev/net REFUSED blocked-by ("+by+")",
+		"apply dev/app [unfinished: sj_app] after dev/data REFUSED blocked-by ("+by+")")
+}
+
+func TestAfterAnInterruptedApplyAPersonMustLook(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]string{"acme/dev/net.yaml": stack("net", "net")})
+	w.converge(t)
+	k := key("dev", "net")
+	w.change(k, func(s *stackjob.Stack) {
+		s.Observed.Complete, s.Observed.Interrupted = false, true
+		s.Last = &stackjob.LastJob{ID: "sj_net", State: stackjob.Interrupted, Action: stackjob.Apply, DesiredDigest: s.Observed.Desired.Digest()}
+	})
+	expect(t, w.compare(), "apply dev/net [unfinished: sj_net was interrupted] HOLD after-interrupt (sj_net)")
+
+	// A job that ended before its apply takes nothing away from that.
+	w.change(k, last(stackjob.Superseded, stackjob.ReasonNewerRevision, t0))
+	w.files["acme/dev/net.yaml"] = stack("net", "net", "size: 2")
+	w.reload(t)
+	expect(t, w.compare(), "apply dev/net [spec: size] [unfinished: sj_net was interrupted] HOLD after-interrupt (sj_net)")
+
+	// Its removal is looked at as well.
+	w.files["acme/dev/net.yaml"] = ""
+	w.reload(t)
+	expect(t, w.compare(), "destroy dev/net [removed: acme/dev/net.yaml] [unfinished: sj_net was interrupted] HOLD after-interrupt (sj_net)")
+}
+
+func TestAnInterruptedFirstApplyIsHeldEvenWhenNothingWasRecorded(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]string{"acme/dev/net.yaml": stack("net", "net")})
+	w.stacks[key("dev", "net")] = stackjob.Stack{Key: key("dev", "net"), Last: &stackjob.LastJob{ID: "sj_9", State: stackjob.Interrupted}}
+	expect(t, w.compare(), "apply dev/net [new] [unfinished: sj_9 was interrupted] HOLD after-interrupt (sj_9)")
+}
+
+func TestWithoutItsModuleAChangeCannotBePlannedAndTheRestStays(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]string{"acme/dev/net.yaml": stack("net", "net"), "acme/dev/app.yaml": stack("app", "net")})
+	w.converge(t)
+	w.input.ModuleErrors = map[schema.ModuleSource]string{{Path: "net"}: "connection refused"}
+	expect(t, w.compare(), "unverified dev/app module-unavailable", "unverified dev/net module-unavailable")
+	w.files["acme/dev/app.yaml"] = stack("app", "net", "size: 2")
+	w.reload(t)
+	expect(t, w.compare(), "apply dev/app [spec: size] ERROR module-unavailable (net: connection refused)", "unverified dev/net module-unavailable")
+}
+
+func TestAnOutputThatIsGoneIsNamed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, threeTier())
+	w.converge(t)
+	w.change(key("dev", "net"), func(s *stackjob.Stack) { s.Observed.Outputs = nil })
+	expect(t, w.compare(), "apply dev/data [output: acme/dev/TerraformStack/net status.outputs.id is gone]")
+}
+
+func TestASpecThatIsReadMovesItsConsumersWhenItWasApplied(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]string{
+		"acme/dev/net.yaml": stack("net", "net", "cidr: a"),
+		"acme/dev/app.yaml": stack("app", "app", "cidr: {valueFrom: {kind: TerraformStack, name: net, fieldPath: spec.variables.cidr}}"),
+	})
+	w.converge(t)
+	w.files["acme/dev/net.yaml"] = stack("net", "net", "cidr: b")
+	w.reload(t)
+	res := w.compare()
+	expect(t, res, "apply dev/net [spec: cidr]")
+	w.apply(res.Changes...)
+	expect(t, w.compare(), "apply dev/app [output: acme/dev/TerraformStack/net spec.variables.cidr]")
+	w.converge(t)
+}
