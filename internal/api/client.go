@@ -68,7 +68,9 @@ func NewClient(o Options) *Client {
 	switch {
 	case o.Socket != "" && o.URL == "":
 		c.where, c.base, c.token = o.Socket, &url.URL{Scheme: "http", Host: "localhost"}, config.Secret{}
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", o.Socket) }
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", o.Socket)
+		}
 	case o.URL != "" && o.Socket == "":
 		tr.Proxy = http.ProxyFromEnvironment
 		if c.base, c.wrong = daemonURL(o.URL); c.wrong != nil {

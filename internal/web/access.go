@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -144,7 +145,10 @@ func missingToken(known int, read bool) string {
 // admitPeer trusts the kernel: root and the daemon's own user may act, others only
 // when a group was given the socket.
 func (s *Server) admitPeer(e entrance, r *http.Request) (caller, *api.Problem) {
-	p, _ := r.Context().Value(peerKey{}).(peer)
+	p, ok := r.Context().Value(peerKey{}).(peer)
+	if !ok { // the zero peer would be root
+		p.err = errors.New("the connection was not asked")
+	}
 	if p.err != nil {
 		return caller{}, api.NewProblem(api.CodeForbidden, "who calls cannot be told: "+p.err.Error())
 	}

@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"os/user"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,6 +145,9 @@ func New(o Options) (*Server, error) {
 
 // SetAccess replaces tokens and host names; requests that have begun are not affected.
 func (s *Server) SetAccess(a Access) { s.access.Store(newGrants(a)) }
+
+// Routes lists every route as "METHOD /path/{parameter}".
+func (s *Server) Routes() []string { return slices.Clone(s.openAPI.routes) }
 
 // OpenAPI is the API's description as JSON.
 func (s *Server) OpenAPI() []byte { return s.openAPI.json }
