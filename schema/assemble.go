@@ -21,6 +21,11 @@ type assembly struct {
 	// declared are all resources that are written down, right or wrong.
 	declared map[ResourceKey]declaration
 	out      *Tree
+	// causes are the first errors by scope, of the findings that were there before
+	// references were looked at; index is for hints.
+	causes           map[scope]*finding
+	beforeReferences int
+	index            *names
 }
 
 func (a *assembly) tree(ctx context.Context, last *state) (*Tree, error) {

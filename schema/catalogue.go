@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
@@ -18,8 +19,10 @@ type catalogue struct {
 	// could hold components could not be read.
 	hidden     map[string]bool
 	unreadable bool
-	// names are all kinds, for hints.
+	// names are all kinds, and hints what was found among them for an unknown one: a
+	// catalogue that is missing makes every resource one.
 	names       []string
+	hints       sync.Map
 	provisioner Provisioner
 }
 
@@ -32,6 +35,16 @@ type moduleKey struct {
 func (c *catalogue) equal(o *catalogue) bool {
 	return maps.Equal(c.components, o.components) && maps.Equal(c.modules, o.modules) && maps.Equal(c.hidden, o.hidden) &&
 		c.unreadable == o.unreadable && c.provisioner == o.provisioner
+}
+
+// hint is the kind that an unknown one was probably meant to be.
+func (c *catalogue) hint(kind string) string {
+	if h, ok := c.hints.Load(kind); ok {
+		return h.(string)
+	}
+	h := didYouMean(kind, c.names)
+	c.hints.Store(kind, h)
+	return h
 }
 
 // surroundings is what the resources of one environment are understood with.
@@ -71,7 +84,9 @@ func gather(entries []*entry) *ownTogether {
 		if e.file.unreadable && s.env == "" {
 			t.unreadable[s] = true
 		}
-		t.hidden[s] = append(t.hidden[s], o.hidden...)
+		if len(o.hidden) > 0 {
+			t.hidden[s] = append(t.hidden[s], o.hidden...)
+		}
 		for _, d := range o.organizations {
 			if i := slices.IndexFunc(t.organizations, func(x *Organization) bool { return x.Slug == d.Slug }); i >= 0 {
 				t.twice(e, diag.DuplicateDocument, d.Document, t.organizations[i].Document)
@@ -124,6 +139,10 @@ func (t *ownTogether) again(e *entry, code diag.Code, at, first diag.Diagnostic,
 func (t *ownTogether) contexts(envs []scope, last map[scope]*surroundings) map[scope]*surroundings {
 	out := make(map[scope]*surroundings, len(envs))
 	byOrg := map[string]*catalogue{}
+	documents := make(map[scope]*Environment, len(t.environments))
+	for _, e := range t.environments {
+		documents[scope{e.Org, e.Slug}] = e
+	}
 	for _, s := range envs {
 		c, ok := byOrg[s.org]
 		if !ok {
@@ -137,11 +156,9 @@ func (t *ownTogether) contexts(envs []scope, last map[scope]*surroundings) map[s
 			byOrg[s.org] = c
 		}
 		ctx := &surroundings{catalogue: c, org: s.org, provisioner: c.provisioner}
-		for _, e := range t.environments {
-			if e.Org == s.org && e.Slug == s.env {
-				ctx.protected = e.Spec.Protected
-				ctx.provisioner = cmp.Or(e.Spec.Provisioner, ctx.provisioner)
-			}
+		if e := documents[s]; e != nil {
+			ctx.protected = e.Spec.Protected
+			ctx.provisioner = cmp.Or(e.Spec.Provisioner, ctx.provisioner)
 		}
 		if old, ok := last[s]; ok && *old == *ctx {
 			ctx = old

@@ -21,6 +21,8 @@ type loader struct {
 	opts Options
 	mu   sync.Mutex // guards last
 	last *state
+	// tree is the tree of last.
+	tree *Tree
 }
 
 // state is what one load leaves to the next. It is never changed, only replaced.
@@ -59,6 +61,9 @@ func newLoader(o Options) *Loader {
 func (l *loader) load(ctx context.Context, src Source) (*Tree, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.tree != nil && l.last.hash == src.TreeHash() {
+		return l.tree, nil
+	}
 	next, err := l.survey(src)
 	if err != nil {
 		return nil, fmt.Errorf("load the repository: %w", err)
@@ -71,7 +76,7 @@ func (l *loader) load(ctx context.Context, src Source) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the repository: %w", err)
 	}
-	l.last = next
+	l.last, l.tree = next, t
 	return t, nil
 }
 

@@ -159,10 +159,7 @@ func (r *reader) local(l []localSource, src ModuleSource, p Provisioner, f *fiel
 
 // check gives the diagnostic for a source whose folder holds no module.
 func (l *localSource) check(folders map[string]*codeFolder, src Source) (diag.Diagnostic, bool) {
-	key := l.path
-	if key == "" {
-		key = "."
-	}
+	key := path.Clean(l.path)
 	d := l.missing
 	c := folders[key]
 	switch {
@@ -173,7 +170,7 @@ func (l *localSource) check(folders map[string]*codeFolder, src Source) (diag.Di
 	if near := nearest(key, sortedKeys(folders)); near != "" {
 		d.Hint = fmt.Sprintf("did you mean %q?", "/"+near)
 	}
-	if _, ok := src.FolderHash(key); ok {
+	if _, ok := src.FolderHash(l.path); ok {
 		d.Found = "a folder without *.tf files"
 	}
 	if l.provisioner == Pulumi {

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 // references checks that every edge leads somewhere, and that none leads in a circle.
 func (a *assembly) references() {
 	hidden := a.hiddenScopes()
+	a.causes, a.beforeReferences = map[scope]*finding{}, len(a.findings)
 	for _, e := range a.entries {
 		if e.bound == nil {
 			continue
@@ -87,8 +89,20 @@ func (a *assembly) fieldOf(e *entry, r *Reference, target *Resource) {
 // another error, which is the one to repair.
 func (a *assembly) producerUnknown(e *entry, r *Reference, to scope) {
 	d := diag.Diagnostic{Code: diag.ProducerUnknown, Severity: diag.Warning, Detail: fmt.Sprintf("%s needs %s", r.Path, r.To)}
+	if cause := a.causeIn(to); cause != nil {
+		d.Related = []diag.Related{{Pos: cause.Pos, Message: "repair this first: " + cause.Summary()}}
+	}
+	a.reportEdge(e, r, d)
+}
+
+// causeIn is the first error that freezes a scope, among those known before references
+// are looked at.
+func (a *assembly) causeIn(to scope) *finding {
+	if c, ok := a.causes[to]; ok {
+		return c
+	}
 	var cause *finding
-	for i := range a.findings {
+	for i := range a.findings[:a.beforeReferences] {
 		f := &a.findings[i]
 		if f.Severity != diag.Error || !slices.ContainsFunc(f.freezes, func(s scope) bool { return s.covers(to) }) {
 			continue
@@ -98,59 +112,60 @@ func (a *assembly) producerUnknown(e *entry, r *Reference, to scope) {
 		}
 	}
 	if cause != nil {
-		d.Related = []diag.Related{{Pos: cause.Pos, Message: "repair this first: " + cause.Summary()}}
+		kept := *cause
+		cause = &kept
 	}
-	a.reportEdge(e, r, d)
+	a.causes[to] = cause
+	return cause
+}
+
+// names is an index of all declared resources for hints, made when first needed.
+type names struct {
+	// kinds are by environment and name, envs by kind and name, others by environment
+	// and kind; the key's unused fields are empty.
+	kinds, envs, others map[ResourceKey][]string
+	all                 []string
+}
+
+func (a *assembly) names() *names {
+	if a.index != nil {
+		return a.index
+	}
+	n := &names{kinds: map[ResourceKey][]string{}, envs: map[ResourceKey][]string{}, others: map[ResourceKey][]string{}}
+	seen := map[string]bool{}
+	for _, k := range slices.SortedFunc(maps.Keys(a.declared), ResourceKey.Compare) {
+		byName, byKind, rest := k, k, k
+		byName.Kind, byKind.Env, rest.Name = "", "", ""
+		n.kinds[byName] = append(n.kinds[byName], k.Kind)
+		n.envs[byKind] = append(n.envs[byKind], k.Env)
+		n.others[rest] = append(n.others[rest], k.Name)
+		seen[k.Kind] = true
+	}
+	n.all = sortedKeys(seen)
+	a.index = n
+	return n
 }
 
 // kindsNamed lists the kinds of the resources of a name in an environment.
 func (a *assembly) kindsNamed(k ResourceKey) []string {
-	var out []string
-	for d := range a.declared {
-		if d.Org == k.Org && d.Env == k.Env && d.Name == k.Name {
-			out = append(out, d.Kind)
-		}
-	}
-	slices.Sort(out)
-	return out
+	k.Kind = ""
+	return a.names().kinds[k]
 }
 
 // danglingHint looks for what was probably meant: the same name in another
 // environment, a similar name, or another kind of that name.
 func (a *assembly) danglingHint(r *Reference) string {
-	var names, envs []string
-	for d := range a.declared {
-		if d.Org != r.To.Org || d.Kind != r.To.Kind {
-			continue
-		}
-		if d.Env == r.To.Env {
-			names = append(names, d.Name)
-		}
-		if d.Name == r.To.Name {
-			envs = append(envs, d.Env)
-		}
-	}
-	slices.Sort(names)
-	slices.Sort(envs)
-	if len(envs) > 0 {
+	n := a.names()
+	elsewhere, beside := r.To, r.To
+	elsewhere.Env, beside.Name = "", ""
+	if envs := n.envs[elsewhere]; len(envs) > 0 {
 		return fmt.Sprintf("there is one in environment %s: add env: %s", strings.Join(envs, ", "), envs[0])
 	}
-	if h := didYouMean(r.To.Name, names); h != "" {
+	if h := didYouMean(r.To.Name, n.others[beside]); h != "" {
 		return h
 	}
 	if kinds := a.kindsNamed(r.To); len(kinds) > 0 {
 		return fmt.Sprintf("%s is the name of: %s", r.To.Name, strings.Join(kinds, ", "))
 	}
-	if h := didYouMean(r.To.Kind, a.allKinds()); h != "" {
-		return h
-	}
-	return ""
-}
-
-func (a *assembly) allKinds() []string {
-	seen := map[string]bool{}
-	for d := range a.declared {
-		seen[d.Kind] = true
-	}
-	return sortedKeys(seen)
+	return didYouMean(r.To.Kind, n.all)
 }

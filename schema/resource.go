@@ -106,7 +106,7 @@ func (b *resourceBinder) unknownKind() {
 	if b.ctx.hidden[b.e.Kind] || b.ctx.unreadable {
 		return
 	}
-	d := diag.Diagnostic{Code: diag.UnknownKind, Found: fmt.Sprintf("%q", b.e.Kind), Hint: didYouMean(b.e.Kind, b.ctx.names)}
+	d := diag.Diagnostic{Code: diag.UnknownKind, Found: fmt.Sprintf("%q", b.e.Kind), Hint: b.ctx.hint(b.e.Kind)}
 	if now, ok := renamedKinds[b.e.Kind]; ok {
 		d.Hint = fmt.Sprintf("the kind is called %q now", now)
 	}
@@ -165,7 +165,7 @@ func (b *resourceBinder) catalogued(c *boundComponent) {
 		b.e.bad = true
 	}
 	b.res.References = append(b.res.References, w.refs...)
-	v = withDefaults(v, c.spec.shape)
+	v = withDefaults(unwrapped(v, c.spec.shape), c.spec.shape)
 	b.res.Spec = v.appendJSON(nil)
 	spec := moduleSpelling(v, c.spec.shape)
 	in := append([]byte(`{"metadata":`), b.inputMetadata()...)

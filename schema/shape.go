@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,8 @@ type shape struct {
 	// open says that properties beyond props are allowed.
 	open      bool
 	sensitive bool
+	// nullable says that null is a value of its own.
+	nullable bool
 	// scalar says that the schema speaks of scalars only.
 	scalar     bool
 	def        any
@@ -25,7 +28,7 @@ type shape struct {
 }
 
 // anyShape is the shape of what no schema describes.
-var anyShape = &shape{open: true}
+var anyShape = &shape{open: true, nullable: true}
 
 // isRefOrValue tells whether the shape is Planton's StringValueOrRef: an object of
 // value and valueFrom.
@@ -162,6 +165,7 @@ func (sh *shaper) read(s *shape, pointer string, schema any) {
 	}
 	s.sensitive = s.sensitive || m["writeOnly"] == true || m["x-sensitive"] == true
 	s.scalar = s.scalar || isScalarType(m["type"])
+	s.nullable = s.nullable || allowsNull(m)
 	if d, ok := m["default"]; ok {
 		s.def, s.hasDefault = d, true
 	}
@@ -204,6 +208,7 @@ func (s *shape) merge(o *shape) {
 	s.open = s.open || o.open && (len(o.props) > 0 || o.values != nil)
 	s.sensitive = s.sensitive || o.sensitive
 	s.scalar = s.scalar || o.scalar
+	s.nullable = s.nullable || o.nullable
 }
 
 // lookup finds the target of a reference within the same document.
@@ -252,6 +257,23 @@ func isScalarType(t any) bool {
 		return len(t) > 0
 	}
 	return false
+}
+
+// allowsNull tells whether a schema takes null: it names it, or says nothing of types.
+func allowsNull(m map[string]any) bool {
+	switch t := m["type"].(type) {
+	case string:
+		return t == "null"
+	case []any:
+		return slices.Contains(t, any("null"))
+	}
+	for _, k := range []string{"$ref", "allOf", "anyOf", "oneOf", "properties", "items", "enum", "const"} {
+		if v, ok := m[k]; ok {
+			l, isList := v.([]any)
+			return k == "const" && v == nil || k == "enum" && isList && slices.Contains(l, nil)
+		}
+	}
+	return true
 }
 
 func escapePointer(s string) string   { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }

@@ -19,44 +19,70 @@ func (a *assembly) policies() {
 	for _, p := range all {
 		t.policies = append(t.policies, p.Policy)
 	}
-	for i, p := range all {
-		for _, q := range all[i+1:] {
-			if p.Org != q.Org || p.Env != q.Env {
-				break
-			}
-			if what, tie := a.tie(p.Policy, q.Policy); tie {
-				a.reportTie(p, q, what)
-			}
+	groups := map[tieGroup][]*boundPolicy{}
+	var order []tieGroup
+	for _, p := range all {
+		g := tieGroup{p.Org, p.Env, p.Selector.Kind, p.Specificity()}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], p)
+	}
+	for _, g := range order {
+		if len(groups[g]) > 1 {
+			a.ties(groups[g])
 		}
 	}
 }
 
-// tie tells whether two policies of one folder are equally specific for the same
-// thing, and names it.
-func (a *assembly) tie(p, q *Policy) (string, bool) {
-	if p.Selector.Level != q.Selector.Level || p.Selector.Kind != q.Selector.Kind || p.Specificity() != q.Specificity() {
-		return "", false
-	}
-	if p.Selector.ID == q.Selector.ID {
-		return p.Selector.String(), true
-	}
-	if !isGlob(p.Selector.ID) {
-		return "", false
-	}
-	for _, e := range a.out.environments {
-		k := ResourceKey{Org: e.Org, Env: e.Slug}
-		if p.Selector.Level != SelectResource && p.Matches(k) && q.Matches(k) {
-			return e.Org + "/" + e.Slug, true
+// tieGroup is what policies that could tie have in common: folder, kind, specificity.
+type tieGroup struct {
+	org, env, kind string
+	specificity    Specificity
+}
+
+// ties reports each pair of a group that selects the same: the same id, or two globs
+// that both match something that exists.
+func (a *assembly) ties(group []*boundPolicy) {
+	told := map[[2]*boundPolicy]bool{}
+	tell := func(p, q *boundPolicy, what string) {
+		if pair := [2]*boundPolicy{p, q}; !told[pair] {
+			told[pair] = true
+			a.reportTie(p, q, what)
 		}
 	}
-	if p.Selector.Level == SelectResource {
-		for _, r := range a.out.resources {
-			if p.Matches(r.Key) && q.Matches(r.Key) {
-				return r.Key.String(), true
+	for i, p := range group {
+		for _, q := range group[i+1:] {
+			if p.Selector.ID == q.Selector.ID {
+				tell(p, q, p.Selector.String())
 			}
 		}
 	}
-	return "", false
+	if group[0].Specificity().Exact {
+		return
+	}
+	visit := func(k ResourceKey, what string) {
+		var match []*boundPolicy
+		for _, p := range group {
+			if p.Matches(k) {
+				match = append(match, p)
+			}
+		}
+		for i, p := range match {
+			for _, q := range match[i+1:] {
+				tell(p, q, what)
+			}
+		}
+	}
+	if group[0].Selector.Level != SelectResource {
+		for _, e := range a.out.environments {
+			visit(ResourceKey{Org: e.Org, Env: e.Slug}, e.Org+"/"+e.Slug)
+		}
+		return
+	}
+	for _, r := range a.out.resources {
+		visit(r.Key, r.Key.String())
+	}
 }
 
 // String is the selector as a person would say it: "environment prod", "AwsVpc main".

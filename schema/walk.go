@@ -45,6 +45,10 @@ func (w *walker) walk(v value, s *shape, at *fieldPath) value {
 			Hint: "write valueFrom: {kind: …, name: …, fieldPath: status.outputs.…}"}, v.at)
 		return v
 	}
+	if w.mode == withReferences && v.isScalar() && v.kind != nullValue && s.isRefOrValue() {
+		// A bare scalar stands for {value: …}, as many published manifests have it.
+		return value{at: v.at, kind: mapValue, fields: []field{{key: "value", keyAt: v.at, val: v}}}
+	}
 	switch v.kind {
 	case listValue:
 		out := v
@@ -61,12 +65,8 @@ func (w *walker) walk(v value, s *shape, at *fieldPath) value {
 		if f, ok := w.isReference(&v, s); ok {
 			return w.reference(v, f, at)
 		}
-		if f, ok := soleField(&v, "value"); ok && (s.isRefOrValue() || s.scalar && s.isFree()) {
-			inner := anyShape
-			if p, ok := s.props["value"]; ok {
-				inner = p
-			}
-			return w.walk(f.val, inner, at.field("value"))
+		if f, ok := soleField(&v, "value"); ok && s.scalar && s.isFree() {
+			return w.walk(f.val, anyShape, at.field("value"))
 		}
 		return w.walkMap(v, s, at)
 	}
@@ -116,6 +116,9 @@ func (w *walker) walkMap(v value, s *shape, at *fieldPath) value {
 			seen = make(map[string]place, len(v.fields))
 		}
 		seen[name] = f.keyAt
+		if w.mode == withReferences && f.val.kind == nullValue && !ps.nullable {
+			continue // as in protobuf's JSON, null is a field that is not set
+		}
 		f.val = w.walk(f.val, ps, at.field(f.key))
 		f.key = name
 		out.fields = append(out.fields, f)
@@ -134,6 +137,36 @@ func (w *walker) unknownField(f field, s *shape, at *fieldPath) {
 	}
 	w.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in %s", f.key, at), Expected: oneOf(names),
 		Hint: didYouMean(f.key, names)}, f.keyAt)
+}
+
+// unwrapped gives {value: x} as x where the schema has Planton's StringValueOrRef.
+func unwrapped(v value, s *shape) value {
+	switch v.kind {
+	case listValue:
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			f.val = unwrapped(f.val, s.item(i))
+			out.fields[i] = f
+		}
+		return out
+	case mapValue:
+		if f, ok := soleField(&v, "value"); ok && s.isRefOrValue() {
+			return f.val
+		}
+		out := v
+		out.fields = make([]field, len(v.fields))
+		for i, f := range v.fields {
+			if p, ok := s.props[f.key]; ok {
+				f.val = unwrapped(f.val, p)
+			} else {
+				f.val = unwrapped(f.val, s.value())
+			}
+			out.fields[i] = f
+		}
+		return out
+	}
+	return v
 }
 
 // withDefaults fills in the schema's defaults of the maps that are there.
