@@ -124,8 +124,12 @@ func addEvent(ctx context.Context, tx *sql.Tx, ev store.JobEvent) error {
 func concerned(ctx context.Context, tx *sql.Tx, before, after stackjob.Job, m stackjob.Move) ([]stackjob.JobID, error) {
 	var ids []stackjob.JobID
 	if after.State.IsFinal() {
-		waiting, err := queryIDs(ctx, tx, `SELECT w.job FROM job_waits w JOIN jobs j ON j.id = w.job
-			WHERE w.producer = ? AND j.ended_at IS NULL ORDER BY w.job`, after.ID)
+		// Of the whole stack: a rerun of a producer that failed is another job than
+		// the one that its consumers wait for.
+		k := after.Desired.Key
+		waiting, err := queryIDs(ctx, tx, `SELECT DISTINCT w.job FROM job_waits w JOIN jobs j ON j.id = w.job
+			WHERE w.producer IN (SELECT id FROM jobs WHERE org = ? AND env = ? AND kind = ? AND name = ?)
+			AND j.ended_at IS NULL ORDER BY w.job`, k.Org, k.Env, k.Kind, k.Name)
 		if err != nil {
 			return nil, err
 		}
