@@ -122,13 +122,14 @@ func (c *comparison) outputsMoved(r *schema.Resource, o *stackjob.Observed) []st
 	if len(o.References) == 0 {
 		return nil
 	}
-	moved := map[string]struct{}{}
-	for _, ref := range r.References {
+	var moved map[string]struct{}
+	var buf [256]byte
+	for i := range r.References {
+		ref := &r.References[i]
 		if ref.Kind != schema.ValueFrom {
 			continue
 		}
-		name := ReferenceName(ref)
-		was, ok := o.References[name]
+		was, ok := o.References[string(appendReferenceName(buf[:0], ref))] // no allocation
 		if !ok {
 			continue // a new reference is a moved input
 		}
@@ -137,12 +138,17 @@ func (c *comparison) outputsMoved(r *schema.Resource, o *stackjob.Observed) []st
 			continue
 		}
 		is, known := c.valueHash(ref, producer)
-		if known && is != was {
-			if is == "" {
-				name += " is gone"
-			}
-			moved[name] = struct{}{}
+		if !known || is == was {
+			continue
 		}
+		name := ReferenceName(*ref)
+		if is == "" {
+			name += " is gone"
+		}
+		if moved == nil {
+			moved = map[string]struct{}{}
+		}
+		moved[name] = struct{}{}
 	}
 	if len(moved) == 0 {
 		return nil
@@ -155,8 +161,17 @@ func (c *comparison) outputsMoved(r *schema.Resource, o *stackjob.Observed) []st
 }
 
 // valueHash is the hash that would be recorded for ref now, "" when it has no value.
-func (c *comparison) valueHash(ref schema.Reference, producer stackjob.Stack) (hash string, known bool) {
-	v, missing := ResolveValue(ref, producer, c.in.Tree)
+func (c *comparison) valueHash(ref *schema.Reference, producer stackjob.Stack) (hash string, known bool) {
+	// Nearly every reference is a whole output under its own name. A large repository has
+	// many of them, and this way they cost nothing.
+	if name, ok := strings.CutPrefix(ref.FieldPath, "status.outputs."); ok {
+		for i := range producer.Observed.Outputs {
+			if o := &producer.Observed.Outputs[i]; o.Name == name && o.Hash != "" && !strings.ContainsAny(name, ".[") && (o.Sensitive || !isNull(o.Value)) {
+				return o.Hash, true
+			}
+		}
+	}
+	v, missing := ResolveValue(*ref, producer, c.in.Tree)
 	switch {
 	case missing != nil:
 		return "", true

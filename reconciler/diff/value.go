@@ -33,7 +33,20 @@ type Value struct {
 
 // ReferenceName is the key of a reference in Observed.References:
 // "org/env/Kind/name fieldPath".
-func ReferenceName(ref schema.Reference) string { return ref.To.String() + " " + ref.FieldPath }
+func ReferenceName(ref schema.Reference) string { return string(appendReferenceName(nil, &ref)) }
+
+func appendReferenceName(b []byte, ref *schema.Reference) []byte {
+	for i, part := range [...]string{ref.To.Org, ref.To.Env, ref.To.Kind, ref.To.Name} {
+		if i > 0 {
+			b = append(b, '/')
+		}
+		b = append(b, part...)
+	}
+	b = append(b, ' ')
+	return append(b, ref.FieldPath...)
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
 // ResolveValue finds what ref stands for in what is recorded of its producer, or, for
 // spec and metadata of a producer that was never applied, in the tree (which may be
