@@ -58,7 +58,7 @@ func migrate(ctx context.Context, db *sql.DB, o Options) error {
 	if err != nil {
 		return fmt.Errorf("prepare the queue's migrations: %w", err)
 	}
-	pending, err := pendingMigrations(ctx, ours, rivers)
+	pending, err := pendingMigrations(ctx, db, ours, rivers)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func upgrade(ctx context.Context, db *sql.DB, ours *goose.Provider, rivers *rive
 
 // pendingMigrations tells whether there is something to migrate, and refuses a
 // database that is ahead of this release.
-func pendingMigrations(ctx context.Context, ours *goose.Provider, rivers *rivermigrate.Migrator[*sql.Tx]) (bool, error) {
+func pendingMigrations(ctx context.Context, db *sql.DB, ours *goose.Provider, rivers *rivermigrate.Migrator[*sql.Tx]) (bool, error) {
 	have, want, err := ours.GetVersions(ctx)
 	if err != nil {
 		return false, fmt.Errorf("read the version of the tables: %w", err)
@@ -103,16 +103,29 @@ func pendingMigrations(ctx context.Context, ours *goose.Provider, rivers *riverm
 		return false, fmt.Errorf("%w: its tables have version %d, this release knows %d; start that release, or go back to a copy in %q",
 			store.ErrNewer, have, want, backupFolder)
 	}
-	existing, err := rivers.ExistingVersions(ctx)
+	known := rivers.AllVersions()
+	newest := known[len(known)-1].Version
+	existing, err := queueVersion(ctx, db)
 	if err != nil {
 		return false, fmt.Errorf("read the version of the queue's tables: %w", err)
 	}
-	known := rivers.AllVersions()
-	if len(existing) > len(known) {
+	if existing > newest {
 		return false, fmt.Errorf("%w: its queue has version %d, this release knows %d; start that release, or go back to a copy in %q",
-			store.ErrNewer, len(existing), len(known), backupFolder)
+			store.ErrNewer, existing, newest, backupFolder)
 	}
-	return have < want || len(existing) < len(known), nil
+	return have < want || existing < newest, nil
+}
+
+// queueVersion reads River's table itself: its migrator has no answer for a version
+// that it does not know.
+func queueVersion(ctx context.Context, db *sql.DB) (int, error) {
+	var there bool
+	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'river_migration')").Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	var version sql.NullInt64
+	err := db.QueryRowContext(ctx, "SELECT max(version) FROM river_migration").Scan(&version)
+	return int(version.Int64), err
 }
 
 func backupBefore(ctx context.Context, db *sql.DB, o Options) error {

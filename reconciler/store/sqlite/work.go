@@ -98,7 +98,8 @@ func (s *Store) Work(ctx context.Context, slots int, advance func(context.Contex
 func (s *Store) restart(ctx context.Context) error {
 	return s.inTx(ctx, opWake, func(ctx context.Context, tx *sql.Tx) error {
 		for _, q := range []string{
-			"DELETE FROM river_job WHERE state <> 'scheduled' OR args ->> 'job' NOT IN (SELECT id FROM jobs WHERE ended_at IS NULL)",
+			"DELETE FROM river_job WHERE state NOT IN ('available', 'scheduled', 'retryable')",
+			"DELETE FROM river_job WHERE args ->> 'job' IN (SELECT id FROM jobs WHERE ended_at IS NOT NULL)",
 			"DELETE FROM river_leader", // or nobody leads until the dead one's term ends
 		} {
 			if _, err := tx.ExecContext(ctx, q); err != nil {
@@ -109,7 +110,7 @@ func (s *Store) restart(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.queue.wakeNewTx(ctx, tx, ids)
+		return s.queue.wakeTx(ctx, tx, ids)
 	})
 }
 
