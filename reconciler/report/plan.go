@@ -138,9 +138,9 @@ func (w *planText) attribute(indent string, a AttributeView, column int) {
 		forces = w.style.paint(red, "  (forces replacement)")
 	}
 	if len(a.Lines) > 0 {
-		w.line(w.style.paint(color(a.Action), text) + forces)
+		w.line(w.style.paint(color(a.Action), strings.TrimRight(text, " ")) + forces)
 		for _, l := range a.Lines {
-			w.line(w.style.paint(lineColor(l.Sign), indent+"    "+l.Sign+" "+l.Text))
+			w.line(w.style.paint(lineColor(l.Sign), strings.TrimRight(indent+"    "+l.Sign+" "+l.Text, " ")))
 		}
 		return
 	}

@@ -1,0 +1,300 @@
+package report_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", file, d)
+	}
+}
+
+const (
+	canary = "hmac:canary-of-a-secret"
+	evil   = "a\x1b[31mred\r\nnew line\u202egnp.exe\u200b\x00\x9b2J"
+)
+
+var (
+	now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	key = schema.ResourceKey{Org: "acme", Env: "prod", Kind: "AwsRdsInstance", Name: "orders"}
+)
+
+func raw(s string) json.RawMessage { return json.RawMessage(s) }
+
+func plan() stackjob.Plan {
+	return stackjob.Plan{
+		Digest: "sha256:1a2b3c4d5e6f7081929384", HasChanges: true, Engine: "terraform 1.11.4",
+		Counts: stackjob.Counts{Create: 1, Update: 2, Delete: 1, Replace: 2, NoOp: 7, Move: 1},
+		Resources: []stackjob.ResourceChange{
+			{Address: "aws_vpc.main", Type: "aws_vpc", Action: stackjob.NoOp},
+			{Address: "data.aws_ami.base", Type: "aws_ami", Action: stackjob.Read},
+			{Address: "aws_iam_role.app", Previous: "aws_iam_role.old", Type: "aws_iam_role", Action: stackjob.NoOp},
+			{Address: "aws_instance.new", Type: "aws_instance", Action: stackjob.Create, Attributes: []stackjob.AttributeChange{
+				{Path: "ami", After: raw(`"ami-1"`)}, {Path: "id", Unknown: true}, {Path: "user_data", After: raw(`"#!/bin/sh\necho hi\n"`)},
+			}},
+			{Address: "aws_security_group.web", Type: "aws_security_group", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{
+				{Path: "ingress[0].port", Before: raw(`80`), After: raw(`443`)},
+				{Path: "tags.Owner", Before: raw(`"ann"`)},
+				{Path: "policy", Before: raw(`"{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3,\n  \"d\": 4,\n  \"e\": 5,\n  \"f\": 6\n}\n"`), After: raw(`"{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3,\n  \"d\": 4,\n  \"e\": 5,\n  \"f\": 7\n}\n"`)},
+			}},
+			{Address: "aws_ssm_parameter.token", Type: "aws_ssm_parameter", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{
+				{Path: "value", Before: raw(`"` + canary + `1"`), After: raw(`"` + canary + `2"`), Sensitive: true},
+				{Path: "extra", After: raw(`"` + canary + `3"`), Sensitive: true},
+			}},
+			{Address: "aws_instance.web", Type: "aws_instance", Action: stackjob.Replace, Attributes: []stackjob.AttributeChange{
+				{Path: "ami", Before: raw(`"ami-1"`), After: raw(`"ami-2"`), Forces: true},
+				{Path: "private_ip", Before: raw(`"10.0.0.1"`), Unknown: true},
+			}},
+			{Address: "aws_lb.tainted", Type: "aws_lb", Action: stackjob.Replace, Why: "replace_because_tainted"},
+			{Address: "aws_db_instance.orders", Type: "aws_db_instance", Action: stackjob.Delete, Why: "delete_because_no_resource_config"},
+		},
+		Outputs: []stackjob.OutputChange{
+			{Name: "url", Action: stackjob.Update, AttributeChange: stackjob.AttributeChange{Before: raw(`"http://a"`), After: raw(`"https://a"`)}},
+			{Name: "password", Action: stackjob.Create, AttributeChange: stackjob.AttributeChange{After: raw(`"` + canary + `4"`), Sensitive: true}},
+			{Name: "same", Action: stackjob.NoOp},
+		},
+		Drift: []stackjob.ResourceChange{
+			{Address: "aws_security_group.web", Type: "aws_security_group", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{{Path: "ingress[0].port", Before: raw(`443`), After: raw(`80`)}}},
+			{Address: "aws_s3_bucket.logs", Type: "aws_s3_bucket", Action: stackjob.Delete},
+		},
+		Warnings: []string{"Argument is deprecated"},
+	}
+}
+
+func TestPlansReadLikeThis(t *testing.T) {
+	t.Parallel()
+	hostile := stackjob.Plan{Digest: evil, HasChanges: true, Engine: evil, Counts: stackjob.Counts{Delete: 1}, Warnings: []string{evil},
+		Resources: []stackjob.ResourceChange{{Address: evil, Type: evil, Action: stackjob.Delete, Why: evil, Attributes: []stackjob.AttributeChange{
+			{Path: evil, Before: raw("\"" + evil + "\""), After: raw(`"a\u001b[31m\u202e\nsecond line\u0007\n"`), Forces: true},
+			{Path: "long", Before: raw(`"` + strings.Repeat("漢", 200) + `"`), After: raw(`1`)},
+		}}}}
+	for name, p := range map[string]stackjob.Plan{
+		"plan":            plan(),
+		"plan-no-changes": {Digest: "sha256:00", Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1"},
+		"plan-outputs": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1",
+			Outputs: []stackjob.OutputChange{{Name: "n", Action: stackjob.Create, AttributeChange: stackjob.AttributeChange{After: raw(`1`)}}}},
+		"plan-hostile": hostile,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := report.Plan(p, report.Style{})
+			golden(t, name, text)
+			harmless(t, text)
+			if strings.Contains(text, canary) || strings.Contains(report.Plan(p, report.Style{Color: true}), canary) {
+				t.Error("a sensitive value, or its hash, is shown")
+			}
+		})
+	}
+	t.Run("colour changes no word", func(t *testing.T) {
+		t.Parallel()
+		if d := cmp.Diff(report.Plan(plan(), report.Style{}), withoutColor(report.Plan(plan(), report.Style{Color: true}))); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func withoutColor(s string) string {
+	for _, code := range []string{"0", "1", "2", "31", "32", "33", "36", "1;31"} {
+		s = strings.ReplaceAll(s, "\x1b["+code+"m", "")
+	}
+	return s
+}
+
+// harmless fails when a text could do anything to a terminal but show characters.
+func harmless(t testing.TB, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasSuffix(line, " ") {
+			t.Errorf("a space at the end of %q", line)
+		}
+		for _, r := range line {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q in %q", r, line)
+			}
+		}
+	}
+}
+
+func TestCleanLeavesOnlyWhatCanBeSeen(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain – 漢字 😀 é":                  "plain – 漢字 😀 é",
+		"\x1b[31m":                        `\x1b[31m`,
+		"a\nb\r\tc":                       `a\nb\r\tc`,
+		"\u202eabc\u2066":                 `\u202eabc\u2066`,
+		"\xff\xfe":                        `\xff\xfe`,
+		"\u200b\ufeff\u2028":              `\u200b\ufeff\u2028`,
+		"\U000e0041":                      `\U000e0041`,
+		"\u0085\u009b":                    `\u0085\u009b`,
+		"e\u0301\u0301\u0301\u0301\u0301": "e\u0301\u0301\u0301\u0301" + `\u0301`,
+	} {
+		if got := report.Clean(in); got != want {
+			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
+		got := report.Clean(s)
+		if !utf8.ValidString(got) || report.Clean(got) != got {
+			t.Fatalf("Clean(%q) = %q is not clean", s, got)
+		}
+		for _, r := range got {
+			if !unicode.IsPrint(r) {
+				t.Fatalf("Clean(%q) holds %q", s, r)
+			}
+		}
+	})
+}
+
+func TestTablesAlignByDisplayWidth(t *testing.T) {
+	t.Parallel()
+	tab := report.Table{Header: []string{"NAME", "STATE", "NOTE"}}
+	tab.Add("漢字", "ok", "")
+	tab.Add("😀 smile", "failed", evil)
+	tab.Add("é", "", "last")
+	tab.Add("short")
+	golden(t, "table", tab.String())
+	harmless(t, tab.String())
+	if d := cmp.Diff(tab.String(), withoutColor(tab.Text(report.Style{Color: true}))); d != "" {
+		t.Error(d)
+	}
+	if got := (report.Table{}).String(); got != "" {
+		t.Errorf("an empty table is %q", got)
+	}
+}
+
+func jobs() []stackjob.Job {
+	p := plan()
+	desired := stackjob.Desired{Key: key}
+	return []stackjob.Job{
+		{ID: "sj_5", State: stackjob.WaitingApply, Action: stackjob.Apply, Desired: desired, Plan: &p, Attempt: 1, CreatedAt: now.Add(-90 * time.Second),
+			Reason: stackjob.Reason{Code: stackjob.ReasonNeedsApproval, Detail: "acme/prod"}},
+		{ID: "sj_4", State: stackjob.Queued, Action: stackjob.Destroy, Desired: desired, CreatedAt: now.Add(-3 * time.Hour), Because: []stackjob.Because{{Cause: stackjob.CauseRemoved}}},
+		{ID: "sj_3", State: stackjob.Applying, Action: stackjob.Apply, Desired: desired, Plan: &p, Attempt: 1, CreatedAt: now.Add(time.Hour)},
+		{ID: "sj_2", State: stackjob.Failed, Action: stackjob.Apply, Desired: desired, Attempt: 1, CreatedAt: now.Add(-100 * time.Hour), EndedAt: now.Add(-72 * time.Hour),
+			Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: evil}},
+		{ID: "sj_1", State: stackjob.Succeeded, Purpose: stackjob.PlanOnly, Action: stackjob.Apply, Desired: desired, Plan: &stackjob.Plan{HasChanges: true}, CreatedAt: now, EndedAt: now},
+	}
+}
+
+func TestJobsAndChangesReadLikeThis(t *testing.T) {
+	t.Parallel()
+	golden(t, "jobs", report.Jobs(jobs(), now).String())
+	golden(t, "changes", report.Changes([]diff.Change{
+		{Key: key, Action: stackjob.Apply, Because: []stackjob.Because{{Cause: stackjob.CauseSpec, Detail: "spec.size"}, {Cause: stackjob.CauseModule, Detail: "a → b"}}},
+		{Key: key, Action: stackjob.Destroy, Because: []stackjob.Because{{Cause: stackjob.CauseRemoved}}, Hold: &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "12 of 14"}},
+		{Key: key, Action: stackjob.Destroy, Refused: &stackjob.Reason{Code: stackjob.ReasonPreventDestroy}},
+		{Key: key, Action: stackjob.Apply, Error: &stackjob.Reason{Code: stackjob.ReasonModule}},
+		{Key: key, Action: stackjob.Apply, Settled: &stackjob.LastJob{ID: "sj_1", State: stackjob.Rejected, Reason: stackjob.Reason{Code: stackjob.ReasonRejected, Detail: "by ann"}}},
+	}).String())
+}
+
+// TestNextNamesCommandsForEveryState also checks that a job that has not ended can be
+// stopped, and that approving names the plan.
+func TestNextNamesCommandsForEveryState(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	want := map[stackjob.State][]string{
+		stackjob.Queued:       {"reeve cancel sj_1"},
+		stackjob.WaitingStart: {"reeve approve sj_1", "reeve reject sj_1", "reeve cancel sj_1"},
+		stackjob.Planning:     {"reeve logs sj_1 -f", "reeve cancel sj_1"},
+		stackjob.WaitingApply: {"reeve approve sj_1 --plan 1a2b3c4d5e6f", "reeve logs sj_1", "reeve reject sj_1", "reeve cancel sj_1"},
+		stackjob.Ready:        {"reeve cancel sj_1"},
+		stackjob.Applying:     {"reeve logs sj_1 -f", "reeve cancel sj_1"},
+		stackjob.Succeeded:    {"reeve logs sj_1"},
+		stackjob.Failed:       {"reeve logs sj_1", "reeve rerun sj_1"},
+		stackjob.Cancelled:    {"reeve logs sj_1", "reeve rerun sj_1"},
+		stackjob.Rejected:     {"reeve logs sj_1", "reeve rerun sj_1"},
+		stackjob.Expired:      {"reeve logs sj_1", "reeve rerun sj_1"},
+		stackjob.Superseded:   {"reeve logs sj_1"},
+		stackjob.Interrupted:  {"reeve logs sj_1", "reeve rerun sj_1"},
+	}
+	for _, s := range stackjob.States() {
+		if d := cmp.Diff(want[s], report.Next(stackjob.Job{ID: "sj_1", State: s, Plan: &p, Attempt: 1})); d != "" {
+			t.Errorf("%s: %s", s, d)
+		}
+	}
+	if d := cmp.Diff([]string{"reeve rerun sj_1"}, report.Next(stackjob.Job{ID: "sj_1", State: stackjob.Rejected})); d != "" {
+		t.Errorf("a job without a log: %s", d)
+	}
+}
+
+func TestExplanationsReadLikeThis(t *testing.T) {
+	t.Parallel()
+	list := jobs()
+	waiting := list[0]
+	waiting.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: "sj_0"}
+	waiting.Approvals = []stackjob.Approval{{Actor: stackjob.Actor{Name: "ann"}, Gate: stackjob.GateApply, PlanDigest: "sha256:ffffffffffffffff", Comment: "fine\x1b[0m"}}
+	policy := stackjob.PolicyChoice{Name: "acme/prod", File: "acme/policies/p.yaml", Line: 3, Prune: schema.PruneApprove,
+		Controls: schema.Controls{PauseBetweenPreviewAndUpdateOrDestroy: true, SkipRefresh: true},
+		Visited:  []string{`acme/prod (environment "prod"): in force`, "platform/p (platform): lost: acme/prod is for a more specific level (environment)"}}
+	for name, s := range map[string]report.Subject{
+		"explain-waiting": {Key: key, Status: "waiting", Reason: waiting.Reason, Because: []stackjob.Because{{Cause: stackjob.CauseSpec, Detail: "spec.size"}}, Policy: policy,
+			Producers: []schema.ResourceKey{{Org: "acme", Env: "prod", Kind: "AwsVpc", Name: "main"}}, Consumers: []schema.ResourceKey{{Org: "acme", Env: "prod", Kind: "App", Name: "web"}},
+			Observed: &stackjob.Observed{Complete: false, JobID: "sj_0", Desired: stackjob.Desired{Commit: "0123456789abcdef"}, Engine: "terraform 1.11.4"}, Job: &waiting},
+		"explain-applied": {Key: key, Status: "applied", Policy: stackjob.PolicyChoice{Name: "built-in default"},
+			Observed: &stackjob.Observed{Complete: true, JobID: "sj_0", Desired: stackjob.Desired{Commit: "folder:0123456789"}}, Job: &stackjob.Job{ID: "sj_0", State: stackjob.Succeeded, Action: stackjob.Apply}},
+		"explain-frozen": {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
+		"explain-bare":   {Key: key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Join(report.Explain(s), "\n") + "\n"
+			golden(t, name, text)
+			harmless(t, text)
+		})
+	}
+}
+
+// TestEveryReasonThatAJobCanWaitForSaysWhoClearsIt keeps the list of remedies whole.
+func TestEveryReasonThatAJobCanWaitForSaysWhoClearsIt(t *testing.T) {
+	t.Parallel()
+	withoutRemedy := map[stackjob.ReasonCode]bool{}
+	for _, c := range stackjob.ReasonCodes() {
+		lines := report.Explain(report.Subject{Key: key, Status: "blocked", Reason: stackjob.Reason{Code: c}})
+		if len(lines) < 3 {
+			withoutRemedy[c] = true
+		}
+	}
+	// What is no hindrance needs no remedy.
+	for _, c := range []stackjob.ReasonCode{stackjob.ReasonApproved, stackjob.ReasonNoGate, stackjob.ReasonNoChanges, stackjob.ReasonNothingToDo, stackjob.ReasonNewerRevision} {
+		if !withoutRemedy[c] {
+			t.Errorf("%s has a remedy", c)
+		}
+		delete(withoutRemedy, c)
+	}
+	for c := range withoutRemedy {
+		t.Errorf("nobody is told who clears %q", c)
+	}
+}
