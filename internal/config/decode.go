@@ -42,9 +42,11 @@ type decoder struct {
 }
 
 func newDecoder(file string, src []byte, places map[string]place) *decoder {
-	return &decoder{file: file, positioned: true, places: places,
-		lines: strings.Split(strings.ReplaceAll(string(src), "\r\n", "\n"), "\n")}
+	return &decoder{file: file, positioned: true, places: places, lines: lineBreak.Split(string(src), -1)}
 }
+
+// lineBreak is what YAML counts as the end of a line.
+var lineBreak = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 
 // parse gives the only document of src; nil when there is nothing in it.
 func (d *decoder) parse(src []byte) *yaml.Node {

@@ -16,7 +16,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(s, "\n")
+		lines := lineBreak.Split(s, -1)
 		for _, d := range list {
 			if d.Pos.Line > len(lines)+1 || d.Pos.File != "reeve.yaml" || !utf8.ValidString(d.Detail+d.Found) {
 				t.Errorf("%+v", d)

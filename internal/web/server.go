@@ -56,7 +56,7 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	// Schemas are the JSON Schemas that are served at /api/v1/schema, by kind.
-	Schemas map[string][]byte
+	Schemas map[string]json.RawMessage
 	// Ready tells why the daemon is not ready, or nil; nil means always ready.
 	Ready func(context.Context) error
 	// Limits may be left zero.

@@ -79,7 +79,7 @@ func start(t *testing.T, change ...func(*web.Options)) *running {
 			{Name: "viewer", Secret: config.NewSecret(readCanary), Role: config.RoleRead},
 			{Name: "ada", Secret: config.NewSecret(writeCanary), Role: config.RoleWrite},
 		}, AllowedHosts: []string{"reeve.example"}},
-		Schemas: map[string][]byte{"Environment": []byte(`{"type":"object"}`)},
+		Schemas: map[string]json.RawMessage{"Environment": json.RawMessage(`{"type":"object"}`)},
 	}
 	for _, c := range change {
 		c(&o)
