@@ -18,9 +18,7 @@ func fakeEngine(t *testing.T, dir, name, version string) (asked func() int) {
 	t.Helper()
 	note := filepath.Join(t.TempDir(), "asked")
 	text := "#!/bin/sh\necho asked >> '" + note + "'\necho 'a warning about the configuration'\necho '{\"terraform_version\":\"" + version + "\"}'\n"
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeScript(t, filepath.Join(dir, name), text)
 	return func() int {
 		b, _ := os.ReadFile(note)
 		return strings.Count(string(b), "\n")
@@ -49,9 +47,7 @@ func TestFindTakesTheFirstOfEachEngine(t *testing.T) {
 func TestFindSaysHowToGetAnEngine(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "tofu"), []byte("#!/bin/sh\necho broken >&2\nexit 3\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeScript(t, filepath.Join(dir, "tofu"), "#!/bin/sh\necho broken >&2\nexit 3\n")
 	_, err := terraform.Find(t.Context(), terraform.FindOptions{Path: dir})
 	var missing *terraform.NotFound
 	if !errors.As(err, &missing) || len(missing.Broken) != 1 {

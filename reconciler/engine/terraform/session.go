@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-version"
@@ -96,7 +97,12 @@ func (p *phase) answerVersion(v *version.Version) (string, error) {
 		return "", err
 	}
 	script := filepath.Join(p.at.private, "version")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho '"+string(answer)+"'\n"), 0o700); err != nil {
+	// A process forked by another goroutine while the file is open would hold it
+	// open too, and the kernel runs no file that somebody writes (ETXTBSY).
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(script, []byte("#!/bin/sh\necho '"+string(answer)+"'\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		return "", err
 	}
 	link := filepath.Join(bin, filepath.Base(p.task.Program.Path))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -207,6 +208,17 @@ func (b *bench) opened(o stackjob.Output) string {
 	return out.String()
 }
 
+// writeScript writes a program while nothing is forked: a child of another test
+// would hold it open, and what is open for writing cannot be run.
+func writeScript(t testing.TB, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // counting puts a program in the engine's place that notes its process's arguments and
 // becomes the engine.
 func (b *bench) counting() (processes func() []string) {
@@ -214,9 +226,7 @@ func (b *bench) counting() (processes func() []string) {
 	dir := b.TempDir()
 	note, script := filepath.Join(dir, "processes"), filepath.Join(dir, filepath.Base(b.task.Program.Path))
 	text := "#!/bin/sh\necho \"$*\" >> '" + note + "'\nexec '" + b.task.Program.Path + "' \"$@\"\n"
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
-		b.Fatal(err)
-	}
+	writeScript(b, script, text)
 	b.task.Program.Path = script
 	return func() []string {
 		b.Helper()

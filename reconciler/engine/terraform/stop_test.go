@@ -122,9 +122,7 @@ func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 		dir := t.TempDir()
 		pids, script := filepath.Join(dir, "pids"), filepath.Join(dir, "hangs")
 		text := "#!/bin/sh\ncase $1 in plan) trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.task.Program.Path + "' \"$@\"\n"
-		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		writeScript(t, script, text)
 		b.task.Program.Path = script
 		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: time.Second}
 		b.task.Grace = 200 * time.Millisecond
