@@ -1,0 +1,279 @@
+// Package gitmirror follows one branch of a remote repository in a bare mirror.
+//
+// A poll asks the remote for its refs, which is one round trip, and compares one
+// hash. Only when that differs are objects fetched, in the same session. The
+// revision moves when the objects are durably on disk: a process killed at any
+// point leaves the last good state, and a fetch that fails leaves it in force.
+//
+//	s, err := gitmirror.New(gitmirror.Options{Name: "infra", URL: "https://…", Cache: dir})
+//	rev, changed, err := s.Poll(ctx)
+//	snap, err := s.Snapshot(ctx, rev)
+//
+// The package never writes to the remote and has no work tree.
+package gitmirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/gitsource/remote"
+	"github.com/stackreeve/stackreeve/gitsource/treefs"
+)
+
+// Options make a Source.
+type Options struct {
+	// Name is the name in the configuration.
+	Name string
+	// URL is the remote, without credentials.
+	URL string
+	// Branch is followed; "" is the remote's default branch.
+	Branch string
+	// Cache is the folder that holds mirrors. It may be deleted while nothing runs.
+	Cache       string
+	Credentials remote.Credentials
+	// Timeout ends one exchange with the remote; 0 means two minutes.
+	Timeout time.Duration
+	// Log may be nil.
+	Log *slog.Logger
+	// Metrics may be nil.
+	Metrics *Metrics
+}
+
+// Source is a mirrored repository: a [gitsource.Source]. It is safe for concurrent use.
+type Source struct {
+	o      Options
+	remote *remote.Remote
+	bare   *Bare
+
+	poll sync.Mutex // one exchange at a time
+
+	mu        sync.Mutex // guards what follows
+	current   gitsource.Revision
+	announced bool // current was returned by a Poll of this life
+}
+
+var _ gitsource.Source = (*Source)(nil)
+
+// New opens or makes the mirror. It does not connect.
+func New(o Options) (*Source, error) {
+	r, err := remote.New(remote.Options{Name: o.Name, URL: o.URL, Credentials: o.Credentials})
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With("component", "gitsource", "repository", o.Name)
+	b, err := OpenBare(Folder(o.Cache, o.URL), o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
+	}
+	s := &Source{o: o, remote: r, bare: b}
+	if tip, ok, err := b.Tip(); err == nil && ok && (o.Branch == "" || o.Branch == tip.Branch) {
+		if c, err := b.Store.Commit(plumbing.NewHash(tip.Commit)); err == nil {
+			s.current = s.revision(tip.Branch, c)
+		}
+	}
+	return s, nil
+}
+
+// Folder is where the mirror of a URL is kept below a cache: a readable name and a
+// hash, so that another URL never meets the objects of the old one.
+func Folder(cache, url string) string {
+	sum := sha256.Sum256([]byte(url))
+	last := strings.TrimSuffix(url[strings.LastIndexAny(url, "/:")+1:], ".git")
+	clean := strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, last)
+	return filepath.Join(cache, clean+"-"+hex.EncodeToString(sum[:6])+".git")
+}
+
+// Name is the name in the configuration.
+func (s *Source) Name() string { return s.o.Name }
+
+// Current is the last good revision, also of an earlier life of the process.
+func (s *Source) Current() (gitsource.Revision, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current, s.current.Commit != ""
+}
+
+// quickRetry is how long a poll rides out a blip by itself; beyond it the caller's
+// back-off decides.
+const quickRetry = 3 * time.Second
+
+// Poll looks once. The error is a [gitsource.FetchError], and then the revision is
+// the last good one. changed is true for the first poll of a process.
+func (s *Source) Poll(ctx context.Context) (gitsource.Revision, bool, error) {
+	s.poll.Lock()
+	defer s.poll.Unlock()
+	start := time.Now()
+	rev, changed, err := s.look(ctx)
+	s.o.Metrics.polled(s.o.Name, time.Since(start), changed, err)
+	return rev, changed, err
+}
+
+func (s *Source) look(ctx context.Context) (gitsource.Revision, bool, error) {
+	last, _ := s.Current()
+	if err := s.bare.Mend(); err != nil {
+		return last, false, s.failed(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 100 * time.Millisecond
+	rev, err := backoff.Retry(ctx, func() (gitsource.Revision, error) {
+		rev, err := s.exchange(ctx)
+		var fe *gitsource.FetchError
+		if errors.As(err, &fe) && (fe.Class == gitsource.ClassPerson || fe.RetryAfter > 0 || ctx.Err() != nil) {
+			return rev, backoff.Permanent(err)
+		}
+		return rev, err
+	}, backoff.WithBackOff(b), backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(quickRetry))
+	if err != nil {
+		return last, false, s.failed(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := !s.announced || rev.Commit != s.current.Commit || rev.Branch != s.current.Branch
+	s.current, s.announced = rev, true
+	return rev, changed, nil
+}
+
+// failed makes every error a FetchError: one without a class is about our own disk.
+func (s *Source) failed(err error) error {
+	var fe *gitsource.FetchError
+	if errors.As(err, &fe) {
+		return fe
+	}
+	class := gitsource.ClassPerson
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		class = gitsource.ClassWait
+	}
+	return &gitsource.FetchError{Repository: s.o.Name, Class: class, Err: err}
+}
+
+// exchange is one session with the remote.
+func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
+	session, err := s.remote.Connect(ctx)
+	if err != nil {
+		return gitsource.Revision{}, err
+	}
+	defer session.Close()
+	branch := s.o.Branch
+	if branch == "" {
+		if branch, err = session.Default(); err != nil {
+			return gitsource.Revision{}, err
+		}
+	}
+	head, err := session.Branch(branch)
+	if err != nil {
+		return gitsource.Revision{}, err
+	}
+	last, ok := s.Current()
+	// A mirror that was damaged is empty again: then the known commit is fetched anew.
+	if ok && last.Branch == branch && last.Commit == head.String() && s.bare.Store.Has(head) {
+		return last, nil
+	}
+	var have []plumbing.Hash
+	if ok {
+		have = append(have, plumbing.NewHash(last.Commit))
+	}
+	if err := s.bare.Fetch(ctx, session, head, have); err != nil {
+		return gitsource.Revision{}, err
+	}
+	s.o.Metrics.fetched(s.o.Name)
+	c, err := s.bare.Store.Commit(head)
+	if err != nil {
+		return gitsource.Revision{}, err
+	}
+	if err := s.bare.SetTip(Tip{Branch: branch, Commit: head.String()}); err != nil {
+		return gitsource.Revision{}, err
+	}
+	return s.revision(branch, c), nil
+}
+
+func (s *Source) revision(branch string, c *object.Commit) gitsource.Revision {
+	return Revision(s.o.Name, branch, c)
+}
+
+// Revision describes a commit.
+func Revision(repository, branch string, c *object.Commit) gitsource.Revision {
+	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
+	return gitsource.Revision{Repository: repository, Branch: branch, Commit: c.Hash.String(),
+		Subject: subject, Author: c.Author.Name, CommittedAt: c.Committer.When.UTC()}
+}
+
+// Watch waits for the end of ctx: a remote does not call.
+func (s *Source) Watch(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Snapshot opens a revision. Commits stay in the mirror after the branch was rewritten; one
+// that a new mirror lacks is asked of the remote by its hash.
+func (s *Source) Snapshot(ctx context.Context, r gitsource.Revision) (gitsource.Snapshot, error) {
+	if !plumbing.IsHash(r.Commit) {
+		return nil, fmt.Errorf("repository %s: %q is no commit", s.o.Name, r.Commit)
+	}
+	h := plumbing.NewHash(r.Commit)
+	c, err := s.bare.Store.Commit(h)
+	if errors.Is(err, treefs.ErrMissing) {
+		if err := s.fetchCommit(ctx, h); err != nil {
+			return nil, fmt.Errorf("commit %s is not in the mirror any more: %w", r.Short(), err)
+		}
+		c, err = s.bare.Store.Commit(h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", s.o.Name, err)
+	}
+	full := s.revision(r.Branch, c)
+	snap, err := s.bare.Store.NewSnapshot(full, c.TreeHash)
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", s.o.Name, err)
+	}
+	return snap, nil
+}
+
+func (s *Source) fetchCommit(ctx context.Context, h plumbing.Hash) error {
+	s.poll.Lock()
+	defer s.poll.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	session, err := s.remote.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	var have []plumbing.Hash
+	if last, ok := s.Current(); ok {
+		have = append(have, plumbing.NewHash(last.Commit))
+	}
+	return s.bare.Fetch(ctx, session, h, have)
+}
+
+// Close releases the mirror.
+func (s *Source) Close() error {
+	s.poll.Lock()
+	defer s.poll.Unlock()
+	return s.bare.Close()
+}
