@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,7 +63,8 @@ func (m Move) Observed() *Observed { return m.observed }
 func (m Move) Forgets() bool { return m.forget }
 
 // Apply returns the job after the move. It fails with *IllegalMove, ErrFenced or
-// ErrStaleApproval and then nothing may be written. j is not changed.
+// ErrStaleApproval and returns j as it was; then nothing may be written. j is not
+// changed.
 func (m Move) Apply(j Job) (Job, error) {
 	to, err := Next(j.State, m.event)
 	if err != nil {
@@ -71,7 +73,7 @@ func (m Move) Apply(j Job) (Job, error) {
 	if m.lease != nil && (j.Owner != m.lease.Owner || j.Fence != m.lease.Fence) {
 		return j, fmt.Errorf("job %s: %w", j.ID, ErrFenced)
 	}
-	from := j.State
+	before := j
 	j.Operations = slices.Clone(j.Operations)
 	j.Approvals = slices.Clone(j.Approvals)
 	if j.Plan != nil {
@@ -80,7 +82,7 @@ func (m Move) Apply(j Job) (Job, error) {
 	}
 	if m.change != nil {
 		if err := m.change(&j); err != nil {
-			return j, fmt.Errorf("job %s: %w", j.ID, err)
+			return before, fmt.Errorf("job %s: %w", j.ID, err)
 		}
 	}
 	j.State = to
@@ -90,7 +92,7 @@ func (m Move) Apply(j Job) (Job, error) {
 	if !to.IsRunning() {
 		j.Owner, j.LeaseUntil = "", time.Time{}
 	}
-	if to.IsWaiting() && !from.IsWaiting() {
+	if to.IsWaiting() && !before.State.IsWaiting() {
 		j.WaitingSince = m.at
 	}
 	if to.IsFinal() {
@@ -141,8 +143,10 @@ func StartPlan(at time.Time, owner string, until time.Time, policy PolicyChoice)
 func (m Move) Reading(references map[string]string) Move {
 	change := m.change
 	m.change = func(j *Job) error {
-		if err := change(j); err != nil {
-			return err
+		if change != nil {
+			if err := change(j); err != nil {
+				return err
+			}
 		}
 		j.References = references
 		return nil
@@ -227,13 +231,20 @@ func gateEvent(v Verdict) Event {
 // stack is as desired.
 func PlannedNothing(at time.Time, l Lease, plan Plan, o *Observed) Move {
 	return Move{event: EvSucceed, at: at, lease: &l, reason: Reason{Code: ReasonNoChanges}, observed: o,
-		change: func(j *Job) error { p := plan; j.Plan = &p; return nil }}
+		change: func(j *Job) error {
+			if j.State != Planning {
+				return &IllegalMove{State: j.State, Event: EvSucceed}
+			}
+			p := plan
+			j.Plan = &p
+			return nil
+		}}
 }
 
 // PlannedOnly ends a plan-only job.
 func PlannedOnly(at time.Time, l Lease, plan Plan) Move {
 	return Move{event: EvSucceed, at: at, lease: &l, change: func(j *Job) error {
-		if j.Purpose != PlanOnly {
+		if j.Purpose != PlanOnly || j.State != Planning {
 			return &IllegalMove{State: j.State, Event: EvSucceed}
 		}
 		p := plan
@@ -308,13 +319,18 @@ func matchesDigest(j *Job, given string) bool {
 		return false
 	}
 	full := j.Plan.Digest
-	return given == full || len(given) >= 12 && ShortDigest(full) == ShortDigest(given)
+	_, hex, _ := strings.Cut(full, ":")
+	given = strings.TrimPrefix(given, "sha256:")
+	return given == full || len(given) >= shortDigest && strings.HasPrefix(hex, given)
 }
 
 // StartApply is the intent: it claims a ready job and consumes its plan. It must
 // be committed before the engine is started, and it can be committed once.
 func StartApply(at time.Time, owner string, until time.Time, digest string) Move {
 	return Move{event: EvStartApply, at: at, change: func(j *Job) error {
+		if j.Purpose == PlanOnly {
+			return &IllegalMove{State: j.State, Event: EvStartApply}
+		}
 		if j.Plan == nil || j.Plan.Consumed || j.Plan.Digest != digest {
 			return ErrStaleApproval
 		}
@@ -338,28 +354,34 @@ func Applied(at time.Time, l Lease, out Outcome, o *Observed) Move {
 		made.Interrupted = ev == EvInterrupt
 		o = &made
 	}
-	return Move{event: ev, at: at, lease: &l, reason: out.Reason, observed: o, forget: o == nil && out.Result == ResultSucceeded}
+	return Move{event: ev, at: at, lease: &l, reason: out.Reason, observed: o, forget: o == nil && out.Result == ResultSucceeded,
+		change: func(j *Job) error {
+			if j.State != Applying {
+				return &IllegalMove{State: j.State, Event: ev}
+			}
+			return nil
+		}}
 }
 
 // Fail ends a job that cannot go on. A running one needs its lease.
 func Fail(at time.Time, l *Lease, why Reason) Move {
-	return Move{event: EvFail, at: at, lease: l, reason: why, change: needsLease(l)}
+	return Move{event: EvFail, at: at, lease: l, reason: why, change: needsLease(EvFail, l)}
 }
 
 // Cancel ends a job that no engine runs for, or, with its lease, one whose plan
 // phase was stopped.
 func Cancel(at time.Time, l *Lease, by Actor) Move {
-	return Move{event: EvCancel, at: at, lease: l, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name}, change: needsLease(l)}
+	return Move{event: EvCancel, at: at, lease: l, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name}, change: needsLease(EvCancel, l)}
 }
 
 // Supersede ends a job whose place a newer one takes.
 func Supersede(at time.Time, l *Lease, by JobID) Move {
-	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(l)}
+	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(EvSupersede, l)}
 }
 
 // Unneeded ends a job whose stack is as desired again without it.
 func Unneeded(at time.Time) Move {
-	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(nil)}
+	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(EvSupersede, nil)}
 }
 
 // Expire ends a job that waited too long.
@@ -389,8 +411,13 @@ func Refused(at time.Time, v Verdict) Move {
 	}}
 }
 
-func needsLease(l *Lease) func(*Job) error {
+// needsLease keeps an apply from ending without its outcome: that is Applied's part,
+// which says what the stack now is.
+func needsLease(ev Event, l *Lease) func(*Job) error {
 	return func(j *Job) error {
+		if j.State == Applying {
+			return &IllegalMove{State: j.State, Event: ev}
+		}
 		if j.State.IsRunning() && l == nil {
 			return ErrFenced
 		}

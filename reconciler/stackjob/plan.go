@@ -127,13 +127,16 @@ type Plan struct {
 // ShortDigest is the first twelve characters of the digest, as people see it.
 func (p Plan) ShortDigest() string { return ShortDigest(p.Digest) }
 
+// shortDigest is how many characters of a digest people see, and must give.
+const shortDigest = 12
+
 // ShortDigest shortens a digest for people: twelve hexadecimal characters.
 func ShortDigest(d string) string {
 	if i := slices.Index([]byte(d), ':'); i >= 0 {
 		d = d[i+1:]
 	}
-	if len(d) > 12 {
-		d = d[:12]
+	if len(d) > shortDigest {
+		d = d[:shortDigest]
 	}
 	return d
 }
