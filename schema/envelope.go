@@ -46,10 +46,13 @@ func looksLikeOurs(v *value) bool {
 	return ok1 && ok2 && k.val.kind == stringValue && a.val.kind == stringValue && isKnownGroup(a.val.text)
 }
 
+// knownDomains are the domains of the API groups of all generations.
+var knownDomains = []string{"stackreeve.dev", "planton.dev", "planton.ai", "planton.cloud", "openmcf.org", "project-planton.org"}
+
 // isKnownGroup tells whether an apiVersion is of a published generation.
 func isKnownGroup(apiVersion string) bool {
 	group, _, _ := strings.Cut(apiVersion, "/")
-	for _, domain := range []string{"stackreeve.dev", "planton.dev", "planton.ai", "planton.cloud", "openmcf.org", "project-planton.org"} {
+	for _, domain := range knownDomains {
 		if group == domain || strings.HasSuffix(group, "."+domain) {
 			return true
 		}

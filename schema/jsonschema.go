@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -41,7 +42,7 @@ func (t *Tree) JSONSchemas() map[string]json.RawMessage {
 		if err != nil {
 			continue
 		}
-		out[c.RegisteredKind] = documentSchema(c.RegisteredKind, c.RegisteredAPIVersion, withReferenceForms(spec), true)
+		out[c.RegisteredKind] = documentSchema(c.RegisteredKind, c.RegisteredAPIVersion, rebased(withReferenceForms(spec), "/properties/spec"), true)
 	}
 	out[CombinedSchema] = combined(out)
 	return out
@@ -51,17 +52,43 @@ func (t *Tree) JSONSchemas() map[string]json.RawMessage {
 // kind that is meant and not about all others.
 func combined(byKind map[string]json.RawMessage) json.RawMessage {
 	var one []any
+	defs := map[string]any{}
 	for _, kind := range sortedKeys(byKind) {
 		doc, err := decodeJSON(byKind[kind])
-		if err != nil {
+		m, ok := doc.(map[string]any)
+		if err != nil || !ok {
 			continue
 		}
-		if m, ok := doc.(map[string]any); ok {
-			delete(m, "$schema")
-		}
-		one = append(one, doc)
+		delete(m, "$schema")
+		pointer := "/$defs/" + escapePointer(kind)
+		defs[kind] = rebased(m, pointer)
+		one = append(one, map[string]any{"$ref": "#" + pointer})
 	}
-	return appendAny(nil, map[string]any{"$schema": Draft, "title": "A document of a config repository", "oneOf": one})
+	return appendAny(nil, map[string]any{"$schema": Draft, "title": "A document of a config repository", "oneOf": one, "$defs": defs})
+}
+
+// rebased makes the references within a schema right after it has moved to a pointer of
+// another document.
+func rebased(schema any, pointer string) any {
+	switch s := schema.(type) {
+	case []any:
+		out := make([]any, len(s))
+		for i, e := range s {
+			out[i] = rebased(e, pointer)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(s))
+		for k, v := range s {
+			if ref, ok := v.(string); ok && k == "$ref" && (ref == "#" || strings.HasPrefix(ref, "#/")) {
+				out[k] = "#" + pointer + ref[1:]
+				continue
+			}
+			out[k] = rebased(v, pointer)
+		}
+		return out
+	}
+	return schema
 }
 
 var ownDocumentSchemas = sync.OnceValue(func() map[string]json.RawMessage {

@@ -119,7 +119,11 @@ func isCode(p string) bool {
 // environment and a reserved folder itself are never code folders, so that a stray
 // .tf file cannot make all documents beside it disappear.
 func codeFolderOf(p string, folders map[string]*codeFolder) string {
-	for dir := path.Dir(p); strings.Count(dir, "/") >= 2; dir = path.Dir(dir) {
+	least := 2
+	if first, _, _ := strings.Cut(p, "/"); slices.Contains(ReservedFolders, first) {
+		least = 1
+	}
+	for dir := path.Dir(p); strings.Count(dir, "/") >= least; dir = path.Dir(dir) {
 		if _, ok := folders[dir]; ok {
 			return dir
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -106,6 +107,9 @@ func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 		f.documentsInCode(r, docs, e.code)
 		return f, nil
 	}
+	if e.layout.role == mixed && !mentionsUs(data) {
+		findings = nil
+	}
 	for _, d := range findings {
 		f.unreadable = f.unreadable || d.Severity == diag.Error
 		r.findings = append(r.findings, finding{Diagnostic: d, freezes: []scope{e.layout.scope}})
@@ -118,6 +122,12 @@ func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 		f.document(r, &docs[i])
 	}
 	return f, nil
+}
+
+// mentionsUs tells whether a text that is not YAML may have been meant as one of our
+// documents. Among modules there is YAML of other programs, and templates of YAML.
+func mentionsUs(data string) bool {
+	return slices.ContainsFunc(knownDomains, func(d string) bool { return strings.Contains(data, d+"/v") })
 }
 
 // document reads one document of a file.
