@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,9 @@ func (b *Bare) init() error {
 		if err := renameio.WriteFile(p, []byte(text), 0o600); err != nil {
 			return err
 		}
+	}
+	if b.Store != nil { // snapshots hold it: it stays the same one
+		return b.Store.Reopen()
 	}
 	s, err := treefs.OpenStore(b.dir)
 	b.Store = s
@@ -229,8 +233,9 @@ func (b *Bare) SetTip(t Tip) error {
 }
 
 // Fetch brings in what is behind want, and returns when it is durably on disk.
-func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want plumbing.Hash, have []plumbing.Hash) error {
-	if !b.Store.Has(want) {
+func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want, have []plumbing.Hash) error {
+	want = slices.DeleteFunc(slices.Clone(want), b.Store.Has)
+	if len(want) > 0 {
 		sto := treefs.OpenStorage(b.dir)
 		err := s.Fetch(ctx, sto, want, b.haves(have))
 		if err = errors.Join(err, sto.Close()); err != nil {
@@ -404,3 +409,6 @@ func eachObject(pack string, visit func(plumbing.Hash)) (err error) {
 
 // Close lets go of the folder.
 func (b *Bare) Close() error { return errors.Join(b.Store.Close(), b.lock.Unlock()) }
+
+// Dir is the repository's folder.
+func (b *Bare) Dir() string { return b.dir }

@@ -198,7 +198,7 @@ func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
 	if ok {
 		have = append(have, plumbing.NewHash(last.Commit))
 	}
-	if err := s.bare.Fetch(ctx, session, head, have); err != nil {
+	if err := s.bare.Fetch(ctx, session, []plumbing.Hash{head}, have); err != nil {
 		return gitsource.Revision{}, err
 	}
 	s.o.Metrics.fetched(s.o.Name)
@@ -268,7 +268,7 @@ func (s *Source) fetchCommit(ctx context.Context, h plumbing.Hash) error {
 	if last, ok := s.Current(); ok {
 		have = append(have, plumbing.NewHash(last.Commit))
 	}
-	return s.bare.Fetch(ctx, session, h, have)
+	return s.bare.Fetch(ctx, session, []plumbing.Hash{h}, have)
 }
 
 // Close releases the mirror.

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,16 +205,31 @@ func (s *Session) Ref(name string) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, s.failed(context.Background(), person(fmt.Sprintf("the remote has no branch or tag %q", name), nil))
 }
 
+// Tips are the commits of all branches and tags, each once.
+func (s *Session) Tips() []plumbing.Hash {
+	var out []plumbing.Hash
+	for name, h := range s.refs.References {
+		if p, ok := s.refs.Peeled[name]; ok {
+			h = p
+		}
+		if (strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")) && !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	plumbing.HashesSort(out)
+	return out
+}
+
 // Fetch writes the objects behind want that are not behind haves into a storage, as
 // one pack with its index.
-func (s *Session) Fetch(ctx context.Context, into storer.PackfileWriter, want plumbing.Hash, haves []plumbing.Hash) (err error) {
+func (s *Session) Fetch(ctx context.Context, into storer.PackfileWriter, want, haves []plumbing.Hash) (err error) {
 	req := packp.NewUploadPackRequestFromCapabilities(s.refs.Capabilities)
 	if s.refs.Capabilities.Supports(capability.NoProgress) {
 		if err := req.Capabilities.Set(capability.NoProgress); err != nil {
 			return s.failed(ctx, err)
 		}
 	}
-	req.Wants, req.Haves = []plumbing.Hash{want}, haves
+	req.Wants, req.Haves = want, haves
 	res, err := s.session.UploadPack(ctx, req)
 	if err != nil {
 		return s.failed(ctx, err)
