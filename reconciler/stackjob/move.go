@@ -363,25 +363,31 @@ func Applied(at time.Time, l Lease, out Outcome, o *Observed) Move {
 		}}
 }
 
-// Fail ends a job that cannot go on. A running one needs its lease.
+// Fail ends a job that cannot go on. A running one needs its lease; in an apply it
+// says that nothing of the stack was touched (else Applied says what it now is).
 func Fail(at time.Time, l *Lease, why Reason) Move {
-	return Move{event: EvFail, at: at, lease: l, reason: why, change: needsLease(EvFail, l)}
+	return Move{event: EvFail, at: at, lease: l, reason: why, change: needsLease(l)}
 }
 
 // Cancel ends a job that no engine runs for, or, with its lease, one whose plan
 // phase was stopped.
 func Cancel(at time.Time, l *Lease, by Actor) Move {
-	return Move{event: EvCancel, at: at, lease: l, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name}, change: needsLease(EvCancel, l)}
+	return Move{event: EvCancel, at: at, lease: l, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name}, change: func(j *Job) error {
+		if j.State == Applying { // only Applied says what the stack now is
+			return &IllegalMove{State: j.State, Event: EvCancel}
+		}
+		return needsLease(l)(j)
+	}}
 }
 
 // Supersede ends a job whose place a newer one takes.
 func Supersede(at time.Time, l *Lease, by JobID) Move {
-	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(EvSupersede, l)}
+	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(l)}
 }
 
 // Unneeded ends a job whose stack is as desired again without it.
 func Unneeded(at time.Time) Move {
-	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(EvSupersede, nil)}
+	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(nil)}
 }
 
 // Expire ends a job that waited too long.
@@ -411,13 +417,8 @@ func Refused(at time.Time, v Verdict) Move {
 	}}
 }
 
-// needsLease keeps an apply from ending without its outcome: that is Applied's part,
-// which says what the stack now is.
-func needsLease(ev Event, l *Lease) func(*Job) error {
+func needsLease(l *Lease) func(*Job) error {
 	return func(j *Job) error {
-		if j.State == Applying {
-			return &IllegalMove{State: j.State, Event: ev}
-		}
 		if j.State.IsRunning() && l == nil {
 			return ErrFenced
 		}

@@ -111,6 +111,8 @@ type Plan struct {
 	// Drift is what had changed outside since the last apply; the plan may or
 	// may not undo it.
 	Drift []ResourceChange `json:"drift,omitempty"`
+	// Drifted is how many entries Drift has; it stays where Drift is left out.
+	Drifted int `json:"drifted,omitempty"`
 	// Engine is "terraform 1.11.4".
 	Engine string `json:"engine"`
 	// InputDigest is a keyed hash of the resolved inputs that the plan was made of.
@@ -186,8 +188,10 @@ type Observed struct {
 	References map[string]string `json:"references,omitempty"`
 	Outputs    []Output          `json:"outputs,omitempty"`
 	Counts     Counts            `json:"counts"`
-	Engine     string            `json:"engine"`
-	AppliedAt  time.Time         `json:"appliedAt"`
+	// Drifted is how many resources the last plan found changed from outside.
+	Drifted   int       `json:"drifted,omitempty"`
+	Engine    string    `json:"engine"`
+	AppliedAt time.Time `json:"appliedAt"`
 }
 
 // LastJob is the newest ended job of a stack, applied or not: what keeps a failure
