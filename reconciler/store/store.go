@@ -122,7 +122,8 @@ type Jobs interface {
 	// one, and the next of its stack, are woken when it ends; so is the job
 	// itself when the move gives the daemon something to do (an approval).
 	// A move that would record a sensitive value in clear fails with
-	// ErrClearSecret.
+	// ErrClearSecret. With an error comes the job as it is recorded, when it
+	// could be read.
 	Move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error)
 	// Events returns the events after a sequence number, oldest first, at most
 	// limit; job "" means of all jobs.

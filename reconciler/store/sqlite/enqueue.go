@@ -38,7 +38,7 @@ func (s *Store) Enqueue(ctx context.Context, e store.Enqueue) ([]stackjob.JobID,
 			if r.By != "" {
 				m = stackjob.Supersede(s.now(), nil, r.By)
 			}
-			_, more, err := moveTx(ctx, tx, r.ID, m, s.now())
+			_, _, more, err := moveTx(ctx, tx, r.ID, m, s.now())
 			if err != nil {
 				return err
 			}

@@ -17,14 +17,18 @@ func (s *Store) Move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (s
 	var after stackjob.Job
 	var woken []stackjob.JobID
 	err := s.inTx(ctx, opMove, func(ctx context.Context, tx *sql.Tx) error {
-		var err error
-		if after, woken, err = moveTx(ctx, tx, id, m, s.now()); err != nil {
+		before, moved, ids, err := moveTx(ctx, tx, id, m, s.now())
+		if after, woken = before, ids; err != nil {
 			return err
 		}
-		return s.queue.wakeTx(ctx, tx, woken)
+		if err := s.queue.wakeTx(ctx, tx, woken); err != nil {
+			return err
+		}
+		after = moved
+		return nil
 	})
 	if err != nil {
-		return stackjob.Job{}, fmt.Errorf("%s: %w", m.Event(), err)
+		return after, fmt.Errorf("%s: %w", m.Event(), err)
 	}
 	if m.Event() != stackjob.EvRenew {
 		s.watch.fire()
@@ -35,38 +39,36 @@ func (s *Store) Move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (s
 	return after, nil
 }
 
-// moveTx is a move inside a transaction. It returns the job after it and the jobs
-// that must be looked at because of it.
-func moveTx(ctx context.Context, tx *sql.Tx, id stackjob.JobID, m stackjob.Move, now time.Time) (stackjob.Job, []stackjob.JobID, error) {
+// moveTx is a move inside a transaction. It returns the job before and after it and
+// the jobs that must be looked at because of it.
+func moveTx(ctx context.Context, tx *sql.Tx, id stackjob.JobID, m stackjob.Move, now time.Time) (before, after stackjob.Job, woken []stackjob.JobID, err error) {
 	r, err := loadRow(ctx, tx, id)
 	if err != nil {
-		return stackjob.Job{}, nil, err
+		return before, after, nil, err
 	}
-	before, err := r.decode()
-	if err != nil {
-		return before, nil, err
+	if before, err = r.decode(); err != nil {
+		return before, after, nil, err
 	}
-	after, err := m.Apply(before)
-	if err != nil {
-		return after, nil, err
+	if after, err = m.Apply(before); err != nil {
+		return before, after, nil, err
 	}
 	if err := store.RefuseClearSecrets(after, m.Observed()); err != nil {
-		return after, nil, err
+		return before, after, nil, err
 	}
 	if err := updateJob(ctx, tx, r, after, now); err != nil {
-		return after, nil, err
+		return before, after, nil, err
 	}
 	if m.Event() == stackjob.EvRenew {
-		return after, nil, nil // would flood the history, and concerns nobody
+		return before, after, nil, nil // would flood the history, and concerns nobody
 	}
 	if err := addEvent(ctx, tx, moveEvent(before, after, m)); err != nil {
-		return after, nil, err
+		return before, after, nil, err
 	}
 	if err := recordStack(ctx, tx, after, m); err != nil {
-		return after, nil, err
+		return before, after, nil, err
 	}
-	woken, err := concerned(ctx, tx, before, after, m)
-	return after, woken, err
+	woken, err = concerned(ctx, tx, before, after, m)
+	return before, after, woken, err
 }
 
 // updateJob writes a job back, if it still is as it was read.

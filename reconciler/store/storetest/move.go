@@ -62,7 +62,8 @@ var moveTests = []namedTest{
 	}},
 	{"AnIllegalMoveWritesNothing", func(t *testing.T, s *subject) {
 		j := s.enqueued("net", "1")
-		_, err := s.Move(s.ctx(), j.ID, stackjob.Expire(s.now))
+		got, err := s.Move(s.ctx(), j.ID, stackjob.Expire(s.now))
+		s.equal("what comes with the error", got, j)
 		var illegal *stackjob.IllegalMove
 		if !errors.As(err, &illegal) {
 			t.Fatalf("got %v", err)
@@ -96,10 +97,11 @@ var moveTests = []namedTest{
 	{"OneJobOfAStackRuns", func(t *testing.T, s *subject) {
 		first := s.planning(s.enqueued("net", "1").ID)
 		second := s.enqueued("net", "2")
-		_, err := s.Move(s.ctx(), second.ID, stackjob.StartPlan(s.now, owner, s.now.Add(time.Minute), builtIn))
+		got, err := s.Move(s.ctx(), second.ID, stackjob.StartPlan(s.now, owner, s.now.Add(time.Minute), builtIn))
 		if !errors.Is(err, store.ErrStackBusy) {
 			t.Fatalf("got %v", err)
 		}
+		s.equal("what comes with the error", got, second)
 		s.equal("second", s.get(second.ID), second)
 		s.move(first.ID, stackjob.Fail(s.now, leaseOf(first), stackjob.Reason{Code: stackjob.ReasonEngine}))
 		s.equal("then", s.planning(second.ID).State, stackjob.Planning)
