@@ -56,7 +56,9 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 		mine := a.byStack[k]
 		slices.SortFunc(mine, func(x, y stackjob.Job) int { return cmp.Compare(x.ID, y.ID) })
 		if n := len(mine); n > 0 && sameWork(mine[n-1], j) {
-			a.instead[j.ID] = mine[n-1].ID
+			if there := mine[n-1].ID; there != j.ID { // else the very same Enqueue came again
+				a.instead[j.ID] = there
+			}
 			continue
 		}
 		for _, old := range mine {
