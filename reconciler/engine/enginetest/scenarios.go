@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,12 +157,12 @@ func cancelledApply(s *stack) {
 	})
 	s.inputs(map[string]any{"text": "one"})
 	plan := s.mustPlan(stackjob.Apply)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	ended := make(chan engine.Result, 1)
 	go func() { ended <- s.apply(ctx, plan) }()
 	s.awaitNote(note)
-	cancel()
+	cancel(errors.New("somebody asked"))
 	r := <-ended
 	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled || r.Failure == nil {
 		s.Fatalf("result = %+v", r)
@@ -238,11 +239,19 @@ func killedEngine(s *stack) {
 func cancelledPlan(s *stack) {
 	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text"}}})
 	s.inputs(map[string]any{"text": "one"})
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("somebody asked"))
 	r := s.plan(ctx, stackjob.Apply)
 	if r.Failure == nil || !r.Cancelled || r.Failure.Reason.Code != stackjob.ReasonCancelled {
 		s.Errorf("result = %+v", r)
+	}
+	plan := s.mustPlan(stackjob.Apply)
+	r = s.apply(ctx, plan)
+	if r.Outcome != nil || r.Failure == nil || !r.Cancelled || r.Failure.Reason.Code != stackjob.ReasonCancelled {
+		s.Errorf("an apply that was cancelled before it began: %+v", r)
+	}
+	if r = s.apply(context.Background(), plan); r.Failure != nil {
+		s.Errorf("nothing had begun, and yet: %s", r.Failure.Text)
 	}
 }
 

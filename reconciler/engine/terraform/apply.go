@@ -19,14 +19,14 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := p.refuseAgain(); err != nil {
 		return nil, err
 	}
-	if err := p.prepare(); err != nil {
+	if err := p.prepare(planFile); err != nil {
 		return nil, err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {
 		return nil, err
 	}
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
+	if ctx.Err() != nil { // before anything is begun
+		return nil, engineProblem(ctx, context.Cause(ctx), "apply", p.voice(stackjob.OpApply, nil))
 	}
 	if err := p.backUp(); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 		plan.Digest = digestForm{}.digest()
 		return plan, nil
 	}
+	c.mask = newMasker(append(tainted(in), c.mask.secrets...))
 	var form digestForm
 	for _, rc := range in.ResourceChanges {
 		if rc == nil || rc.Change == nil {

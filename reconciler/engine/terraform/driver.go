@@ -69,7 +69,7 @@ func (d *Driver) Apply(ctx context.Context, t engine.Task, planFile string, s en
 func (d *Driver) Unlock(ctx context.Context, t engine.Task, lock engine.StateLock, s engine.Sink) error {
 	p := newPhase(d, t, s)
 	defer p.close()
-	if err := p.prepare(); err != nil {
+	if err := p.prepare(p.at.data); err != nil {
 		return err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {

@@ -151,7 +151,7 @@ no line end
 	if diff := cmp.Diff(want, q.log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"Warning: Old argument (main.tf:3): Use another."}, p.warnings); diff != "" {
+	if diff := cmp.Diff([]string{"Warning: Old argument (main.tf:3:1): Use another."}, p.warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	events := []engine.Event{

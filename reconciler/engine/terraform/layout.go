@@ -41,9 +41,9 @@ func (l layout) overrideFile() string { return filepath.Join(l.module, overrideF
 
 // checkPaths refuses what would make the driver work in a place that is not the
 // task's.
-func checkPaths(t engine.Task) error {
+func checkPaths(t engine.Task, planFile string) error {
 	for what, path := range map[string]string{
-		"workspace": t.Workspace, "module root": t.ModuleRoot, "engine": t.Program.Path,
+		"workspace": t.Workspace, "module root": t.ModuleRoot, "engine": t.Program.Path, "saved plan": planFile,
 	} {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("%s %q is not an absolute path", what, path)
@@ -98,6 +98,16 @@ func readIfThere(path string) ([]byte, error) {
 		return nil, nil
 	}
 	return b, err
+}
+
+// isPrivate tells whether a file is one that we wrote with secrets in it. Engines
+// name files relative to their working folder when they can.
+func (l layout) isPrivate(file string) bool {
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(l.module, file)
+	}
+	rel, err := filepath.Rel(l.private, file)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // relativeToModule shows a path of the workspace as the module's author knows it.

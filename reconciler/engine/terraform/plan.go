@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
@@ -21,7 +22,7 @@ import (
 
 // plan is the plan phase.
 func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, error) {
-	if err := p.prepare(); err != nil {
+	if err := p.prepare(planFile); err != nil {
 		return nil, err
 	}
 	if err := p.repair(); err != nil {
@@ -114,6 +115,7 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 	plan.InputDigest = p.inputDigest()
 	plan.Engine = p.task.Program.String()
 	plan.MadeAt = p.driver.now().UTC()
+	slices.Sort(p.warnings) // engines work in parallel; what is shown must not flap
 	plan.Warnings = p.warnings
 	plan.Text = render(*plan)
 	return plan, nil

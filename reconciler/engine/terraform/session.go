@@ -22,6 +22,10 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
+// oldestVersion is the first engine whose stream and plans are what we read. Every
+// OpenTofu is newer.
+const oldestVersion = "1.1.0"
+
 // session is a terraform-exec value for one phase.
 //
 // Two things it has to be helped with. It asks the program for its version before
@@ -45,6 +49,10 @@ func (p *phase) open() (*session, error) {
 	v, err := version.NewVersion(t.Program.Version)
 	if err != nil {
 		return nil, fmt.Errorf("version of %s: %w", t.Program, err)
+	}
+	if oldest := version.Must(version.NewVersion(oldestVersion)); v.LessThan(oldest) {
+		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.String()+" is too old",
+			fmt.Sprintf("%s is too old: reeve needs %s or newer.\nInstall a newer one.", t.Program, oldestVersion))
 	}
 	if st, err := os.Stat(t.Program.Path); err != nil || st.IsDir() || st.Mode()&0o111 == 0 {
 		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.Path,

@@ -190,7 +190,8 @@ func (v *voice) diagnose(d diagnostic) {
 	}
 	line := "Warning: " + d.Summary
 	if d.Range != nil {
-		line += " (" + v.phase.at.relativeToModule(d.Range.Filename) + fmt.Sprintf(":%d)", d.Range.Start.Line)
+		where, _, _ := strings.Cut(d.place(v.phase.at), ", in ")
+		line += " (" + where + ")"
 	}
 	if first, _, _ := strings.Cut(d.Detail, "\n"); first != "" {
 		line += ": " + first
@@ -277,12 +278,8 @@ func (d diagnostic) render(at layout) string {
 	}
 	fmt.Fprintf(&b, "%s: %s\n", severity, d.Summary)
 	if d.Range != nil {
-		where := fmt.Sprintf("%s:%d:%d", at.relativeToModule(d.Range.Filename), d.Range.Start.Line, d.Range.Start.Column)
-		if d.Snippet != nil && d.Snippet.Context != nil {
-			where += ", in " + *d.Snippet.Context
-		}
-		fmt.Fprintf(&b, "  on %s\n", where)
-		if d.Snippet != nil && d.Snippet.Code != "" {
+		fmt.Fprintf(&b, "  on %s\n", d.place(at))
+		if d.maySnippet(at) {
 			for i, line := range strings.Split(strings.TrimRight(d.Snippet.Code, "\n"), "\n") {
 				fmt.Fprintf(&b, "  %4d │ %s\n", d.Range.Start.Line+i, line)
 			}
@@ -297,4 +294,24 @@ func (d diagnostic) render(at layout) string {
 		b.WriteString("\n" + at.relativeToModule(strings.TrimSpace(d.Detail)) + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// place is where a diagnostic points, in the author's words.
+func (d diagnostic) place(at layout) string {
+	if at.isPrivate(d.Range.Filename) {
+		return "the inputs of the stack"
+	}
+	where := fmt.Sprintf("%s:%d:%d", at.relativeToModule(d.Range.Filename), d.Range.Start.Line, d.Range.Start.Column)
+	if d.Snippet != nil && d.Snippet.Context != nil {
+		where += ", in " + *d.Snippet.Context
+	}
+	return where
+}
+
+// maySnippet tells whether the code and the values beside a diagnostic may be
+// shown. Not those of our own inputs file, which is one line with every input in
+// it; and not those of a variable that its own rule refuses, because the engines
+// show its value there even when it is declared sensitive.
+func (d diagnostic) maySnippet(at layout) bool {
+	return d.Snippet != nil && d.Snippet.Code != "" && !at.isPrivate(d.Range.Filename) && d.Summary != "Invalid value for variable"
 }

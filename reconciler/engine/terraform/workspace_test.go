@@ -22,6 +22,9 @@ func tree(t *testing.T, root string) map[string]string {
 		if err != nil || d.IsDir() {
 			return err
 		}
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			return nil // a link to somebody else's folder
+		}
 		text, err := os.ReadFile(path)
 		name, _ := filepath.Rel(root, path)
 		out[name] = string(text)
@@ -41,7 +44,7 @@ func TestModuleSeesItsSiblingsAndWritesNothingIntoTheCheckout(t *testing.T) {
 			"shared/text":              "from a sibling\n",
 			"stacks/net/main.tf":       "module \"names\" { source = \"../../shared/names\" }\nmodule \"sub\" { source = \"./sub\" }\n",
 			"stacks/net/resource.tf":   `resource "terraform_data" "a" { input = [module.names.name, module.sub.text, file("${path.module}/note")] }`,
-			"stacks/net/writes.tf":     "resource \"terraform_data\" \"w\" {\n  provisioner \"local-exec\" { command = \"echo new > note && echo new > sub/text && echo new > made && touch sub/made\" }\n}\n",
+			"stacks/net/writes.tf":     "resource \"terraform_data\" \"w\" {\n  depends_on = [terraform_data.a]\n  provisioner \"local-exec\" { command = \"echo new > note && echo new > sub/text && echo new > made && touch sub/made\" }\n}\n",
 			"stacks/net/note":          "old\n",
 			"stacks/net/sub/main.tf":   `output "text" { value = file("${path.module}/text") }`,
 			"stacks/net/sub/text":      "old\n",
