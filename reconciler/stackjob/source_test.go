@@ -8,9 +8,7 @@ import (
 	"testing"
 )
 
-// constants reads the string constants of a type from a file of this package. In a
-// group without types (the states) the first one's type counts for none: such
-// groups are written with their type on the first line only.
+// constants reads the string constants of a type from a file of this package.
 func constants(t *testing.T, file, kind string) []string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

@@ -148,7 +148,7 @@ func TestEveryEnumeratedValueHasASentence(t *testing.T) {
 	golden(t, "sentences.txt", b.String())
 }
 
-// TestEveryReasonConstantIsListed reads the source: a constant without a sentence is
+// TestEveryConstantIsInItsList reads the source: a constant without a sentence is
 // in no list that a test could walk.
 func TestEveryConstantIsInItsList(t *testing.T) {
 	t.Parallel()

@@ -44,8 +44,12 @@ func (s *Store) Enqueue(ctx context.Context, e store.Enqueue) ([]stackjob.JobID,
 			}
 			woken = append(woken, more...)
 		}
+		isNew := make(map[stackjob.JobID]bool, len(ids))
+		for _, id := range ids {
+			isNew[id] = true
+		}
 		slices.Sort(woken)
-		woken = slices.DeleteFunc(slices.Compact(woken), func(id stackjob.JobID) bool { return slices.Contains(ids, id) })
+		woken = slices.DeleteFunc(slices.Compact(woken), func(id stackjob.JobID) bool { return isNew[id] })
 		if err := s.queue.wakeTx(ctx, tx, woken); err != nil {
 			return err
 		}
