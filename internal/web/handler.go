@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -36,8 +39,37 @@ func (s *Server) handler(e entrance) http.Handler {
 			stop := context.AfterFunc(closing, cancel)
 			defer stop()
 		}
+		if p := s.readBody(seen, r); p != nil {
+			writeProblem(seen, p)
+			return
+		}
 		s.dispatch(seen, r.WithContext(ctx))
 	})
+}
+
+// readBody reads the body before any route does, and then takes the read deadline off again: left on, it
+// would cancel an act that works longer than a body may take to arrive.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) *api.Problem {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Now().Add(s.limits.Arrive))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.limits.Body))
+	if err == nil {
+		_ = ctl.SetReadDeadline(time.Time{})
+	} else { // what is left of it would be waited for
+		w.Header().Set("Connection", "close")
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return api.NewProblem(api.CodeTooLarge, fmt.Sprintf("a body has at most %d bytes", s.limits.Body))
+	case err != nil:
+		return api.NewProblem(api.CodeInvalid, "the body did not arrive whole")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return nil
 }
 
 // routeOf names the route in a closed set of words.

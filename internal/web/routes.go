@@ -113,7 +113,7 @@ type registrar struct {
 
 func (r registrar) operation(method, path, id, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: api.Prefix + path, Summary: summary,
-		MaxBodyBytes: r.limits.Body, Responses: map[string]*huma.Response{"default": r.problem}}
+		MaxBodyBytes: r.limits.Body, BodyReadTimeout: -1 /* readBody has read it */, Responses: map[string]*huma.Response{"default": r.problem}}
 }
 
 // get registers a reading route.

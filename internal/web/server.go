@@ -67,6 +67,8 @@ type Options struct {
 type Limits struct {
 	// Body is the largest request body; 64 KiB.
 	Body int64
+	// Arrive is how long a request body may take to arrive; 10 s.
+	Arrive time.Duration
 	// Streams is how many streams may be open at once; 256.
 	Streams int
 	// Heartbeat is how often a silent stream sends a comment; 15 s.
@@ -87,7 +89,7 @@ func (l Limits) complete() Limits {
 	if l.Streams == 0 {
 		l.Streams = 256
 	}
-	for d, v := range map[*time.Duration]time.Duration{&l.Heartbeat: 15 * time.Second, &l.Write: 30 * time.Second,
+	for d, v := range map[*time.Duration]time.Duration{&l.Arrive: 10 * time.Second, &l.Heartbeat: 15 * time.Second, &l.Write: 30 * time.Second,
 		&l.Answer: 5 * time.Minute, &l.Stop: 10 * time.Second} {
 		if *d == 0 {
 			*d = v

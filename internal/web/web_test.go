@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -354,6 +355,55 @@ func TestAnActNeedsNoBody(t *testing.T) {
 		t.Fatalf("%s: %s", res.Status, body)
 	}
 	same(t, "told", r.lastAsked(), nil, any(verb{"cancel", api.Answer{Job: "sj_1", Actor: stackjob.Actor{Name: "ada", Via: "token"}}}))
+}
+
+// slow is a backend whose acts take longer than a body may take to arrive.
+type slow struct{ *memory }
+
+func (s slow) Cancel(ctx context.Context, a api.Answer) (stackjob.Job, error) {
+	work := time.NewTimer(300 * time.Millisecond)
+	defer work.Stop()
+	select {
+	case <-ctx.Done():
+		return stackjob.Job{}, ctx.Err()
+	case <-work.C:
+		return s.memory.Cancel(ctx, a)
+	}
+}
+
+func TestLongActIsNotCutOffByTheBodysDeadline(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(o *web.Options) {
+		o.Backend, o.Limits.Arrive = slow{o.Backend.(*memory)}, 50*time.Millisecond
+	})
+	if _, err := r.overSocket(t).Cancel(t.Context(), api.Answer{Job: "sj_1", Comment: "c"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(o *web.Options) { o.Limits.Arrive = 20 * time.Millisecond })
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // the test is over
+	if _, err := fmt.Fprintf(c, "POST /api/v1/jobs/sj_1/cancel HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 10\r\n\r\n{", writeCanary); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // it was only read
+	b, _ := io.ReadAll(res.Body)
+	if p := problemIn(t, res, string(b)); p.Code != api.CodeInvalid {
+		t.Errorf("%+v", p)
+	}
+	if n := r.askedCount(); n != 0 {
+		t.Error("half a request was carried out")
+	}
 }
 
 func TestOpenAPIDescriptionIsAsRecorded(t *testing.T) {
