@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/app"
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+func newPlan(c *cli) *cobra.Command {
+	var repository string
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "plan PATH",
+		Short: "Plan a config repository on disk, without a daemon and without changing anything",
+		Long: `plan loads the folder as it is, compares it with what a daemon on this machine has
+recorded (if there is one) and plans every change, with the same code and the same engine.
+Exit code 1 when the repository has errors or a plan failed.`,
+		Example: "  reeve plan .\n  reeve plan . --context acme/dev",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.plan(cmd.Context(), args[0], repository, quiet)
+		},
+	}
+	cmd.Flags().StringVar(&repository, "repository", "", "name under which the daemon follows this repository (default: the only one configured)")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress, only the result")
+	return cmd
+}
+
+func (c *cli) plan(ctx context.Context, path, repository string, quiet bool) error {
+	f, err := c.filter()
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if _, err := loadFolder(ctx, path); err != nil {
+		return err
+	}
+	cfg, err := c.loadConfig(config.ForClient)
+	if err != nil {
+		return err
+	}
+	if repository == "" {
+		repository = filepath.Base(folder)
+		if len(cfg.Repositories) == 1 {
+			repository = cfg.Repositories[0].Name
+		}
+	}
+	exe, err := app.Executable()
+	if err != nil {
+		return err
+	}
+	o := app.PlanOptions{Config: cfg, Folder: folder, Repository: repository, Executable: append(exe, "run-job"), Environ: c.environ,
+		Version: thisBuild().Version, Log: slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Want: func(k schema.ResourceKey) bool {
+			return (f.Org == "" || f.Org == k.Org) && (f.Env == "" || f.Env == k.Env)
+		}}
+	if !quiet {
+		o.Begin = func(ctx context.Context, b api.Backend) { (&progress{out: c.err, backend: b}).follow(ctx) }
+	}
+	result, err := app.Plan(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := c.print(result, func(w io.Writer) error { return c.writePlan(w, result) }); err != nil {
+		return err
+	}
+	if result.Diagnostics.HasErrors() {
+		return findings()
+	}
+	for _, r := range result.Resources {
+		if r.Problem != nil {
+			return findings()
+		}
+	}
+	return nil
+}
+
+func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
+	if _, err := io.WriteString(w, diag.Text(result.Diagnostics, diag.TextOptions{Color: c.color()})); err != nil {
+		return err
+	}
+	var total stackjob.Counts
+	for _, r := range result.Resources {
+		if _, err := fmt.Fprintf(w, "\n%s: %s (%s)\n", r.Key, r.Action, because(r.Because)); err != nil {
+			return err
+		}
+		var text string
+		switch {
+		case r.Deferred != nil:
+			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there yet\n", r.Deferred)
+		case r.Problem != nil:
+			text = "no plan: " + r.Problem.String() + "\n"
+		case r.Job != nil && r.Job.Plan != nil:
+			text = report.Plan(*r.Job.Plan, report.Style{Color: c.color()})
+			total.Create += r.Job.Plan.Counts.Create
+			total.Update += r.Job.Plan.Counts.Update
+			total.Delete += r.Job.Plan.Counts.Delete
+			total.Replace += r.Job.Plan.Counts.Replace
+		}
+		if r.Refused != nil {
+			text += "would not be applied: " + r.Refused.String() + "\n"
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%d stacks differ, %d are as desired: %s\n", len(result.Resources), result.Unchanged, total)
+	return err
+}

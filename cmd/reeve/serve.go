@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stackreeve/stackreeve/internal/app"
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+func newServe(c *cli) *cobra.Command {
+	var listen, dataDir, repository string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon",
+		Long: `serve follows the configured repositories, plans what changed, waits for whom the policy
+names, and applies what was approved. It runs until it is interrupted; engines that are
+at work then go on by themselves, and the next daemon takes them over.`,
+		Example: "  reeve serve --config reeve.yaml\n  reeve serve --repository ./infra",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var over []config.Override
+			for flag, path := range map[string]string{"listen": "listen", "data-dir": "dataDir"} {
+				if cmd.Flags().Changed(flag) {
+					over = append(over, config.Override{Field: path, Value: map[string]string{"listen": listen, "data-dir": dataDir}[flag], Flag: "--" + flag})
+				}
+			}
+			environ := c.environ
+			if repository != "" {
+				environ = append(environ[:len(environ):len(environ)], repositoryVariable(repository)+"="+repository)
+			}
+			return c.serve(cmd.Context(), environ, over)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the HTTP listener (default 127.0.0.1:7468)")
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "folder of the database, mirrors, states and logs")
+	cmd.Flags().StringVar(&repository, "repository", "", "follow this one repository: a URL or a folder")
+	return cmd
+}
+
+// repositoryVariable is the variable that one repository is configured with.
+func repositoryVariable(address string) string {
+	if fi, err := os.Stat(address); err == nil && fi.IsDir() {
+		return "REEVE_REPOSITORY_PATH"
+	}
+	return "REEVE_REPOSITORY_URL"
+}
+
+func (c *cli) serve(ctx context.Context, environ []string, over []config.Override) error {
+	c.environ = environ
+	cfg, err := c.loadConfig(config.ForServe, over...)
+	if err != nil {
+		return err
+	}
+	exe, err := app.Executable()
+	if err != nil {
+		return err
+	}
+	return app.Serve(ctx, app.ServeOptions{
+		Options: app.Options{Config: cfg, Executable: append(exe, "run-job"), Environ: environ, Version: thisBuild().Version, Log: newLogger(c.err, cfg.Log)},
+		Load: func() (config.Config, diag.List, error) {
+			return config.Load(config.Options{Path: cfg.File, Environ: environ, Overrides: over})
+		},
+		Ready: func(addr string) {
+			_, _ = fmt.Fprintf(c.err, "reeve %s listens on http://%s and on %s\n", thisBuild().Version, addr, cfg.Socket)
+		},
+	})
+}
+
+func newLogger(w io.Writer, l config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: map[config.Level]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo,
+		"warn": slog.LevelWarn, "error": slog.LevelError}[l.Level]}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

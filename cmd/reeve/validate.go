@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stackreeve/stackreeve/internal/desk"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// loadFolder loads a folder as a config repository, as it is on disk.
+func loadFolder(ctx context.Context, path string) (*schema.Tree, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.IsDir() {
+		return nil, usage("%s is a file: expected the root folder of a config repository", path)
+	}
+	root, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return schema.LoadFS(ctx, os.DirFS(root))
+}
+
+func newValidate(c *cli) *cobra.Command {
+	var annotations string
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "validate PATH",
+		Short: "Check a config repository; exit code 1 when it has errors",
+		Example: "  reeve validate .\n  reeve validate . --annotations github   # in a GitHub workflow\n" +
+			"  reeve validate . -o json",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tree, err := loadFolder(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			found := tree.Diagnostics()
+			if err := c.printDiagnostics(found, annotations, tree); err != nil {
+				return err
+			}
+			if found.HasErrors() || strict && len(found) > 0 {
+				return findings()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&annotations, "annotations", "", "print CI annotations: github or gitlab")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit code 1 for warnings too")
+	return cmd
+}
+
+func (c *cli) printDiagnostics(found diag.List, annotations string, tree *schema.Tree) error {
+	if annotations != "" {
+		text, err := diag.Annotations(found, diag.AnnotationStyle(annotations))
+		if err != nil {
+			return usage("%v", err)
+		}
+		_, err = c.out.Write(text)
+		return err
+	}
+	switch c.output {
+	case "json":
+		_, err := c.out.Write(diag.JSON(found))
+		return err
+	case "yaml":
+		return c.print(found, nil)
+	}
+	if _, err := io.WriteString(c.out, diag.Text(found, diag.TextOptions{Color: c.color()})); err != nil {
+		return err
+	}
+	errs, warnings := 0, 0
+	for _, d := range found {
+		switch d.Severity {
+		case diag.Error:
+			errs++
+		case diag.Warning:
+			warnings++
+		}
+	}
+	_, err := fmt.Fprintf(c.out, "%d resources in %d environments: %d errors, %d warnings\n",
+		len(tree.Resources()), len(tree.Environments()), errs, warnings)
+	return err
+}
+
+func newGraph(c *cli) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:     "graph [ORG]",
+		Short:   "Print who needs whom: -o mermaid (default), dot or json",
+		Example: "  reeve graph acme -o dot | dot -Tsvg > graph.svg\n  reeve graph --path . -o mermaid",
+		Args:    cobra.MaximumNArgs(1),
+		// Its formats are its own.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format := c.output
+			if !cmd.Flags().Changed("output") {
+				format = "mermaid"
+			}
+			org := ""
+			if len(args) == 1 {
+				org = args[0]
+			}
+			text, err := c.graph(cmd.Context(), path, org, format)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(c.out, text)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&path, "path", "", "a config repository on disk, instead of what the daemon has")
+	return cmd
+}
+
+func (c *cli) graph(ctx context.Context, path, org, format string) (string, error) {
+	switch format {
+	case "mermaid", "dot", "json":
+	default:
+		return "", usage("graph format %q: expected mermaid, dot or json", format)
+	}
+	f, err := c.filter()
+	if err != nil {
+		return "", err
+	}
+	if org == "" {
+		org = f.Org
+	}
+	if path == "" {
+		b, err := c.backend()
+		if err != nil {
+			return "", err
+		}
+		return b.Graph(ctx, org, format)
+	}
+	tree, err := loadFolder(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range tree.Organizations() {
+		if org == "" || o.Slug == org {
+			return desk.RenderGraph(tree.Graph(o.Slug), format)
+		}
+	}
+	return "", fmt.Errorf("there is no organization %q in %s", org, path)
+}

@@ -1,0 +1,17 @@
+package app
+
+import (
+	"fmt"
+	"os"
+)
+
+// Executable is how this program is started again for a runner. The path is
+// resolved once, at start: a binary that is replaced while the daemon runs is then
+// used for new jobs, and those that run keep their own.
+func Executable() ([]string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the own executable: %w", err)
+	}
+	return []string{exe}, nil
+}

@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// PlanOptions are what a local plan is made of.
+type PlanOptions struct {
+	// Config is the daemon's: what it has recorded is what the plan starts from,
+	// when there is any. Nothing of it is changed.
+	Config config.Config
+	// Folder is the config repository on disk, as it is.
+	Folder string
+	// Repository is the name under which a daemon follows it: its removals are
+	// destroys.
+	Repository string
+	// Want selects what is planned.
+	Want       func(schema.ResourceKey) bool
+	Executable []string
+	Environ    []string
+	Version    string
+	Log        *slog.Logger
+	// Begin is called once before the first job runs, with where to watch them.
+	Begin func(ctx context.Context, b api.Backend)
+}
+
+// PlannedResource is what a local plan says of one resource.
+type PlannedResource struct {
+	Key     schema.ResourceKey `json:"key"`
+	Action  stackjob.Action    `json:"action"`
+	Because []stackjob.Because `json:"because"`
+	// Deferred is the producer that must be applied before it can be planned.
+	Deferred *schema.ResourceKey `json:"deferred,omitempty"`
+	// Refused says that a rule forbids it.
+	Refused *stackjob.Reason `json:"refused,omitempty"`
+	Job     *stackjob.Job    `json:"job,omitempty"`
+	// Problem is why there is no plan.
+	Problem *stackjob.Reason `json:"problem,omitempty"`
+}
+
+// LocalPlan is the outcome of Plan.
+type LocalPlan struct {
+	Diagnostics diag.List         `json:"diagnostics,omitempty"`
+	Resources   []PlannedResource `json:"resources"`
+	Unchanged   int               `json:"unchanged"`
+}
+
+// Plan plans a folder with the same engine, rules and code as the daemon, in a
+// scratch data folder that starts as a copy of what the daemon recorded. It
+// applies nothing and leaves nothing behind.
+func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
+	scratch, err := os.MkdirTemp("", "reeve-plan-")
+	if err != nil {
+		return LocalPlan{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	if err := copyRecords(ctx, o.Config.DataDir, scratch); err != nil {
+		return LocalPlan{}, err
+	}
+	cfg := o.Config
+	cfg.DataDir = scratch
+	cfg.Repositories = []config.Repository{{Name: o.Repository, Path: o.Folder, Mode: config.Worktree}}
+	a, err := New(ctx, Options{Config: cfg, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log})
+	if err != nil {
+		return LocalPlan{}, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	src := a.sources[o.Repository]
+	rev, _, err := src.Poll(ctx)
+	if err != nil {
+		return LocalPlan{}, err
+	}
+	snap, err := src.Snapshot(ctx, rev)
+	if err != nil {
+		return LocalPlan{}, err
+	}
+	preview, err := a.reconciler.PreviewRevision(ctx, rev, snap, o.Want)
+	if err != nil {
+		return LocalPlan{}, err
+	}
+	for _, ch := range preview.Result.Changes {
+		if err := copyState(o.Config.DataDir, scratch, ch.Key); err != nil {
+			return LocalPlan{}, err
+		}
+	}
+	if err := a.workUntilPlanned(ctx, preview, o.Begin); err != nil {
+		return LocalPlan{}, err
+	}
+	return a.localPlan(ctx, preview, o.Want)
+}
+
+// copyRecords makes the scratch data folder a copy of the daemon's records, with
+// no open job: those are the daemon's to carry on.
+func copyRecords(ctx context.Context, from, to string) error {
+	if _, err := os.Stat(filepath.Join(from, keyFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil // no daemon has ever run here
+	}
+	if err := copyFile(filepath.Join(from, keyFile), filepath.Join(to, keyFile)); err != nil {
+		return fmt.Errorf("read what the daemon recorded: %w", err)
+	}
+	if err := sqlite.CopyRecords(ctx, from, to); err != nil {
+		return fmt.Errorf("read what the daemon recorded: %w", err)
+	}
+	return nil
+}
+
+// copyState copies a stack's local state, if it has one.
+func copyState(from, to string, k schema.ResourceKey) error {
+	src, dst := reconciler.Layout{Root: from}.State(k), reconciler.Layout{Root: to}.State(k)
+	if _, err := os.Stat(src); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
+		return err
+	}
+	return copyFile(src, dst)
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
+// workUntilPlanned carries the preview's jobs to their end.
+func (a *App) workUntilPlanned(ctx context.Context, p reconciler.Preview, begin func(context.Context, api.Backend)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	events := a.store.Watch(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	if begin != nil {
+		g.Go(func() error { begin(gctx, a.desk); return nil })
+	}
+	g.Go(func() error { return a.records.Work(gctx, a.o.Config.Jobs.Parallel, a.worker.Advance) })
+	g.Go(func() error {
+		for {
+			open, err := a.records.List(gctx, store.JobQuery{Open: true, Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(open) == 0 {
+				stop()
+				return nil
+			}
+			select {
+			case <-gctx.Done():
+				return a.interruptAll(p)
+			case <-events:
+			}
+		}
+	})
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) && len(p.Jobs) >= 0 && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// interruptAll stops the engines of a local plan: nobody will attach to them.
+func (a *App) interruptAll(p reconciler.Preview) error {
+	for _, id := range p.Jobs {
+		j, err := a.records.Job(context.Background(), id)
+		if err == nil && j.State.IsRunning() {
+			err = a.interruptRunner(context.Background(), j)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return context.Canceled
+}
+
+// localPlan gathers what the jobs found.
+func (a *App) localPlan(ctx context.Context, p reconciler.Preview, want func(schema.ResourceKey) bool) (LocalPlan, error) {
+	if ctx.Err() != nil {
+		return LocalPlan{}, ctx.Err()
+	}
+	out := LocalPlan{Diagnostics: p.Tree.Diagnostics(), Unchanged: p.Result.Unchanged, Resources: []PlannedResource{}}
+	for _, ch := range p.Result.Changes {
+		if !want(ch.Key) {
+			continue
+		}
+		r := PlannedResource{Key: ch.Key, Action: ch.Action, Because: ch.Because, Refused: ch.Refused, Problem: ch.Error}
+		if producer, ok := p.Deferred[ch.Key]; ok {
+			r.Deferred = &producer
+		}
+		if id, ok := p.Jobs[ch.Key]; ok {
+			j, err := a.records.Job(ctx, id)
+			if err != nil {
+				return out, err
+			}
+			r.Job = &j
+			if j.State != stackjob.Succeeded {
+				r.Problem = &j.Reason
+			}
+		}
+		out.Resources = append(out.Resources, r)
+	}
+	slices.SortFunc(out.Resources, func(a, b PlannedResource) int { return a.Key.Compare(b.Key) })
+	return out, nil
+}

@@ -1,0 +1,18 @@
+package app
+
+import (
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
+	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Drivers are the engines that a runner can drive.
+func Drivers() map[schema.Provisioner]engine.Driver {
+	d := terraform.New(terraform.Options{})
+	return map[schema.Provisioner]engine.Driver{schema.Terraform: d, schema.OpenTofu: d}
+}
+
+// RunJob is the runner: it carries out the phase in a job's folder and returns its
+// exit code.
+func RunJob(folder string) int { return runner.Main(folder, Drivers()) }

@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/gitsource/folder"
+	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
+	"github.com/stackreeve/stackreeve/gitsource/remote"
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/reconciler"
+)
+
+// localPoll is how often a folder is looked at beside watching it, when the
+// configuration does not say.
+const localPoll = 10 * time.Second
+
+// openSource opens a repository as the configuration says.
+func openSource(c config.Config, r config.Repository, m *gitmirror.Metrics, log *slog.Logger) (gitsource.Source, error) {
+	cache := filepath.Join(c.DataDir, "mirrors")
+	if r.Path != "" {
+		mode := folder.Committed
+		if r.Mode == config.Worktree {
+			mode = folder.Worktree
+		}
+		return folder.New(folder.Options{Name: r.Name, Path: r.Path, Mode: mode, Branch: r.Branch, Cache: cache, Log: log})
+	}
+	return gitmirror.New(gitmirror.Options{Name: r.Name, URL: r.URL, Branch: r.Branch, Cache: cache, Timeout: time.Duration(r.Timeout),
+		Log: log, Metrics: m, Credentials: credentialsOf(r.Credentials)})
+}
+
+func credentialsOf(c config.Credentials) remote.Credentials {
+	return remote.Credentials{
+		Username: c.Username, Token: remote.SecretSource(c.Token),
+		SSHKeyFile: c.SSHKey.File, SSHPassphrase: remote.SecretSource(c.SSHKey.Passphrase),
+		KnownHosts: c.KnownHosts, CAFile: c.CAFile, Proxy: remote.ProxyFromEnvironment,
+	}
+}
+
+// follow opens a repository and has it reconciled.
+func (a *App) follow(c config.Config, r config.Repository) error {
+	src, err := openSource(c, r, a.sourceMetrics, a.log)
+	if err != nil {
+		return err
+	}
+	a.sourcesMu.Lock()
+	a.sources[r.Name] = src
+	a.sourcesMu.Unlock()
+	interval := time.Duration(r.PollInterval)
+	address := r.URL
+	if r.Path != "" {
+		address, interval = r.Path, min(interval, localPoll)
+	}
+	a.reconciler.Follow(reconciler.RepositoryOptions{Source: src, PollInterval: interval, Address: address})
+	return nil
+}
+
+// leave stops following a repository.
+func (a *App) leave(name string) error {
+	a.reconciler.Leave(name)
+	a.sourcesMu.Lock()
+	src := a.sources[name]
+	delete(a.sources, name)
+	a.sourcesMu.Unlock()
+	if src == nil {
+		return nil
+	}
+	return src.Close()
+}
+
+// refollow follows what a new configuration names, and leaves what it no longer
+// does. A repository whose settings changed is left and followed anew; its jobs
+// wait in between.
+func (a *App) refollow(old, c config.Config) error {
+	was := map[string]config.Repository{}
+	for _, r := range old.Repositories {
+		was[r.Name] = r
+	}
+	for _, r := range c.Repositories {
+		before, ok := was[r.Name]
+		delete(was, r.Name)
+		if ok && before == r {
+			continue
+		}
+		// What can fail happens before anything live is touched.
+		probe, err := openSource(c, r, nil, a.log)
+		if err != nil {
+			return err
+		}
+		if err := probe.Close(); err != nil {
+			return err
+		}
+		if ok {
+			if err := a.leave(r.Name); err != nil {
+				return err
+			}
+		}
+		if err := a.follow(c, r); err != nil {
+			return err
+		}
+	}
+	for name := range was {
+		if err := a.leave(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reach polls a repository once, for the doctor.
+func reach(ctx context.Context, c config.Config, r config.Repository, scratch string) (string, error) {
+	c.DataDir = scratch
+	src, err := openSource(c, r, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = src.Close() }()
+	rev, _, err := src.Poll(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %s", rev.Branch, rev.Short()), nil
+}
