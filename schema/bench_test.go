@@ -94,6 +94,41 @@ func BenchmarkLoadOneFileChange10k(b *testing.B) {
 	}
 }
 
+// BenchmarkLoadOneFileChange10kFiles is the same with a file for each resource.
+func BenchmarkLoadOneFileChange10kFiles(b *testing.B) {
+	src := newMemory(generatedIn(10_000, 1))
+	l := schema.NewLoader(schema.Options{})
+	mustLoad(b, l, src)
+	versions := []*memory{changed(src, "a"), changed(src, "b")}
+	changes := [2]map[string][]schema.PathChange{}
+	for i, v := range versions {
+		other, err := v.Changes(versions[1-i].TreeHash())
+		if err != nil {
+			b.Fatal(err)
+		}
+		first, err := v.Changes(src.TreeHash())
+		if err != nil {
+			b.Fatal(err)
+		}
+		changes[i] = map[string][]schema.PathChange{versions[1-i].TreeHash(): other, src.TreeHash(): first}
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		mustLoad(b, l, compared{versions[n%2], changes[n%2]})
+		n++
+	}
+}
+
+// compared is a source whose comparisons were made before, as a store of git objects
+// makes them in no time.
+type compared struct {
+	*memory
+	changes map[string][]schema.PathChange
+}
+
+func (c compared) Changes(from string) ([]schema.PathChange, error) { return c.changes[from], nil }
+
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

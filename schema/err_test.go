@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,8 +61,27 @@ func TestMistakesAreExplained(t *testing.T) {
 				}
 			}
 			golden(t, filepath.Join(dir, "want.txt"), got)
+			checkSecrets(t, tree.Diagnostics())
 			checkPlaces(t, tree.Diagnostics(), filepath.Join(dir, "repo"))
 		})
+	}
+}
+
+// checkSecrets checks that no rendering holds what the fixtures mark as secret.
+func checkSecrets(t *testing.T, l diag.List) {
+	t.Helper()
+	github, err := diag.Annotations(l, diag.GitHubActions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gitlab, err := diag.Annotations(l, diag.GitLabCodeQuality)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{diag.Text(l, diag.TextOptions{Color: true}), string(diag.JSON(l)), string(github), string(gitlab)} {
+		if i := strings.Index(out, "canary"); i >= 0 {
+			t.Errorf("a secret is shown: %s", out[max(0, i-80):min(len(out), i+40)])
+		}
 	}
 }
 

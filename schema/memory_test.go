@@ -21,6 +21,7 @@ import (
 // memory is a Source in memory that knows its earlier trees and counts what is read.
 type memory struct {
 	files map[string]string
+	hash  string
 	// trees are all trees that were ever made of the same repository.
 	trees map[string]map[string]string
 
@@ -30,7 +31,8 @@ type memory struct {
 
 func newMemory(files map[string]string) *memory {
 	m := &memory{files: files, trees: map[string]map[string]string{}}
-	m.trees[m.TreeHash()] = files
+	m.hash = treeHash(files)
+	m.trees[m.hash] = files
 	return m
 }
 
@@ -44,8 +46,8 @@ func (m *memory) commit(edits map[string]string) *memory {
 		}
 		files[p] = c
 	}
-	n := &memory{files: files, trees: m.trees}
-	n.trees[n.TreeHash()] = files
+	n := &memory{files: files, hash: treeHash(files), trees: m.trees}
+	n.trees[n.hash] = files
 	return n
 }
 
@@ -57,10 +59,12 @@ func hashOf(s string) string {
 	return hex.EncodeToString(h[:8])
 }
 
-func (m *memory) TreeHash() string {
+func (m *memory) TreeHash() string { return m.hash }
+
+func treeHash(files map[string]string) string {
 	h := sha256.New()
-	for _, p := range slices.Sorted(maps.Keys(m.files)) {
-		fmt.Fprintf(h, "%s %d %s\n", p, len(m.files[p]), m.files[p])
+	for _, p := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%s %d %s\n", p, len(files[p]), files[p])
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -154,7 +158,10 @@ var _ fs.ReadLinkFS = (*memory)(nil)
 
 // generated is a repository of n resources: ten to a file, five environments, a third
 // of them with a reference, as large ones look.
-func generated(n int) map[string]string {
+func generated(n int) map[string]string { return generatedIn(n, 10) }
+
+// generatedIn is generated with so many resources to a file.
+func generatedIn(n, perFile int) map[string]string {
 	files := map[string]string{
 		"acme/components/net.yaml": component("Network", "cidrBlock: {type: string}\n      region: {type: string, enum: [eu, us]}\n      zones: {type: array, items: {type: string}}\n"+
 			"      size: {type: integer, default: 3, minimum: 1}\n      tags: {type: object, additionalProperties: {type: string}}\n"+
@@ -165,7 +172,6 @@ func generated(n int) map[string]string {
 		"acme/modules/database/main.tf": "variable \"spec\" {}",
 		"acme/policies/all.yaml":        "apiVersion: stackreeve.dev/v1\nkind: FlowControlPolicy\nmetadata: {name: prod}\nspec:\n  selector: {kind: environment, id: e0}\n  flowControl: {isManual: true}\n",
 	}
-	const perFile = 10
 	for f := 0; f*perFile < n; f++ {
 		var b strings.Builder
 		for i := f * perFile; i < min(n, (f+1)*perFile); i++ {
