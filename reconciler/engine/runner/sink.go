@@ -1,0 +1,195 @@
+package runner
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/runner/redact"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// errJournal is the cause of a phase that was stopped before its engine started,
+// because that it starts could not be written down.
+var errJournal = errors.New("the journal cannot be written")
+
+// isFull tells whether an error means that there is no room.
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
+}
+
+// sink is the [engine.Sink] of one phase. A disk that is full does not stop an
+// engine that runs: it would end in the middle of its work.
+type sink struct {
+	journal *journal
+	log     *os.File
+	// limit is the largest log, 0 for none.
+	limit int64
+	// stop ends the phase.
+	stop func(cause error)
+
+	mu       sync.Mutex
+	redactor *redact.Redactor
+	size     int64
+	dropped  int64
+	// fault is the first thing that could not be written.
+	fault error
+	// started tells that an operation's start is on the disk.
+	started bool
+	scratch []byte
+}
+
+func openSink(folder string, t engine.Task, j *journal, stop func(error)) (*sink, error) {
+	f, err := os.OpenFile(filepath.Join(folder, logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &sink{journal: j, log: f, limit: t.Limits.LogBytes, stop: stop, redactor: maskerOf(t)}, nil
+}
+
+// maskerOf masks what a task holds that must not be read: its secrets, and the
+// keys that are the daemon's own.
+func maskerOf(t engine.Task) *redact.Redactor {
+	return redact.New(append(slices.Clone(t.Secrets), t.Identity, base64.StdEncoding.EncodeToString(t.HashKey)))
+}
+
+// Emit journals an event.
+func (s *sink) Emit(e engine.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e = s.mask(e)
+	err := s.journal.write(e)
+	if err == nil {
+		s.started = s.started || e.Type == engine.OperationStarted || e.Type == engine.EngineStarted
+		return
+	}
+	s.note(err)
+	if e.Type == engine.OperationStarted {
+		// What is not written down must not begin: after a crash it would be
+		// taken for never begun. The engine of an earlier operation has ended.
+		s.stop(fmt.Errorf("%w: %w", errJournal, err))
+	}
+}
+
+// mask masks what an event says in words.
+func (s *sink) mask(e engine.Event) engine.Event {
+	e.Message = s.redactor.Text(e.Message)
+	if e.Command != nil {
+		e.Command = slices.Clone(e.Command)
+		for i, word := range e.Command {
+			e.Command[i] = s.redactor.Text(word)
+		}
+	}
+	if e.Resource != nil {
+		p := *e.Resource
+		p.Address = s.redactor.Text(p.Address)
+		e.Resource = &p
+	}
+	if e.Ended != nil {
+		op := s.maskOperation(*e.Ended)
+		e.Ended = &op
+	}
+	return e
+}
+
+func (s *sink) maskOperation(op stackjob.Operation) stackjob.Operation {
+	op.Reason.Detail = s.redactor.Text(op.Reason.Detail)
+	return op
+}
+
+// maskResult masks what a result says in words. What it says in values is the
+// driver's matter.
+func (s *sink) maskResult(r engine.Result) engine.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Operations = slices.Clone(r.Operations)
+	for i, op := range r.Operations {
+		r.Operations[i] = s.maskOperation(op)
+	}
+	if r.Failure != nil {
+		f := *r.Failure
+		f.Text, f.Reason.Detail = s.redactor.Text(f.Text), s.redactor.Text(f.Reason.Detail)
+		r.Failure = &f
+	}
+	if r.Plan != nil {
+		p := *r.Plan
+		p.Text = s.redactor.Text(p.Text)
+		r.Plan = &p
+	}
+	if r.Outcome != nil {
+		o := *r.Outcome
+		o.Reason.Detail = s.redactor.Text(o.Reason.Detail)
+		r.Outcome = &o
+	}
+	return r
+}
+
+// Log keeps what the engine says.
+func (s *sink) Log(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scratch = s.redactor.Append(s.scratch[:0], p)
+	s.write(s.scratch)
+}
+
+// write keeps what fits; what does not is counted.
+func (s *sink) write(p []byte) {
+	whole := int64(len(p))
+	if s.limit > 0 {
+		p = p[:min(whole, max(0, s.limit-s.size))]
+	}
+	n := 0
+	if len(p) > 0 {
+		var err error
+		if n, err = s.log.Write(p); err != nil {
+			s.note(fmt.Errorf("log: %w", err))
+		}
+	}
+	s.size += int64(n)
+	s.dropped += whole - int64(n)
+}
+
+// LogOffset is how much log there is.
+func (s *sink) LogOffset() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+func (s *sink) note(err error) {
+	if s.fault == nil {
+		s.fault = err
+	}
+}
+
+// hasStarted tells whether an engine may have been started.
+func (s *sink) hasStarted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.started
+}
+
+// closeLog writes what was held back and how much is missing.
+func (s *sink) closeLog() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scratch = s.redactor.Flush(s.scratch[:0])
+	s.write(s.scratch)
+	if s.dropped > 0 {
+		why := fmt.Sprintf("a log is kept up to %d bytes", s.limit)
+		if s.fault != nil {
+			why = s.fault.Error()
+		}
+		if _, err := fmt.Fprintf(s.log, "\nreeve: %d bytes of the log are missing: %s\n", s.dropped, why); err != nil {
+			s.note(err)
+		}
+	}
+	return errors.Join(s.log.Sync(), s.log.Close())
+}
