@@ -28,26 +28,40 @@ const (
 )
 
 // farm records what root/ shows and which of its entries are ours. What the
-// engine or the module wrote beside them stays when the revision moves.
+// engine or the module wrote beside them stays when the revision moves: it may be
+// the state of a module whose own backend keeps it there.
 type farm struct {
 	Root     string `json:"root"`
 	Path     string `json:"path"`
 	Revision string `json:"revision"`
-	// Made are the files and links made by us, below root/, slash-separated.
+	// Made are the files, folders and links made by us, below root/,
+	// slash-separated, folders before what is in them.
 	Made []string `json:"made"`
-	// OwnLock tells that the module brings its lock file.
-	OwnLock bool `json:"ownLock,omitempty"`
-
-	files int
-	bytes int64
 }
+
+// plot is one entry that a farm is to have.
+type plot struct {
+	kind plotKind
+	name string // below root/, slash-separated
+	from string // what it copies or links to
+}
+
+type plotKind int
+
+const (
+	plotFolder plotKind = iota
+	plotLink
+	plotCopy
+)
 
 // plantFarm makes root/ show the task's module, unless it does.
 func (p *phase) plantFarm() error {
-	old := farm{}
-	if b, err := readIfThere(p.at.farmFile); err != nil {
+	var old farm
+	b, err := readIfThere(p.at.farmFile)
+	if err != nil {
 		return err
-	} else if b != nil && json.Unmarshal(b, &old) != nil {
+	}
+	if b != nil && json.Unmarshal(b, &old) != nil {
 		old = farm{}
 	}
 	t := p.task
@@ -57,18 +71,30 @@ func (p *phase) plantFarm() error {
 	if !isFolder(filepath.Join(t.ModuleRoot, filepath.FromSlash(t.ModulePath))) {
 		return &problem{failure: moduleMissing(t)}
 	}
-	// Without the record we would not know our own files, so it goes last and
-	// is removed first.
-	if err := os.Remove(p.at.farmFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+	plots, err := survey(t.ModuleRoot, t.ModulePath)
+	if err != nil {
+		return fmt.Errorf("read the module: %w", err)
+	}
+	// All that may be ours is on record before anything is touched, so that a
+	// crash leaves nothing that the next time would take for the module's.
+	between := farm{Made: slices.Clone(old.Made)}
+	for _, pl := range plots {
+		between.Made = append(between.Made, pl.name)
+	}
+	if err := p.recordFarm(between); err != nil {
 		return err
 	}
-	if err := uproot(p.at.root, old); err != nil {
-		return err
+	if err := uproot(p.at.root, old.Made); err != nil {
+		return fmt.Errorf("clear the workspace of the last module: %w", err)
 	}
-	f := farm{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision}
-	if err := f.plant(p.at); err != nil {
+	made, err := plant(p.at.root, plots)
+	if err != nil {
 		return fmt.Errorf("show the module in the workspace: %w", err)
 	}
+	return p.recordFarm(farm{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision, Made: made})
+}
+
+func (p *phase) recordFarm(f farm) error {
 	b, err := json.Marshal(f)
 	if err != nil {
 		return err
@@ -76,121 +102,108 @@ func (p *phase) plantFarm() error {
 	return writeFile(p.at.farmFile, b)
 }
 
-// uproot removes what an earlier farm made. Without a record everything goes: a
-// half-made farm holds nothing else.
-func uproot(root string, old farm) error {
-	if old.Root == "" {
-		return os.RemoveAll(root)
-	}
-	for _, name := range slices.Backward(old.Made) {
+// uproot removes what an earlier farm made.
+func uproot(root string, made []string) error {
+	for _, name := range slices.Backward(made) {
 		at := filepath.Join(root, filepath.FromSlash(name))
-		if err := os.Remove(at); err != nil && !errors.Is(err, os.ErrNotExist) && !isFolder(at) {
+		if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) && !isFolder(at) {
 			return err // a folder that is not empty holds what the module wrote
 		}
 	}
 	return nil
 }
 
-// plant makes real folders down to the module, links beside them, and copies the
-// module's own folder.
-func (f *farm) plant(at layout) error {
-	dir, source := at.root, f.Root
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	name := ""
-	for _, part := range strings.Split(f.Path, "/") {
+// survey lists what a farm is to have: real folders down to the module, links
+// beside them, and copies of the module's own folder. Copies, because a module may
+// write over a file of its own, and through a link that would reach the checkout.
+func survey(root, module string) ([]plot, error) {
+	var plots []plot
+	dir, name := root, ""
+	for _, part := range strings.Split(module, "/") {
 		if part == "" || part == "." {
 			continue
 		}
-		if err := f.linkAll(source, dir, name, part); err != nil {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Name() != part && e.Name() != ".git" {
+				plots = append(plots, plot{plotLink, path.Join(name, e.Name()), filepath.Join(dir, e.Name())})
+			}
+		}
+		dir, name = filepath.Join(dir, part), path.Join(name, part)
+		plots = append(plots, plot{kind: plotFolder, name: name})
+	}
+	files, bytes := 0, int64(0)
+	err := filepath.WalkDir(dir, func(from string, e fs.DirEntry, err error) error {
+		if err != nil || from == dir {
 			return err
 		}
-		dir, source, name = filepath.Join(dir, part), filepath.Join(source, part), path.Join(name, part)
-		if err := f.makeFolder(dir, name); err != nil {
+		rel, err := filepath.Rel(dir, from)
+		if err != nil {
 			return err
 		}
-	}
-	return f.copyFolder(source, dir, name)
-}
-
-// linkAll links the entries of a folder, but for one.
-func (f *farm) linkAll(source, dir, name, except string) error {
-	entries, err := os.ReadDir(source)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() == except || e.Name() == ".git" {
-			continue
-		}
-		if err := f.link(filepath.Join(source, e.Name()), filepath.Join(dir, e.Name()), path.Join(name, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *farm) link(source, at, name string) error {
-	if _, err := os.Lstat(at); err == nil {
-		return nil // written by the module at an earlier revision: its own
-	}
-	f.Made = append(f.Made, name)
-	return os.Symlink(source, at)
-}
-
-func (f *farm) makeFolder(at, name string) error {
-	err := os.Mkdir(at, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	f.Made = append(f.Made, name)
-	return err
-}
-
-// copyFolder copies the module's own folder: a module may write into it, over a
-// file of its own too, and that must not reach the checkout.
-func (f *farm) copyFolder(source, dir, name string) error {
-	entries, err := os.ReadDir(source)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		from, to, called := filepath.Join(source, e.Name()), filepath.Join(dir, e.Name()), path.Join(name, e.Name())
+		pl := plot{plotLink, path.Join(name, filepath.ToSlash(rel)), from}
 		switch {
 		case e.Name() == ".git" || e.Name() == ".terraform":
-			continue
-		case e.IsDir() && f.files < maxCopiedFiles:
-			if err := f.makeFolder(to, called); err != nil {
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case e.IsDir() && files < maxCopiedFiles:
+			pl.kind = plotFolder
+		case e.IsDir():
+			plots = append(plots, pl)
+			return fs.SkipDir
+		case e.Type().IsRegular():
+			st, err := e.Info()
+			if err != nil {
 				return err
 			}
-			err = f.copyFolder(from, to, called)
-		case e.Type().IsRegular():
-			err = f.copyFile(e, from, to, called)
-		default:
-			err = f.link(from, to, called)
+			files++
+			bytes += st.Size()
+			// The lock file is copied whatever comes: the engine replaces it.
+			if files <= maxCopiedFiles && bytes <= maxCopiedBytes || rel == lockFileName {
+				pl.kind = plotCopy
+			}
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		plots = append(plots, pl)
+		return nil
+	})
+	return plots, err
 }
 
-func (f *farm) copyFile(e fs.DirEntry, from, to, called string) error {
-	if called == path.Join(f.Path, lockFileName) {
-		f.OwnLock = true // copied whatever its size: the engine replaces it
-	} else {
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		f.files++
-		f.bytes += st.Size()
-		if f.files > maxCopiedFiles || f.bytes > maxCopiedBytes {
-			return f.link(from, to, called)
-		}
+// plant makes the entries, and returns the names of those that it made: where the
+// module wrote something of its own, a folder or link is left alone.
+func plant(root string, plots []plot) (made []string, err error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
 	}
+	for _, pl := range plots {
+		at := filepath.Join(root, filepath.FromSlash(pl.name))
+		switch pl.kind {
+		case plotFolder:
+			err = os.Mkdir(at, 0o700)
+		case plotLink:
+			err = os.Symlink(pl.from, at)
+		case plotCopy:
+			err = copyFile(pl.from, at)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, pl.name)
+	}
+	return made, nil
+}
+
+// copyFile copies over whatever is there: the module's text counts. What is there
+// is removed first, because a link would be written through.
+func copyFile(from, to string) (err error) {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
@@ -200,16 +213,14 @@ func (f *farm) copyFile(e fs.DirEntry, from, to, called string) error {
 	if err != nil {
 		return err
 	}
-	// Over an earlier file, whoever wrote it: the module's text counts. Through
-	// a removal, because a link would be written through.
 	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// Scripts stay runnable.
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600|st.Mode().Perm()&0o100)
 	if err != nil {
 		return err
 	}
-	f.Made = append(f.Made, called)
 	_, err = io.Copy(dst, src)
 	return errors.Join(err, dst.Close())
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,83 +15,18 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
-
-// memory is a sink that keeps all it is told.
-type memory struct {
-	mu      sync.Mutex
-	events  []engine.Event
-	log     bytes.Buffer
-	changed chan struct{} // closed and replaced at every change
-}
-
-func newMemory() *memory { return &memory{changed: make(chan struct{})} }
-
-func (m *memory) tell() {
-	close(m.changed)
-	m.changed = make(chan struct{})
-}
-
-func (m *memory) Emit(e engine.Event) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.events = append(m.events, e)
-	m.tell()
-}
-
-func (m *memory) Log(p []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.log.Write(p)
-	m.tell()
-}
-
-func (m *memory) LogOffset() int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return int64(m.log.Len())
-}
-
-func (m *memory) text() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.log.String()
-}
-
-func (m *memory) all() []engine.Event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]engine.Event(nil), m.events...)
-}
-
-// await waits until ok holds of what was told.
-func (m *memory) await(t testing.TB, what string, ok func(log string, events []engine.Event) bool) {
-	t.Helper()
-	timeout := time.After(60 * time.Second)
-	for {
-		m.mu.Lock()
-		changed, log, events := m.changed, m.log.String(), append([]engine.Event(nil), m.events...)
-		m.mu.Unlock()
-		if ok(log, events) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timeout:
-			t.Fatalf("never came: %s; log:\n%s", what, log)
-		}
-	}
-}
 
 // bench is one stack on which phases are run.
 type bench struct {
 	testing.TB
 	driver   *terraform.Driver
 	task     engine.Task
-	sink     *memory
+	sink     *enginetest.Sink
 	planFile string
 	identity *age.X25519Identity
 	revision int
@@ -116,7 +50,7 @@ func newBench(t testing.TB, program engine.Program) *bench {
 	}
 	dir := t.TempDir()
 	return &bench{
-		TB: t, driver: terraform.New(terraform.Options{}), sink: newMemory(), identity: id,
+		TB: t, driver: terraform.New(terraform.Options{}), sink: enginetest.NewSink(), identity: id,
 		planFile: filepath.Join(dir, "plan"),
 		task: engine.Task{
 			Job: "sj_test", Attempt: 1, Action: stackjob.Apply,

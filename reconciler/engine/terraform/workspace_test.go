@@ -195,3 +195,26 @@ func TestEnvironmentIsTheTasksAndNothingElse(t *testing.T) {
 		})
 	}
 }
+
+// A crash between two revisions leaves the record of all that may be ours.
+func TestHalfPlantedModuleIsClearedAndWhatItWroteStays(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.mustPlan()
+		root := filepath.Join(b.task.Workspace, "root")
+		for name, text := range map[string]string{
+			"root/half.tf": "not a module {", "root/kept.txt": "the module's own", "farm.json": `{"root":"","path":"","revision":"","made":["main.tf","half.tf"]}`,
+		} {
+			if err := os.WriteFile(filepath.Join(b.task.Workspace, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p := b.mustPlan(); p.Counts.Create != 1 {
+			t.Errorf("counts = %+v", p.Counts)
+		}
+		if _, err := os.Stat(filepath.Join(root, "kept.txt")); err != nil {
+			t.Error("what the module wrote is gone")
+		}
+	})
+}
