@@ -17,10 +17,7 @@ func manyJobs(round int) []stackjob.Job {
 	for n := range jobs {
 		jobs[n] = newJob(stackjob.JobID(fmt.Sprintf("sj_%04d_%06d", round, n)), fmt.Sprintf("net%d", n), fmt.Sprint(round))
 		if n > 0 {
-			jobs[n].WaitsFor = []stackjob.JobID{jobs[n/2].ID}
-			if n/2 == n {
-				jobs[n].WaitsFor = nil
-			}
+			jobs[n].WaitsFor = []stackjob.JobID{jobs[n/2].ID} // a tree of producers
 		}
 	}
 	return jobs
@@ -36,8 +33,26 @@ func filled(b *testing.B) *sqlite.Store {
 	return s
 }
 
-// BenchmarkEnqueue10000 writes 10,000 jobs with their waits, events and wake-ups;
-// from the second round on each supersedes an older one.
+// BenchmarkFirstEnqueue10000 writes 10,000 jobs with their waits, events and
+// wake-ups into empty records.
+func BenchmarkFirstEnqueue10000(b *testing.B) {
+	jobs := manyJobs(0)
+	for b.Loop() {
+		b.StopTimer()
+		s := open(b, sqlite.Options{Folder: b.TempDir()})
+		b.StartTimer()
+		if ids, err := s.Enqueue(b.Context(), store.Enqueue{Jobs: jobs}); err != nil || len(ids) != many {
+			b.Fatal(len(ids), err)
+		}
+		b.StopTimer()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkEnqueue10000 supersedes 10,000 jobs by as many new ones.
 func BenchmarkEnqueue10000(b *testing.B) {
 	s := filled(b)
 	round := 0
