@@ -149,10 +149,8 @@ func (a *assembly) knownKind(m *boundModule) {
 		}
 		names = append(names, c.RegisteredKind)
 	}
-	for s := range a.own.unreadable {
-		if s.org == "" || s.org == m.Org || m.Org == "" {
-			return
-		}
+	if a.mayHide(m.Org) {
+		return
 	}
 	for _, hidden := range a.own.hidden {
 		if slices.Contains(hidden, m.ForKind) {
@@ -162,6 +160,17 @@ func (a *assembly) knownKind(m *boundModule) {
 	d := m.kindAt
 	d.Code, d.Found, d.Hint = diag.UnknownKind, fmt.Sprintf("%q", m.ForKind), didYouMean(m.ForKind, names)
 	a.findings = append(a.findings, finding{Diagnostic: d, freezes: []scope{{org: m.Org}}})
+}
+
+// mayHide tells whether a component that an organization ("" for any) can see may be
+// hidden by an error.
+func (a *assembly) mayHide(org string) bool {
+	for s := range a.own.unreadable {
+		if s.org == "" || s.org == org || org == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // resources lists the resources, each key once.

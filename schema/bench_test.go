@@ -75,7 +75,6 @@ func BenchmarkLoadCold10k(b *testing.B) {
 	with := heap()
 	runtime.KeepAlive(keep)
 	runtime.KeepAlive(l)
-	keep, l = nil, nil
 	b.ReportMetric(float64(int64(with)-int64(heap()))/(1<<20), "heap-MB")
 	runtime.KeepAlive(src)
 }

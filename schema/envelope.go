@@ -252,6 +252,9 @@ func (r *reader) relationships(e *envelope, f *field) {
 	}
 }
 
+// maxSlug bounds what becomes part of file names and state keys.
+const maxSlug = 100
+
 // name settles the document's name and slug.
 func (r *reader) name(e *envelope, kindAt place, meta *field) {
 	folder := ""
@@ -300,6 +303,15 @@ func (r *reader) name(e *envelope, kindAt place, meta *field) {
 			r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: "metadata.name", Found: fmt.Sprintf("%q", e.Metadata.Name),
 				Expected: "a name with at least one letter or digit"}, e.metaAt["name"])
 		}
+	}
+	if n := len(e.Metadata.Slug); n > maxSlug && folder == "" {
+		e.bad = true
+		where := "metadata.name"
+		if ok {
+			where = "metadata.slug"
+		}
+		r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: where, Found: fmt.Sprintf("a slug of %d characters", n),
+			Expected: fmt.Sprintf("at most %d characters", maxSlug)}, e.metaAt[strings.TrimPrefix(where, "metadata.")])
 	}
 }
 

@@ -73,6 +73,11 @@ func layoutOf(p string) layout {
 	if l.scope.org != parts[0] {
 		l.badFolder = parts[0]
 	}
+	if slices.Contains(ReservedFolders, l.scope.org) {
+		// "Policies" was meant to be "policies": its error counts for all.
+		l.scope.org = ""
+		return l
+	}
 	if l.scope.org == "" {
 		return layout{role: stray}
 	}
@@ -89,6 +94,9 @@ func layoutOf(p string) layout {
 	}
 	if l.scope.env == "" {
 		return layout{role: stray}
+	}
+	if slices.Contains(ReservedFolders, l.scope.env) {
+		l.scope.env = ""
 	}
 	return l
 }

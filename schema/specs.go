@@ -13,7 +13,7 @@ import (
 // componentSpec is the spec of kind DeploymentComponent.
 type componentSpec struct {
 	APIVersion  string          `json:"apiVersion" jsonschema:"minLength=1" jsonschema_description:"The apiVersion that documents of the registered kind carry."`
-	Kind        string          `json:"kind" jsonschema:"pattern=^[A-Z][A-Za-z0-9]*$" jsonschema_description:"The kind that the component registers, in PascalCase."`
+	Kind        string          `json:"kind" jsonschema:"pattern=^[A-Z][A-Za-z0-9]*$,maxLength=100" jsonschema_description:"The kind that the component registers, in PascalCase."`
 	Provider    string          `json:"provider,omitempty" jsonschema_description:"The cloud provider, for people and for finding a connection."`
 	Description string          `json:"description,omitempty" jsonschema_description:"What the component is for."`
 	Schema      json.RawMessage `json:"schema,omitempty" jsonschema_description:"The JSON Schema (draft 2020-12) of the spec of documents of the kind."`
@@ -110,8 +110,37 @@ func (terraformStackSpec) JSONSchemaExtend(s *jsonschema.Schema) {
 }
 
 type backendSpec struct {
-	Type   string            `json:"type" jsonschema:"enum=local,enum=s3,enum=gcs,enum=azurerm,enum=http,enum=pg,enum=module" jsonschema_description:"The backend; \"module\" is whatever the module's own code declares."`
-	Config map[string]string `json:"config,omitempty" jsonschema_description:"The backend's settings, without credentials."`
+	Type   string   `json:"type" jsonschema:"enum=local,enum=s3,enum=gcs,enum=azurerm,enum=http,enum=pg,enum=module" jsonschema_description:"The backend; \"module\" is whatever the module's own code declares."`
+	Config settings `json:"config,omitempty" jsonschema_description:"The backend's settings, without credentials."`
+}
+
+// settings are texts. Numbers and booleans count as their text. A diagnostic never shows
+// one: the setting may be a credential that should not be here.
+type settings map[string]string
+
+// JSONSchema is a map of scalars.
+func (settings) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{
+		AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}, Extras: map[string]any{"x-sensitive": true}}}
+}
+
+// UnmarshalJSON reads scalars as their text.
+func (s *settings) UnmarshalJSON(b []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*s = make(settings, len(raw))
+	for k, v := range raw {
+		text := string(v)
+		if len(v) > 0 && v[0] == '"' {
+			if err := json.Unmarshal(v, &text); err != nil {
+				return err
+			}
+		}
+		(*s)[k] = text
+	}
+	return nil
 }
 
 // policySpec is the spec of kind FlowControlPolicy.

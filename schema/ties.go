@@ -19,6 +19,9 @@ func (a *assembly) policies() {
 	for _, p := range all {
 		t.policies = append(t.policies, p.Policy)
 	}
+	for _, p := range all {
+		a.idle(p)
+	}
 	groups := map[tieGroup][]*boundPolicy{}
 	var order []tieGroup
 	for _, p := range all {
@@ -33,6 +36,49 @@ func (a *assembly) policies() {
 			a.ties(groups[g])
 		}
 	}
+}
+
+// idle warns about a policy that names something that does not exist: most likely it
+// is misspelled, and guards nothing. A glob may well wait for what is to come.
+func (a *assembly) idle(p *boundPolicy) {
+	d := p.at
+	d.Code, d.Severity, d.Detail = diag.PolicyIdle, diag.Warning, p.Selector.String()
+	var known []string
+	switch p.Selector.Level {
+	case SelectEnvironment:
+		for _, e := range a.out.environments {
+			if (scope{p.Org, p.Env}).covers(scope{e.Org, e.Slug}) {
+				known = append(known, e.Slug)
+			}
+		}
+		if isGlob(p.Selector.ID) || slices.Contains(known, p.Selector.ID) {
+			return
+		}
+		d.Hint = didYouMean(p.Selector.ID, known)
+	case SelectOrganization:
+		for _, o := range a.out.organizations {
+			known = append(known, o.Slug)
+		}
+		if isGlob(p.Selector.ID) || slices.Contains(known, p.Selector.ID) {
+			return
+		}
+		d.Hint = didYouMean(p.Selector.ID, known)
+	case SelectResource:
+		known = append(known, KindTerraformStack)
+		for _, c := range a.own.components {
+			if c.Org == "" || p.Org == "" || c.Org == p.Org {
+				known = append(known, c.RegisteredKind)
+			}
+		}
+		if slices.Contains(known, p.Selector.Kind) || a.mayHide(p.Org) {
+			return
+		}
+		d.Detail = "kind " + p.Selector.Kind
+		d.Hint = didYouMean(p.Selector.Kind, known)
+	default:
+		return
+	}
+	a.findings = append(a.findings, finding{Diagnostic: d})
 }
 
 // tieGroup is what policies that could tie have in common: folder, kind, specificity.

@@ -65,6 +65,7 @@ const (
 	ProducerUnknown     Code = "producer-unknown"
 	ReferenceCycle      Code = "reference-cycle"
 	PolicyTie           Code = "policy-tie"
+	PolicyIdle          Code = "policy-idle"
 	PolicyReach         Code = "policy-reach"
 )
 
@@ -108,5 +109,6 @@ var summaries = map[Code]string{
 	ProducerUnknown:     "the referenced resource may be hidden by another error",
 	ReferenceCycle:      "the references form a cycle",
 	PolicyTie:           "two policies match equally well",
+	PolicyIdle:          "the policy selects nothing that exists",
 	PolicyReach:         "the policy selects outside of its folder",
 }
