@@ -19,7 +19,7 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := p.refuseAgain(); err != nil {
 		return nil, err
 	}
-	if err := p.prepare(planFile); err != nil {
+	if err := p.prepare(); err != nil {
 		return nil, err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {

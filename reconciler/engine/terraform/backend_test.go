@@ -111,7 +111,7 @@ func TestRemoteBackendNeedsNoMoreProcessesThanItsSecretsCost(t *testing.T) {
 		if server.lock != nil {
 			t.Error("the lock is still held")
 		}
-		if _, err := os.Stat(filepath.Join(b.task.Workspace, "private")); !os.IsNotExist(err) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(b.planFile), "engine")); !os.IsNotExist(err) {
 			t.Errorf("the private folder is still there: %v", err)
 		}
 	})
@@ -148,7 +148,12 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 		}
 
 		server.hold("11111111-2222-3333-4444-555555555555")
-		if err := b.driver.Unlock(t.Context(), b.task, *b.task.ReleaseLock, b.sink); err != nil || server.lock != nil {
+		lock := *b.task.ReleaseLock
+		if err := b.driver.Unlock(t.Context(), b.task, lock, b.sink); err != nil || server.lock == nil {
+			t.Errorf("a lock was released that no plan has met: %v", err)
+		}
+		b.task.ReleaseLock = nil
+		if err := b.driver.Unlock(t.Context(), b.task, lock, b.sink); err != nil || server.lock != nil {
 			t.Errorf("unlock: %v, lock %s", err, server.lock)
 		}
 	})

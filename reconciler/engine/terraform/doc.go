@@ -8,10 +8,12 @@
 //	                 shared checkout, so `../sibling` works and nothing is ever
 //	                 written to the checkout
 //	data/            the engine's data folder (TF_DATA_DIR): providers, modules
-//	private/         what holds secrets while a phase runs: inputs, backend
-//	                 settings; emptied before and after every phase
 //	init.json        what the last good init was made for
-//	farm.json        which module revision root/ shows
+//	farm.json        which module revision root/ shows, and what in it is ours
+//	backend.json     where the state is, and whether it holds resources
+//
+// What holds secrets while a phase runs (inputs, backend settings) is in a folder
+// "engine" beside the saved plan; it is removed when the phase ends.
 //
 // A plan is at most three engine processes (init, plan, show), two when the last
 // init still holds, one when nothing changes; an apply is one. An apply runs the

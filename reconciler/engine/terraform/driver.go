@@ -39,7 +39,7 @@ func New(o Options) *Driver {
 // Plan prepares the workspace, runs init when it must, plans, and reads the saved
 // plan. A destroy is a plan too.
 func (d *Driver) Plan(ctx context.Context, t engine.Task, planFile string, s engine.Sink) engine.Result {
-	p := newPhase(d, t, s)
+	p := newPhase(d, t, planFile, s)
 	defer p.close()
 	plan, err := p.plan(ctx, planFile)
 	r := engine.Result{Phase: engine.PhasePlan, Operations: p.operations}
@@ -54,7 +54,7 @@ func (d *Driver) Plan(ctx context.Context, t engine.Task, planFile string, s eng
 // Apply runs the saved plan. It has an Outcome as soon as the engine was started;
 // before that only a Failure.
 func (d *Driver) Apply(ctx context.Context, t engine.Task, planFile string, s engine.Sink) engine.Result {
-	p := newPhase(d, t, s)
+	p := newPhase(d, t, planFile, s)
 	defer p.close()
 	out, err := p.apply(ctx, planFile)
 	r := engine.Result{Phase: engine.PhaseApply, Operations: p.operations, Outcome: out}
@@ -66,10 +66,17 @@ func (d *Driver) Apply(ctx context.Context, t engine.Task, planFile string, s en
 
 // Unlock releases a lock that an earlier run left behind. The local backend's lock
 // goes with the process that held it: there is nothing to release.
+//
+// When the task itself names the lock, Plan does it: it meets the lock, compares
+// the id and only then releases it. Engines ask no backend who holds a lock before
+// they force it open, so doing it unseen could take a person's.
 func (d *Driver) Unlock(ctx context.Context, t engine.Task, lock engine.StateLock, s engine.Sink) error {
-	p := newPhase(d, t, s)
+	if t.ReleaseLock != nil && t.ReleaseLock.ID == lock.ID {
+		return nil
+	}
+	p := newPhase(d, t, "", s)
 	defer p.close()
-	if err := p.prepare(p.at.data); err != nil {
+	if err := p.prepare(); err != nil {
 		return err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {
@@ -93,8 +100,8 @@ type phase struct {
 	damage string
 }
 
-func newPhase(d *Driver, t engine.Task, s engine.Sink) *phase {
-	return &phase{driver: d, task: t, sink: s, at: layoutOf(t), mask: newMasker(t.Secrets)}
+func newPhase(d *Driver, t engine.Task, planFile string, s engine.Sink) *phase {
+	return &phase{driver: d, task: t, sink: s, at: layoutOf(t, planFile), mask: newMasker(t.Secrets)}
 }
 
 // close removes what only the phase may have.

@@ -108,7 +108,7 @@ func (q *quiet) LogOffset() int64 { q.mu.Lock(); defer q.mu.Unlock(); return int
 
 func testPhase(secrets ...string) (*phase, *quiet) {
 	q := &quiet{}
-	return newPhase(New(Options{}), engine.Task{Workspace: "/w", Secrets: secrets}, q), q
+	return newPhase(New(Options{}), engine.Task{Workspace: "/w", Secrets: secrets}, "/p/plan", q), q
 }
 
 func TestStreamBecomesReadableLinesAndDiagnostics(t *testing.T) {

@@ -36,8 +36,8 @@ type initRecord struct {
 }
 
 // prepare makes the workspace show the module and opens the engine.
-func (p *phase) prepare(planFile string) error {
-	if err := checkPaths(p.task, planFile); err != nil {
+func (p *phase) prepare() error {
+	if err := checkPaths(p.task, p.at.private); err != nil {
 		return err
 	}
 	if err := p.at.makeFolders(); err != nil {

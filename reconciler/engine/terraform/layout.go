@@ -23,14 +23,20 @@ type layout struct {
 	farmFile  string
 }
 
-func layoutOf(t engine.Task) layout {
+// layoutOf places what holds secrets beside the saved plan, in the folder that the
+// runner keeps for such things and empties after a crash too.
+func layoutOf(t engine.Task, planFile string) layout {
+	private := filepath.Join(t.Workspace, "private")
+	if planFile != "" {
+		private = filepath.Join(filepath.Dir(planFile), "engine")
+	}
 	root := filepath.Join(t.Workspace, "root")
 	return layout{
 		workspace: t.Workspace,
 		root:      root,
 		module:    filepath.Join(root, filepath.FromSlash(t.ModulePath)),
 		data:      filepath.Join(t.Workspace, "data"),
-		private:   filepath.Join(t.Workspace, "private"),
+		private:   private,
 		initFile:  filepath.Join(t.Workspace, "init.json"),
 		farmFile:  filepath.Join(t.Workspace, "farm.json"),
 	}
@@ -41,9 +47,9 @@ func (l layout) overrideFile() string { return filepath.Join(l.module, overrideF
 
 // checkPaths refuses what would make the driver work in a place that is not the
 // task's.
-func checkPaths(t engine.Task, planFile string) error {
+func checkPaths(t engine.Task, private string) error {
 	for what, path := range map[string]string{
-		"workspace": t.Workspace, "module root": t.ModuleRoot, "engine": t.Program.Path, "saved plan": planFile,
+		"workspace": t.Workspace, "module root": t.ModuleRoot, "engine": t.Program.Path, "saved plan's folder": private,
 	} {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("%s %q is not an absolute path", what, path)

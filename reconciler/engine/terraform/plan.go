@@ -22,7 +22,7 @@ import (
 
 // plan is the plan phase.
 func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, error) {
-	if err := p.prepare(planFile); err != nil {
+	if err := p.prepare(); err != nil {
 		return nil, err
 	}
 	if err := p.repair(); err != nil {

@@ -35,10 +35,7 @@ func awaitDeath(t *testing.T, pids []int) {
 	defer tick.Stop()
 	tooLong := time.After(30 * time.Second)
 	for _, pid := range pids {
-		for {
-			if syscall.Kill(pid, 0) != nil || isZombie(pid) {
-				break
-			}
+		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
 			select {
 			case <-tick.C:
 			case <-tooLong:

@@ -160,7 +160,13 @@ func TestInputsAreExactAndPrivateAndGoWithThePhase(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("outputs (-want +got):\n%s", diff)
 		}
-		for name, text := range tree(t, b.task.Workspace) {
+		if err := os.Remove(b.planFile); err != nil { // the runner seals and removes it
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Dir(b.task.StateFile)); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range tree(t, filepath.Dir(b.task.Workspace)) {
 			if strings.Contains(text, "12345678901234567890") {
 				t.Errorf("the inputs are left in %s", name)
 			}
