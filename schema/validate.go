@@ -18,6 +18,8 @@ import (
 type specSchema struct {
 	shape     *shape
 	validator *jsonschema.Schema
+	// work counts what validating a document would take; nil when it cannot explode.
+	work *work
 }
 
 // noLoading refuses every schema that is not part of the document: loading a tree
@@ -43,11 +45,16 @@ func compileSchema(doc any) (*specSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &specSchema{shape: shapeOf(doc), validator: s}, nil
+	return &specSchema{shape: shapeOf(doc), validator: s, work: workOf(doc)}, nil
 }
 
 // validate checks a walked spec, and reports each error where the value stands.
 func (w *walker) validate(v *value, s *specSchema, keyAt place, name string) {
+	if s.isBomb(v) {
+		w.bad = true
+		w.report(diag.Diagnostic{Code: diag.SchemaTooCostly, Hint: "the schema has alternatives that hold the same again at every level; say them once"}, keyAt)
+		return
+	}
 	err := s.validator.Validate(v.toAny())
 	var ve *jsonschema.ValidationError
 	if err == nil {

@@ -53,6 +53,7 @@ const (
 	WrongType           Code = "wrong-type"
 	InvalidValue        Code = "invalid-value"
 	InvalidSchema       Code = "invalid-schema"
+	SchemaTooCostly     Code = "schema-too-costly"
 	DuplicateKind       Code = "duplicate-kind"
 	DuplicateModule     Code = "duplicate-module"
 	DuplicateDocument   Code = "duplicate-document"
@@ -97,6 +98,7 @@ var summaries = map[Code]string{
 	WrongType:           "the value has the wrong type",
 	InvalidValue:        "the value is not allowed here",
 	InvalidSchema:       "the JSON Schema of the component is not valid",
+	SchemaTooCostly:     "checking the document against its schema would take too long",
 	DuplicateKind:       "two components register the same kind",
 	DuplicateModule:     "two modules are for the same kind and provisioner",
 	DuplicateDocument:   "there can be only one such document here",
