@@ -169,8 +169,9 @@ type Resource struct {
 	// are still in it as {"valueFrom": {kind, env, name, fieldPath}} with
 	// kind and env filled in; Resolve puts the values there.
 	Inputs json.RawMessage
-	// Spec is the spec as written, canonical JSON: what `spec.*` references
-	// of others read.
+	// Spec is the spec as canonical JSON: what `spec.*` references of others read
+	// (see Lookup). Fields have the names of the schema, defaults are filled in, and
+	// {value: x} is x.
 	Spec json.RawMessage
 	// VarFiles are files of the module's folder passed as -var-file, in order.
 	VarFiles []string

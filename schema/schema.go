@@ -4,7 +4,8 @@
 //
 // The layout of a repository is its first statement:
 //
-//	platform.yaml              platform-wide policies and defaults
+//	platform.yaml              platform-wide policies, components and modules, as
+//	policies/ components/ …    in reserved folders at the root
 //	acme/                      an Organization
 //	  organization.yaml        optional: kind Organization
 //	  policies/ components/ …  reserved folders: org-level documents (see ReservedFolders)
@@ -71,7 +72,8 @@ type Source interface {
 	// the given TreeHash, in path order, or fails with ErrUnknownTree.
 	Changes(from string) ([]PathChange, error)
 	// FolderHash is the hash of a folder's whole content ("" and false when
-	// there is no such folder). It is the revision of a module kept there.
+	// there is no such folder). It is the revision of a module kept there. The
+	// folder "" is the root.
 	FolderHash(folder string) (string, bool)
 }
 
@@ -93,7 +95,8 @@ type Loader struct{ loader }
 // NewLoader returns a loader with an empty cache.
 func NewLoader(o Options) *Loader { return newLoader(o) }
 
-// Load returns the tree of src with all its diagnostics (Tree.Diagnostics). The
+// Load returns the tree of src with all its diagnostics (Tree.Diagnostics); for the
+// TreeHash of the last load it is the same tree. The
 // error says only that src could not be read; then there is no tree and the last
 // good one stays in force.
 func (l *Loader) Load(ctx context.Context, src Source) (*Tree, error) { return l.load(ctx, src) }

@@ -65,7 +65,8 @@ func Resolve(inputs json.RawMessage, get func(Reference) (json.RawMessage, error
 }
 
 // ReferencesIn lists the references that inputs hold, in canonical order. Only
-// To, FieldPath and Kind are set.
+// To, FieldPath and Kind are set; To.Org is empty, as a reference never leaves its
+// organization.
 func ReferencesIn(inputs json.RawMessage) ([]Reference, error) { return referencesIn(inputs) }
 
 // Canonical returns v as JSON with sorted keys, no insignificant space and
