@@ -71,6 +71,9 @@ func (c *converter) scalar(v *value, n *yaml.Node) {
 	case plain && isNotANumber(n.Value):
 		c.fail(diag.Diagnostic{Code: diag.InvalidValue, Found: n.Value, Expected: "a number that JSON can write",
 			Hint: "quote it if it is text"}, v.at)
+	case kind == numberValue && hugeExponent(text):
+		c.fail(diag.Diagnostic{Code: diag.InvalidValue, Found: quoted(v, nil), Expected: fmt.Sprintf("an exponent of at most %d", maxExponent),
+			Hint: "quote it if it is text"}, v.at)
 	case plain && looksOctal(n.Value):
 		c.report(diag.Diagnostic{Code: diag.AmbiguousScalar, Severity: diag.Warning,
 			Detail: fmt.Sprintf("%s is the number %s, not an octal one", n.Value, text),

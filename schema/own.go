@@ -2,7 +2,9 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -67,12 +69,23 @@ func (r *reader) spec(e *envelope, out any) *value {
 		e.bad = true
 		return nil
 	}
-	if err := json.Unmarshal(v.appendJSON(nil), out); err != nil {
-		e.bad = true
-		r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: err.Error()}, keyAt)
-		return nil
+	err := json.Unmarshal(v.appendJSON(nil), out)
+	if err == nil {
+		return &v
 	}
-	return &v
+	// What JSON Schema takes and Go does not: 1e3 and 1.0 are whole numbers to it.
+	e.bad = true
+	d := diag.Diagnostic{Code: diag.InvalidValue, Expected: "a value that can be read"}
+	var te *json.UnmarshalTypeError
+	if errors.As(err, &te) {
+		d.Detail, d.Found = "spec."+te.Field, te.Value
+		if te.Type.Kind() == reflect.Int {
+			d.Expected = "a whole number, written with digits only"
+		}
+		keyAt, _ = v.find(te.Field)
+	}
+	r.report(d, keyAt)
+	return nil
 }
 
 // withoutUnused leaves out fields that have no effect, with a warning.

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"math/big"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -58,6 +59,20 @@ func isNotANumber(s string) bool {
 		return true
 	}
 	return s == ".nan" || s == ".NaN" || s == ".NAN"
+}
+
+// maxExponent is beyond what a float64 holds. Exact arithmetic, as a validator does it,
+// would take a second for each number with an exponent of a million.
+const maxExponent = 400
+
+// hugeExponent tells whether a number in JSON's spelling is out of any proportion.
+func hugeExponent(s string) bool {
+	i := strings.IndexAny(s, "eE")
+	if i < 0 {
+		return false
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	return err != nil || n > maxExponent || n < -maxExponent
 }
 
 // looksOctal tells whether s would be an octal number to YAML 1.1 and a decimal one
