@@ -20,8 +20,14 @@ var notYet = []string{"ApiKey", "ConfigMap", "CookieCutterTemplate", "Connection
 	"StackJob", "StackJobRunner", "Team", "Variable", "VariableGroup", "VariablesGroup"}
 
 // isNotYet tells whether a kind is one that later work will read.
-func isNotYet(kind string) bool {
-	return slices.Contains(notYet, kind) || strings.HasSuffix(kind, "Connection") || strings.HasSuffix(kind, "Credential")
+func isNotYet(kind string) bool { return slices.Contains(notYet, kind) }
+
+// isConnection tells whether a document of a kind that nothing registers is one of
+// Planton's many kinds of connections. The name alone does not say it: there are
+// cloud resources that are called a connection, too.
+func isConnection(e *envelope) bool {
+	ours := strings.HasPrefix(e.APIVersion, "connect.") && isKnownGroup(e.APIVersion) || e.APIVersion == APIVersion
+	return ours && (strings.HasSuffix(e.Kind, "Connection") || strings.HasSuffix(e.Kind, "Credential"))
 }
 
 // ownSpecs are the schemas of the own kinds' specs.

@@ -103,6 +103,10 @@ func (b *resourceBinder) bind() {
 // unknownKind reports a kind that nothing registers, unless its component may be in
 // a file that could not be read: that error is the cause.
 func (b *resourceBinder) unknownKind() {
+	if isConnection(b.e) {
+		b.report(diag.Diagnostic{Code: diag.KindNotSupportedYet, Severity: diag.Warning, Detail: "kind " + b.e.Kind}, b.e.kindAt)
+		return
+	}
 	if b.ctx.hidden[b.e.Kind] || b.ctx.unreadable {
 		return
 	}
