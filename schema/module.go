@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -18,9 +19,13 @@ func (r *reader) moduleSource(m *moduleSpec, f *field) (ModuleSource, bool) {
 	if !f.val.isScalar() {
 		at = f.keyAt
 	}
+	if m.Git == nil && userAndPassword.MatchString(m.Path) {
+		return r.credential(at)
+	}
 	if m.Git == nil && isGitURL(m.Path) {
 		g, err := parseGitSource(m.Path)
 		if err != nil {
+			r.hide(&value{kind: stringValue, at: at})
 			r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: err.Error()}, at)
 			return ModuleSource{}, false
 		}
@@ -84,8 +89,20 @@ func isGitURL(s string) bool {
 
 // isSCP tells whether s is Git's short form of an ssh address, user@host:path.
 func isSCP(s string) bool {
-	at, colon, slash := strings.Index(s, "@"), strings.Index(s, ":"), strings.Index(s, "/")
+	at, colon, slash := strings.Index(s, "@"), strings.LastIndex(s, ":"), strings.Index(s, "/")
 	return at > 0 && colon > at && (slash < 0 || slash > colon)
+}
+
+// userAndPassword finds the beginning of an address with both, also in one that is no
+// proper URL.
+var userAndPassword = regexp.MustCompile(`^[^@]*[^/:@\s]:[^/@\s]+@`)
+
+// credential refuses a URL that holds one, without showing it.
+func (r *reader) credential(at place) (ModuleSource, bool) {
+	r.hide(&value{kind: stringValue, at: at})
+	r.report(diag.Diagnostic{Code: diag.CredentialInURL, Detail: "a module's URL with user or password",
+		Hint: "take them out of the URL, and out of the repository's history"}, at)
+	return ModuleSource{}, false
 }
 
 // parseGitSource reads "https://host/repository.git//folder?ref=v1", as Terraform
@@ -119,15 +136,20 @@ func (r *reader) gitSource(g *gitSpec, at place) (ModuleSource, bool) {
 		r.report(d, at)
 		return ModuleSource{}, false
 	}
+	if userAndPassword.MatchString(g.URL) {
+		return r.credential(at)
+	}
 	if !isSCP(g.URL) {
 		u, err := url.Parse(g.URL)
 		if err != nil {
 			return fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "the module's URL cannot be read", Expected: "https://host/path or ssh://git@host/path"})
 		}
 		if _, has := u.User.Password(); has || u.User != nil && u.Scheme != "ssh" {
+			return r.credential(at)
+		}
+		if u.RawQuery != "" || u.Fragment != "" {
 			r.hide(&value{kind: stringValue, at: at})
-			return fail(diag.Diagnostic{Code: diag.CredentialInURL, Detail: "a module's URL with user or password",
-				Hint: "take them out of the URL, and out of the repository's history"})
+			return fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "the module's URL has a query or a fragment", Expected: "a URL that ends with the repository's path"})
 		}
 		if u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "ssh" || u.Host == "" {
 			return fail(diag.Diagnostic{Code: diag.InvalidValue, Found: fmt.Sprintf("a URL of scheme %q", u.Scheme),
