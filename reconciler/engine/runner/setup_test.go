@@ -273,18 +273,11 @@ func setup(t *testing.T, sc script) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := seal.OpenOrCreate(filepath.Join(dir, "key.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t, dir)
 	b := &bench{T: t, launcher: NewLauncher(Options{Executable: []string{exe, "run-job"}}), key: key, dir: dir}
 	b.folder = filepath.Join(dir, "jobs", "sj_1", "1-plan")
-	b.task = engine.Task{
-		Key: schema.ResourceKey{Org: "acme", Env: "dev", Kind: "Network", Name: "main"},
-		Job: "sj_1", Attempt: 1, Phase: engine.PhasePlan, Action: stackjob.Apply, Program: engine.Program{Provisioner: scripted, Path: "/bin/true", Version: "1"},
-		Workspace: filepath.Join(dir, "work"), Secrets: []string{secret}, Env: map[string]string{"TOKEN": secret}, Recipient: key.Recipient(),
-		HashKey: key.HashKey(), Grace: 5 * time.Second, Inputs: b.script(sc),
-	}
+	b.task = taskFor(dir, key)
+	b.task.Inputs = b.script(sc)
 	b.must(os.Mkdir(b.task.Workspace, 0o700))
 	// Whatever a test does, nothing of it lives on.
 	t.Cleanup(func() {
@@ -300,6 +293,25 @@ func setup(t *testing.T, sc script) *bench {
 		}
 	})
 	return b
+}
+
+func newKey(t testing.TB, dir string) *seal.Key {
+	t.Helper()
+	key, err := seal.OpenOrCreate(filepath.Join(dir, "key.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// taskFor is a plan that does nothing.
+func taskFor(dir string, key *seal.Key) engine.Task {
+	return engine.Task{
+		Key: schema.ResourceKey{Org: "acme", Env: "dev", Kind: "Network", Name: "main"},
+		Job: "sj_1", Attempt: 1, Phase: engine.PhasePlan, Action: stackjob.Apply, Program: engine.Program{Provisioner: scripted, Path: "/bin/true", Version: "1"},
+		Workspace: filepath.Join(dir, "work"), Secrets: []string{secret}, Env: map[string]string{"TOKEN": secret}, Recipient: key.Recipient(),
+		HashKey: key.HashKey(), Grace: 5 * time.Second, Inputs: json.RawMessage("{}"),
+	}
 }
 
 func (b *bench) script(sc script) json.RawMessage {

@@ -196,7 +196,8 @@ func relatives(all []process, seeds map[int]bool, belongs func(process) bool) []
 	return out
 }
 
-// list reads the process table. Zombies are not in it: they run no more.
+// list reads the process table. Zombies are not in it: they run no more. One that
+// has threads left is none yet: the first thread ends on its own.
 func list() ([]process, error) {
 	d, err := os.Open("/proc")
 	if err != nil {
@@ -228,8 +229,8 @@ func read(pid int) (process, bool) {
 		return process{}, false
 	}
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	const state, parent, session, started = 0, 1, 3, 19
-	if len(f) <= started || f[state] == "Z" || f[state] == "X" {
+	const state, parent, session, threads, started = 0, 1, 3, 17, 19
+	if len(f) <= started || f[state] == "X" || f[state] == "Z" && (f[threads] == "0" || f[threads] == "1") {
 		return process{}, false
 	}
 	p := process{pid: pid, started: f[started]}
