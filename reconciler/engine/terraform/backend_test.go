@@ -259,3 +259,32 @@ func TestModulesOwnBackendIsLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestLocalStateInUseNamesTheHolder(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		note := filepath.Join(t.TempDir(), "note")
+		b.module(map[string]string{"main.tf": "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" { command = \"echo > '" + note + "' && exec sleep 600\" }\n}\n"})
+		plan := b.mustPlan()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan engine.Result, 1)
+		go func() { ended <- b.apply(ctx, plan) }()
+		b.sink.Await(t, "the apply is at work", func(string, []engine.Event) bool {
+			_, err := os.Stat(note)
+			return err == nil
+		})
+		other := newBench(t, b.task.Program)
+		other.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		other.task.StateFile, other.task.StateBackups = b.task.StateFile, t.TempDir()
+		r := other.plan(t.Context())
+		if f := r.Failure; f == nil || f.Reason.Code != stackjob.ReasonStateLocked || f.Class != engine.ClassPerson ||
+			f.Lock == nil || f.Lock.ID == "" || f.Lock.Operation != "OperationTypeApply" || f.Lock.CreatedAt.IsZero() {
+			t.Errorf("failure = %+v", f)
+		}
+		cancel()
+		if r := <-ended; !r.Cancelled {
+			t.Errorf("the apply ended: %+v", r)
+		}
+	})
+}

@@ -99,3 +99,20 @@ func TestTheNewestTwentyBackupsAreKept(t *testing.T) {
 		}
 	})
 }
+
+func TestStateDamagedAfterThePlanIsNotAppliedTo(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"main.tf": oneInput})
+		b.inputs(map[string]any{"n": 1})
+		b.mustApply()
+		b.inputs(map[string]any{"n": 2})
+		plan := b.mustPlan()
+		if err := os.Truncate(b.task.StateFile, 0); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.apply(t.Context(), plan); r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateDamaged {
+			t.Errorf("result = %+v", r)
+		}
+	})
+}

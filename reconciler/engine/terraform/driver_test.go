@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -24,6 +25,71 @@ func words(lines []string) []string {
 		out = append(out, first)
 	}
 	return out
+}
+
+func TestOperationsAreToldInOrderWithTheirLog(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"main.tf": twoResources})
+		b.inputs(map[string]any{"n": 1})
+		planned := b.plan(t.Context())
+		if planned.Failure != nil {
+			t.Fatal(planned.Failure.Text)
+		}
+		applied := b.apply(t.Context(), planned.Plan)
+		log, events := b.sink.Told()
+		var told, engines []string
+		started := map[string]int{}
+		for _, e := range events {
+			switch e.Type {
+			case engine.ResourceProgress, engine.Message:
+				continue
+			case engine.EngineStarted:
+				started[strings.Join(e.Command[1:], " ")] = e.PID
+			case engine.EngineEnded:
+				if words := strings.Join(e.Command[1:], " "); started[words] != e.PID || e.ExitCode == nil {
+					t.Errorf("%s started as %d and ended as %d with %v", words, started[words], e.PID, e.ExitCode)
+				}
+			}
+			if e.Type == engine.EngineStarted || e.Type == engine.EngineEnded {
+				engines = append(engines, string(e.Type)+" "+string(e.Operation))
+				continue
+			}
+			told = append(told, string(e.Type)+" "+string(e.Operation))
+		}
+		want := []string{
+			"operation-started init", "operation-ended init", "operation-started refresh", "operation-ended refresh",
+			"operation-started plan", "operation-ended plan", "operation-started apply", "operation-ended apply",
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("operations (-want +got):\n%s", diff)
+		}
+		want = []string{
+			"engine-started init", "engine-ended init", "engine-started plan", "engine-ended plan",
+			"engine-started plan", "engine-ended plan", "engine-started apply", "engine-ended apply",
+		}
+		if diff := cmp.Diff(want, engines); diff != "" {
+			t.Errorf("processes in order (-want +got):\n%s", diff)
+		}
+		logs, processes, at := map[stackjob.OperationKind]string{}, map[stackjob.OperationKind]int{}, int64(0)
+		for _, op := range append(planned.Operations, applied.Operations...) {
+			if op.LogFrom < at || op.LogTo < op.LogFrom || op.EndedAt.Before(op.StartedAt) || op.Attempt != 1 || op.Result != stackjob.ResultSucceeded {
+				t.Errorf("operation %+v", op)
+			}
+			at = op.LogTo
+			logs[op.Kind], processes[op.Kind] = log[op.LogFrom:op.LogTo], op.EngineProcesses
+		}
+		for kind, line := range map[stackjob.OperationKind]string{
+			stackjob.OpInit: "successfully initialized", stackjob.OpPlan: "Plan: 2 to add", stackjob.OpApply: "terraform_data.b: Creation complete",
+		} {
+			if !strings.Contains(logs[kind], line) {
+				t.Errorf("the log of %s is %q", kind, logs[kind])
+			}
+		}
+		if diff := cmp.Diff(map[stackjob.OperationKind]int{"init": 1, "refresh": 0, "plan": 2, "apply": 1}, processes); diff != "" {
+			t.Errorf("processes (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestAPlanTakesThreeProcessesColdTwoWarmAndAnApplyOne(t *testing.T) {
@@ -68,6 +134,32 @@ func TestAPlanTakesThreeProcessesColdTwoWarmAndAnApplyOne(t *testing.T) {
 		}
 		if plan.HasChanges || plan.Counts != (stackjob.Counts{NoOp: 2}) {
 			t.Errorf("plan that changes nothing: %+v", plan)
+		}
+	})
+}
+
+func TestAuthorsMistakeIsShownWithItsPlace(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.module(map[string]string{"stacks/x/main.tf": "resource \"terraform_data\" \"a\" {\n  input = var.missing\n}\n"})
+		b.task.ModulePath = "stacks/x"
+		r := b.plan(t.Context())
+		f := r.Failure
+		if f == nil || f.Class != engine.ClassAuthor || f.Reason != (stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "Reference to undeclared input variable"}) {
+			t.Fatalf("failure = %+v", f)
+		}
+		for _, part := range []string{"on main.tf:2:11", "2 │   input = var.missing", `"missing"`} {
+			if !strings.Contains(f.Text, part) {
+				t.Errorf("%q is not in:\n%s", part, f.Text)
+			}
+		}
+		want := []string{"init succeeded", "refresh skipped", "plan failed"}
+		var got []string
+		for _, op := range r.Operations {
+			got = append(got, string(op.Kind)+" "+string(op.Result))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("operations (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 // state is what we read of a state file (format version 4 of both engines).
@@ -80,7 +84,14 @@ func (p *phase) backUp() error {
 	if !p.isLocal() || p.task.StateBackups == "" {
 		return nil
 	}
+	if busy, err := isLocked(p.task.StateFile); busy || err != nil {
+		return err // the engine will refuse and say whose the lock is
+	}
 	s, err := readState(p.task.StateFile)
+	if errors.Is(err, errDamaged) {
+		return personProblem(stackjob.ReasonStateDamaged, "after the plan was made",
+			"The state file was whole when the plan was made and is damaged now.\nNothing was applied. Run the job again: its plan puts the newest good backup back.")
+	}
 	if err != nil || s == nil {
 		return err
 	}
@@ -159,6 +170,11 @@ func (p *phase) repair() error {
 		p.tellKilled(killed)
 		return nil
 	}
+	// Somebody is at work on it, perhaps a person: an empty file is then the one
+	// that was made to lock. The engine will say whose the lock is.
+	if busy, err := isLocked(p.task.StateFile); busy || err != nil {
+		return err
+	}
 	s, err := readState(p.task.StateFile)
 	switch {
 	case err == nil && (s != nil || killed == nil):
@@ -186,6 +202,24 @@ func (p *phase) repair() error {
 		return fmt.Errorf("put the damaged state aside: %w", err)
 	}
 	return p.restore(aside, all)
+}
+
+// isLocked tells whether a process holds the engines' lock on a state file (a POSIX
+// record lock).
+func isLocked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the state: %w", err)
+	}
+	defer f.Close()
+	probe := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &probe); err != nil {
+		return false, fmt.Errorf("look at the lock of the state: %w", err)
+	}
+	return probe.Type != unix.F_UNLCK, nil
 }
 
 // tellKilled tells what a killed apply was at, when the state is whole.
