@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// syncAfter is how long a line that nobody relies on may wait for the disk.
+	// syncAfter is how long a line may wait for the disk.
 	syncAfter = 50 * time.Millisecond
 	// maxPending bounds the lines that wait for room on the disk.
 	maxPending = 1 << 20
@@ -49,8 +49,9 @@ func openJournal(folder string, now func() time.Time) (*journal, error) {
 	return &journal{file: f, now: now, size: size}, nil
 }
 
-// write appends an event. Those that a later reader must rely on are on the disk
-// when it returns. A line that cannot be written is kept and tried again with the next.
+// write appends an event, for readers to see. That an operation starts is on the
+// disk when it returns: what a reader concludes after a power cut hangs on that
+// alone, and the result says the rest. The others follow soon. A line that cannot be written is kept and tried again with the next.
 func (j *journal) write(e engine.Event) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -67,7 +68,7 @@ func (j *journal) write(e engine.Event) error {
 		return err
 	}
 	j.dirty = true
-	if e.Type == engine.ResourceProgress || e.Type == engine.Message {
+	if e.Type != engine.OperationStarted {
 		if j.sync == nil {
 			j.sync = time.AfterFunc(syncAfter, func() {
 				j.mu.Lock()

@@ -96,9 +96,6 @@ func (l *Launcher) start(folder string, t engine.Task) (r *run, err error) {
 	if err := writeHolder(lock, holder{Run: id}); err != nil {
 		return nil, err
 	}
-	if err := syncFolder(folder); err != nil {
-		return nil, err
-	}
 	cmd, err := l.spawn(folder, id, lock)
 	if err != nil {
 		return nil, err
@@ -135,7 +132,7 @@ func writeNew(folder, name string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Close()) // not synced: who reads it does not outlive a power cut either
 }
 
 // Attach finds what became of the phase in folder. That the folder is not there,

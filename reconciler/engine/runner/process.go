@@ -347,9 +347,7 @@ func (p *process) finish(r engine.Result) int {
 	code := exitEnded
 	if p.sink != nil {
 		r = p.sink.maskResult(r)
-		// Before the result, because readers stop at the result; an error is in
-		// the journal's way too, and the result matters more.
-		_ = p.sink.closeLog()
+		p.sink.endLog()
 	}
 	liftFileSize()
 	w := resultWriter{folder: p.folder, write: replace, pause: time.Sleep, patience: resultPatience}
@@ -367,7 +365,12 @@ func (p *process) finish(r engine.Result) int {
 	if p.journal != nil && code == exitEnded {
 		// Without this line the free lock says the same, a little later.
 		_ = p.journal.write(engine.Event{Type: engine.RunnerEnded})
-		_ = p.journal.close()
+	}
+	if p.sink != nil {
+		// Nobody waits for this any more: the result is on the disk.
+		if err := errors.Join(p.journal.close(), p.sink.log.Sync()); err != nil {
+			_, _ = fmt.Fprintf(os.Stderr, "reeve run-job: %v\n", err)
+		}
 	}
 	return code
 }

@@ -176,8 +176,8 @@ func (s *sink) hasStarted() bool {
 	return s.started
 }
 
-// closeLog writes what was held back and how much is missing.
-func (s *sink) closeLog() error {
+// endLog writes what was held back and how much is missing.
+func (s *sink) endLog() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scratch = s.redactor.Flush(s.scratch[:0])
@@ -191,5 +191,4 @@ func (s *sink) closeLog() error {
 			s.note(err)
 		}
 	}
-	return errors.Join(s.log.Sync(), s.log.Close())
 }
