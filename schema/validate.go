@@ -130,13 +130,16 @@ func (c *checker) leaves(e *jsonschema.ValidationError) []*jsonschema.Validation
 	if s.reference {
 		return nil
 	}
+	whole := false
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf:
 		if len(e.Causes) > 0 {
 			return c.alternatives(e)
 		}
+	case *kind.Contains, *kind.PropertyNames:
+		whole = true // the causes say of each part why it is not the one
 	}
-	if len(e.Causes) > 0 {
+	if len(e.Causes) > 0 && !whole {
 		var out []*jsonschema.ValidationError
 		for _, cause := range e.Causes {
 			out = append(out, c.leaves(cause)...)
@@ -236,6 +239,9 @@ func (c *checker) explain(e *jsonschema.ValidationError) {
 		d.Found = ""
 	case *kind.PropertyNames:
 		d.Found, d.Expected = strconv.Quote(k.Property), "another name"
+		if len(e.Causes) == 1 && len(e.Causes[0].Causes) == 0 {
+			d.Expected = expectation(e.Causes[0].ErrorKind)
+		}
 		if f, ok := s.val.get(k.Property); ok {
 			at = f.keyAt
 		}
