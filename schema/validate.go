@@ -79,6 +79,8 @@ type checker struct {
 	rootKey place
 	shape   *shape
 	name    string
+	// keyed is the map that findKey found.
+	keyed *value
 }
 
 // spot is what an instance location names.
@@ -238,6 +240,12 @@ func (c *checker) explain(e *jsonschema.ValidationError) {
 		d.Code, at = diag.UnknownField, s.keyAt
 		d.Found = ""
 	case *kind.PropertyNames:
+		// The validator overwrites the location of this error with that of a later one
+		// of the same depth, so the key is looked for.
+		if name, ok := c.findKey(c.root, (*fieldPath)(nil).field(c.name), len(e.InstanceLocation), k.Property); ok {
+			d.Detail = name.String()
+			s = spot{val: c.keyed, keyAt: at}
+		}
 		d.Found, d.Expected = strconv.Quote(k.Property), "another name"
 		if len(e.Causes) == 1 && len(e.Causes[0].Causes) == 0 {
 			d.Expected = expectation(e.Causes[0].ErrorKind)
@@ -260,6 +268,25 @@ func (c *checker) explain(e *jsonschema.ValidationError) {
 		d.Expected = expectation(e.ErrorKind)
 	}
 	c.report(d, at)
+}
+
+// findKey finds the first map at a depth that has a key.
+func (c *checker) findKey(v *value, at *fieldPath, depth int, key string) (*fieldPath, bool) {
+	if depth == 0 {
+		_, ok := v.get(key)
+		c.keyed = v
+		return at, ok
+	}
+	for i := range v.fields {
+		next := at.item(i)
+		if v.kind == mapValue {
+			next = at.field(v.fields[i].key)
+		}
+		if found, ok := c.findKey(&v.fields[i].val, next, depth-1, key); ok {
+			return found, true
+		}
+	}
+	return nil, false
 }
 
 var typeWords = map[string]string{"string": "a string", "number": "a number", "integer": "a whole number", "boolean": "true or false",

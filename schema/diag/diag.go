@@ -117,11 +117,11 @@ type Diagnostic struct {
 // Summary is the fixed sentence of the diagnostic's code.
 func (d Diagnostic) Summary() string { return d.Code.Summary() }
 
-// Compare orders diagnostics as they are shown: by place, then severity, code and
-// detail.
+// Compare orders diagnostics as they are shown: by place, then severity, code,
+// detail, found and expected.
 func (d Diagnostic) Compare(o Diagnostic) int {
 	return cmp.Or(d.Pos.Compare(o.Pos), cmp.Compare(d.Severity, o.Severity), cmp.Compare(d.Code, o.Code),
-		cmp.Compare(d.Detail, o.Detail), cmp.Compare(d.Found, o.Found))
+		cmp.Compare(d.Detail, o.Detail), cmp.Compare(d.Found, o.Found), cmp.Compare(d.Expected, o.Expected))
 }
 
 // List is a set of diagnostics. Its methods do not change it.
