@@ -99,7 +99,7 @@ func (t *text) moreIndented(n int32) int32 {
 
 // secretLooking finds a value whose key says that it is a secret, for lines of
 // documents that could not be understood. Without a schema the name is all there is.
-var secretLooking = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)[\w-]*["']?[ \t]*[:=][ \t]*[^ \t,}\]]`)
+var secretLooking = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credentials?)[\w-]*["']?[ \t]*[:=][ \t]*[^ \t,}\]]`)
 
 // startsReference tells whether the value after the first colon is a reference: it says
 // where a secret is, not what it is.
