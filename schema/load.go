@@ -207,7 +207,8 @@ func newEntry(b Blob) *entry {
 	if e.mode&fs.ModeSymlink != 0 {
 		p := b.Path
 		if !isYAML(p) {
-			p += ".yaml"
+			// It may stand for a folder, whose documents would be missing.
+			p += "/all.yaml"
 		}
 		e.layout = layoutOf(p)
 		if e.layout.role == documents || e.layout.role == mixed {
