@@ -198,6 +198,12 @@ func (r *Reconciler) regate(ctx context.Context, repo *repository, v, old *View)
 		if j.Desired.Repository != repo.o.Source.Name() {
 			continue
 		}
+		if old == nil {
+			// Until now there was no tree to judge by, and every look was put off.
+			if err := r.o.Records.Wake(ctx, j.ID, time.Time{}); err != nil {
+				return fmt.Errorf("wake job %s: %w", j.ID, err)
+			}
+		}
 		if err := r.regateJob(ctx, v, j); err != nil {
 			r.o.Log.Warn("judging a waiting job again failed", "job", j.ID, "error", err)
 		}

@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "reeve_jobs_open",
 			Help: "Stack Jobs that have not ended, by state."}, []string{"state"}),
 		stacks: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "reeve_stacks",
-			Help: "Stacks on record, by whether they are complete, failed or interrupted."}, []string{"condition"}),
+			Help: "Stacks on record, by whether they are complete, drifted, failed or interrupted."}, []string{"condition"}),
 		commitAge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "reeve_repository_reconciled_age_seconds",
 			Help: "Seconds since the newest revision of the repository was compared."}, []string{"repository"}),
 	}
@@ -71,7 +71,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // conditions of a stack, for the gauge.
-var conditions = []string{"complete", "failed", "interrupted"}
+var conditions = []string{"complete", "drifted", "failed", "interrupted"}
 
 // moved counts what a move means.
 func (m *metrics) moved(j stackjob.Job, mv stackjob.Move) {
@@ -141,6 +141,8 @@ func (r *Reconciler) measureOnce(ctx context.Context) error {
 			n["interrupted"]++
 		case s.Last != nil && s.Last.State == stackjob.Failed:
 			n["failed"]++
+		case s.Open != nil && s.Open.Plan != nil && s.Open.Plan.Drifted > 0, s.Observed != nil && s.Observed.Drifted > 0:
+			n["drifted"]++
 		case s.Observed != nil && s.Observed.Complete:
 			n["complete"]++
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
@@ -39,6 +40,10 @@ func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice 
 		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, stackjob.Reason{Code: stackjob.ReasonModule, Detail: err.Error()}))
 		return false, err
 	}
+	st, err := w.r.o.Records.Stack(ctx, d.Key)
+	if err != nil {
+		return false, err
+	}
 	release := lockToRelease(job)
 	job, err = w.move(ctx, job.ID, stackjob.StartPlan(now, w.r.o.Owner, now.Add(lease), choice).Reading(vals.references))
 	if errors.Is(err, store.ErrStackBusy) {
@@ -52,6 +57,9 @@ func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice 
 	t.Inputs, t.VarFiles = vals.inputs, d.VarFiles
 	t.Secrets = slices.Concat(t.Secrets, vals.secrets)
 	t.SkipRefresh = choice.Controls.SkipRefresh
+	if st.Observed == nil || !st.Observed.Complete {
+		t.Outputs = engine.OutputsMissing
+	}
 	t.ReleaseLock = release
 	run, err := w.o.Launcher.Start(ctx, w.o.Layout.Phase(job.ID, job.Attempt, engine.PhasePlan), t)
 	if err != nil {
@@ -80,7 +88,7 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 func (w *Worker) notStarted(ctx context.Context, job stackjob.Job, cause error) error {
 	l := leaseOf(job)
 	why := stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted, Detail: cause.Error()}
-	if errors.Is(cause, store.ErrFull) {
+	if errors.Is(cause, store.ErrFull) || errors.Is(cause, syscall.ENOSPC) {
 		why.Code = stackjob.ReasonDiskFull
 	}
 	if job.State == stackjob.Applying {
@@ -199,7 +207,7 @@ func (w *Worker) supervise(ctx context.Context, job stackjob.Job, run engine.Run
 	if phase == engine.PhasePlan {
 		return w.planned(ctx, job, result)
 	}
-	return false, w.applied(ctx, job, result)
+	return true, w.applied(ctx, job, result) // an ended job is cleaned up
 }
 
 // renew keeps the lease while the phase is watched.
@@ -267,6 +275,7 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		return false, err
 	}
 	plan := *res.Plan
+	plan.Drifted = len(plan.Drift)
 	if job.Purpose == stackjob.PlanOnly {
 		_, err := w.move(ctx, job.ID, stackjob.PlannedOnly(now, l, plan))
 		return false, err
@@ -284,7 +293,7 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		if err != nil {
 			return false, err
 		}
-		if _, err := w.move(ctx, job.ID, stackjob.PlannedNothing(now, l, plan, w.converged(job, plan, st))); err != nil {
+		if _, err := w.move(ctx, job.ID, stackjob.PlannedNothing(now, l, plan, w.converged(job, res, st))); err != nil {
 			return false, err
 		}
 		return false, w.afterSuccess(ctx, job, st.Observed)
@@ -444,8 +453,9 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 	default:
 		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}
 	}
-	if out.Result == stackjob.ResultCancelled && out.Reason.IsZero() {
-		out.Reason = stackjob.Reason{Code: stackjob.ReasonStopping}
+	if out.Result == stackjob.ResultCancelled {
+		// Only the record knows whether a person asked for it.
+		out.Reason.Code = stackjob.ReasonStopping
 		if job.CancelledBy != nil {
 			out.Reason = stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by " + job.CancelledBy.Name}
 		}
@@ -467,11 +477,11 @@ func (w *Worker) unfinished(ctx context.Context, job stackjob.Job) *stackjob.Obs
 }
 
 // converged is what a stack is after a plan that changes nothing: as desired.
-func (w *Worker) converged(job stackjob.Job, plan stackjob.Plan, st stackjob.Stack) *stackjob.Observed {
+func (w *Worker) converged(job stackjob.Job, res engine.Result, st stackjob.Stack) *stackjob.Observed {
 	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, References: job.References,
-		Engine: plan.Engine, AppliedAt: w.r.o.Now()}
-	if st.Observed != nil {
-		o.Outputs, o.Counts = st.Observed.Outputs, st.Observed.Counts
+		Outputs: res.Outputs, Counts: res.Plan.Counts, Engine: res.Plan.Engine, Drifted: len(res.Plan.Drift), AppliedAt: w.r.o.Now()}
+	if o.Outputs == nil && st.Observed != nil {
+		o.Outputs = st.Observed.Outputs
 	}
 	return o
 }

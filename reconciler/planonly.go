@@ -63,6 +63,7 @@ func needsApplied(ch diff.Change, c Comparison, deferred map[schema.ResourceKey]
 		return schema.ResourceKey{}, false // the job will say so
 	}
 	for _, ref := range refs {
+		ref.To.Org = ch.Key.Org
 		if _, is := deferred[ref.To]; is {
 			return ref.To, true
 		}

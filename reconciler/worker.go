@@ -42,9 +42,12 @@ type WorkerOptions struct {
 	// Program finds the engine of a stack.
 	Program func(ctx context.Context, p schema.Provisioner) (engine.Program, error)
 	Layout  Layout
-	// Host is this machine's name as engines write it into state locks, and
-	// User the account: "user@host".
+	// LockOwner is this account on this machine as engines write it into state
+	// locks: "user@host".
 	LockOwner string
+	// Cleanup removes from the folder of a phase what nobody needs once its job
+	// has ended; log, journal and result stay.
+	Cleanup func(folder string) error
 }
 
 // Worker carries Stack Jobs through. Each wake-up is one call of Advance, which
@@ -100,7 +103,7 @@ func (w *Worker) Advance(ctx context.Context, id stackjob.JobID) error {
 		case errors.As(err, &illegal), errors.Is(err, stackjob.ErrFenced), errors.Is(err, stackjob.ErrStaleApproval):
 			// Somebody was quicker: look at the job as it now is.
 			w.log.Debug("lost a race for a job", "job", id, "error", err)
-			again, err = errors.Is(err, stackjob.ErrFenced) == false, nil
+			again, err = !errors.Is(err, stackjob.ErrFenced), nil
 		}
 		if err != nil {
 			return fmt.Errorf("advance %s: %w", id, err)
@@ -127,7 +130,22 @@ func (w *Worker) step(ctx context.Context, job stackjob.Job) (again bool, err er
 	case stackjob.WaitingStart, stackjob.WaitingApply:
 		return false, w.expire(ctx, job)
 	}
-	return false, nil
+	return false, w.Clean(job)
+}
+
+// Clean removes what an ended job no longer needs: its saved plans.
+func (w *Worker) Clean(job stackjob.Job) error {
+	if !job.State.IsFinal() {
+		return nil
+	}
+	for attempt := 1; attempt <= job.Attempt; attempt++ {
+		for _, phase := range []engine.Phase{engine.PhasePlan, engine.PhaseApply} {
+			if err := w.o.Cleanup(w.o.Layout.Phase(job.ID, attempt, phase)); err != nil {
+				return fmt.Errorf("clean up: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // move carries a move out and says so in the log and the metrics.
@@ -274,6 +292,7 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 	var broken error
 	stacks := map[schema.ResourceKey]stackjob.Stack{}
 	inputs, err := schema.Resolve(job.Desired.Inputs, func(ref schema.Reference) (jsonValue, error) {
+		ref.To.Org = job.Desired.Key.Org // references stay inside the organization
 		st, ok := stacks[ref.To]
 		if !ok {
 			var err error

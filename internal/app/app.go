@@ -127,7 +127,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.reconciler = reconciler.New(reconciler.Options{
 		Records: a.records, Modules: a.modules, Hasher: a.key, Settings: settings,
-		Owner: owner(), NewID: newJobID, Now: time.Now, Log: a.log.With("component", "reconciler"), Registerer: a.registry,
+		Owner: owner(c.DataDir), NewID: newJobID, Now: time.Now, Log: a.log.With("component", "reconciler"), Registerer: a.registry,
 	})
 	a.layout = reconciler.Layout{Root: c.DataDir}
 	a.launcher = runner.NewLauncher(runner.Options{Executable: a.o.Executable})
@@ -244,11 +244,13 @@ func newJobID() stackjob.JobID {
 // ulidEntropy makes ids of one millisecond grow, so that ids sort by creation.
 var ulidEntropy = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
 
-// owner names this life of the daemon in leases.
-func owner() string {
+// owner names the holder of leases. It is the data folder and not the process: only
+// one process at a time has the folder, so a lease that its predecessor took is its
+// own to go on with, at once. Lives are told apart by the fencing token.
+func owner(dataDir string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), strings.ToLower(ulid.Make().String()))
+	return host + ":" + dataDir
 }

@@ -89,6 +89,8 @@ type Task struct {
 	// gets in beside it.
 	Env         map[string]string `json:"env"`
 	SkipRefresh bool              `json:"skipRefresh,omitempty"`
+	// Outputs says whether a plan without changes must tell the outputs too.
+	Outputs OutputsWanted `json:"outputs,omitempty"`
 	// PlanDigest and PlanFileDigest are what the apply phase must find.
 	PlanDigest     string `json:"planDigest,omitempty"`
 	PlanFileDigest string `json:"planFileDigest,omitempty"`
@@ -110,6 +112,16 @@ type Task struct {
 	Grace    time.Duration                            `json:"grace"`
 	Limits   Limits                                   `json:"limits"`
 }
+
+// OutputsWanted says whether outputs are read when nothing will be applied.
+type OutputsWanted string
+
+// The answers. Reading them can cost one more engine process when the state is not
+// a local file, so they are read only when the record of them is missing or in doubt.
+const (
+	OutputsKnown   OutputsWanted = ""
+	OutputsMissing OutputsWanted = "missing"
+)
 
 // Limits are the runner's resource limits; zero means unlimited.
 type Limits struct {
@@ -201,6 +213,10 @@ type Result struct {
 	Plan       *stackjob.Plan       `json:"plan,omitempty"`
 	Outcome    *stackjob.Outcome    `json:"outcome,omitempty"`
 	Failure    *Failure             `json:"failure,omitempty"`
+	// Outputs are those of the state that a plan without changes was made
+	// against: what the stack has, though nothing will be applied. nil when they
+	// were not read (Task.Outputs).
+	Outputs []stackjob.Output `json:"outputs,omitempty"`
 	// Cancelled tells that the phase was interrupted on request.
 	Cancelled bool `json:"cancelled,omitempty"`
 }

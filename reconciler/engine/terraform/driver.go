@@ -43,6 +43,9 @@ func (d *Driver) Plan(ctx context.Context, t engine.Task, planFile string, s eng
 	defer p.close()
 	plan, err := p.plan(ctx, planFile)
 	r := engine.Result{Phase: engine.PhasePlan, Operations: p.operations}
+	if err == nil && t.Outputs == engine.OutputsMissing && !plan.HasChanges {
+		r.Outputs, err = p.currentOutputs(ctx)
+	}
 	if err == nil {
 		r.Plan = plan
 		return r

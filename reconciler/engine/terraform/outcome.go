@@ -67,7 +67,7 @@ func (p *phase) askForOutputs(ctx context.Context, out *stackjob.Outcome) error 
 		return err
 	})
 	if err != nil {
-		return errors.New("read the outputs after the apply: " + v.failureText())
+		return errors.New("read the outputs: " + v.failureText())
 	}
 	given := map[string]stateOutput{}
 	for name, o := range got {
@@ -122,4 +122,25 @@ func seal(recipient string, value []byte) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// currentOutputs are the outputs of the state as it is, for a plan that changes
+// nothing.
+func (p *phase) currentOutputs(ctx context.Context) ([]stackjob.Output, error) {
+	var out stackjob.Outcome
+	if p.isLocal() {
+		s, err := readState(p.task.StateFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the outputs: %w", err)
+		}
+		if s == nil {
+			return []stackjob.Output{}, nil
+		}
+		if len(s.Encrypted) == 0 {
+			err := p.takeOutputs(&out, s.Outputs)
+			return out.Outputs, err
+		}
+	}
+	err := p.askForOutputs(ctx, &out)
+	return out.Outputs, err
 }
