@@ -61,7 +61,7 @@ func layoutOf(p string) layout {
 		return layout{}
 	}
 	if len(parts) == 1 {
-		if name == "platform.yaml" || name == "platform.yml" {
+		if n := strings.ToLower(name); n == "platform.yaml" || n == "platform.yml" {
 			return layout{role: documents}
 		}
 		return layout{role: stray}
@@ -112,8 +112,11 @@ func reservedRole(folder string) role {
 	return documents
 }
 
+// isYAML goes by the name's end, in any case: a file that is renamed to end in .YAML
+// must not look removed.
 func isYAML(name string) bool {
-	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+	ext := strings.ToLower(path.Ext(name))
+	return ext == ".yaml" || ext == ".yml"
 }
 
 // isCode tells whether a file makes its folder a module's code folder.

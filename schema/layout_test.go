@@ -13,6 +13,8 @@ func TestPathSaysWhatAFileIs(t *testing.T) {
 		"acme/dev/a.yaml":             {scope: env, role: documents},
 		"acme/dev/x/y/z.yml":          {scope: env, role: documents},
 		"acme/dev/a.json":             {},
+		"acme/dev/A.YAML":             {scope: env, role: documents},
+		"Platform.yml":                {role: documents},
 		"acme/dev/.hidden.yaml":       {},
 		"acme/.x/a.yaml":              {},
 		".github/workflows/a.yml":     {},
