@@ -40,7 +40,7 @@ func (r *Reconciler) Reject(ctx context.Context, id stackjob.JobID, by stackjob.
 }
 
 func (r *Reconciler) answer(ctx context.Context, job stackjob.Job, m stackjob.Move) (stackjob.Job, error) {
-	after, err := r.o.Records.Move(ctx, job.ID, m)
+	after, err := r.move(ctx, job.ID, m)
 	if err != nil {
 		return after, err
 	}
@@ -60,7 +60,7 @@ func (r *Reconciler) Cancel(ctx context.Context, id stackjob.JobID, by stackjob.
 	if !job.State.IsRunning() {
 		return r.answer(ctx, job, stackjob.Cancel(r.o.Now(), nil, by))
 	}
-	job, err = r.o.Records.Move(ctx, id, stackjob.RequestCancel(r.o.Now(), by))
+	job, err = r.move(ctx, id, stackjob.RequestCancel(r.o.Now(), by))
 	if err != nil {
 		return job, err
 	}

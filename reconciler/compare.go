@@ -35,46 +35,78 @@ func (r *Reconciler) compareErr(ctx context.Context, repo *repository, rev gitso
 	repo.comparing.Lock()
 	defer repo.comparing.Unlock()
 	started := time.Now()
-	c, err := r.Compare(ctx, repo.loader, rev, snap)
+	tree, modules, err := r.load(ctx, repo.loader, rev, snap)
+	if err != nil {
+		return err
+	}
+	old := repo.view.Load()
+	view, enqueue, ids, err := r.enqueue(ctx, repo, rev, snap, tree, modules)
 	if err != nil {
 		return err
 	}
 	r.metrics.compareSeconds.Observe(time.Since(started).Seconds())
-
-	old := repo.view.Load()
-	// The new policies are in force before its jobs can run.
-	view := &View{Revision: rev, Tree: c.Tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now()}
-	repo.view.Store(view)
-
-	enqueue, err := r.enqueueOf(ctx, view, c)
-	if err != nil {
-		return err
-	}
-	ids, err := r.o.Records.Enqueue(ctx, enqueue)
-	if err != nil {
-		repo.view.Store(old)
-		return fmt.Errorf("enqueue %s: %w", rev.Short(), err)
-	}
 	if old == nil || old.Revision.Commit != rev.Commit {
-		r.o.Log.Info("compared", "repository", rev.Repository, "revision", rev.Short(), "resources", len(c.Tree.Resources()),
-			"changes", len(c.Result.Changes), "jobs", len(ids), "errors", enqueue.Revision.Errors)
+		r.o.Log.Info("compared", "repository", rev.Repository, "revision", rev.Short(), "resources", len(tree.Resources()),
+			"changes", len(view.Result.Changes), "jobs", len(ids), "errors", enqueue.Revision.Errors)
 	}
 	return r.regate(ctx, repo, view, old)
+}
+
+// enqueue compares a tree with what is recorded and writes the jobs of what differs.
+// Nothing is recorded in between: a job that ends after the stacks were read and
+// before the new jobs are written would else be judged by what was true before it.
+func (r *Reconciler) enqueue(ctx context.Context, repo *repository, rev gitsource.Revision, snap gitsource.Snapshot, tree *schema.Tree, m moduleAnswers) (*View, store.Enqueue, []stackjob.JobID, error) {
+	r.recording.Lock()
+	defer r.recording.Unlock()
+	c, err := r.compare(ctx, rev, tree, m)
+	if err != nil {
+		return nil, store.Enqueue{}, nil, err
+	}
+	old := repo.view.Load()
+	// The new policies are in force before its jobs can run.
+	view := &View{Revision: rev, Tree: tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now()}
+	repo.view.Store(view)
+	e, err := r.enqueueOf(ctx, view, c)
+	if err != nil {
+		repo.view.Store(old)
+		return nil, e, nil, err
+	}
+	ids, err := r.o.Records.Enqueue(ctx, e)
+	if err != nil {
+		repo.view.Store(old)
+		return nil, e, nil, fmt.Errorf("enqueue %s: %w", rev.Short(), err)
+	}
+	return view, e, ids, nil
 }
 
 // Compare loads a snapshot and compares it with what is recorded. It writes
 // nothing.
 func (r *Reconciler) Compare(ctx context.Context, loader *schema.Loader, rev gitsource.Revision, snap gitsource.Snapshot) (Comparison, error) {
-	loadedFrom := time.Now()
-	tree, err := loader.Load(ctx, snap)
-	if err != nil {
-		return Comparison{}, fmt.Errorf("load %s: %w", rev.Short(), err)
-	}
-	r.metrics.loadSeconds.Observe(time.Since(loadedFrom).Seconds())
-	revisions, failures, err := r.moduleRevisions(ctx, tree, snap)
+	tree, modules, err := r.load(ctx, loader, rev, snap)
 	if err != nil {
 		return Comparison{}, err
 	}
+	return r.compare(ctx, rev, tree, modules)
+}
+
+// moduleAnswers are what was said of every module source of a tree.
+type moduleAnswers struct {
+	revisions, failures map[schema.ModuleSource]string
+}
+
+// load does what needs the disk and the network.
+func (r *Reconciler) load(ctx context.Context, loader *schema.Loader, rev gitsource.Revision, snap gitsource.Snapshot) (*schema.Tree, moduleAnswers, error) {
+	loadedFrom := time.Now()
+	tree, err := loader.Load(ctx, snap)
+	if err != nil {
+		return nil, moduleAnswers{}, fmt.Errorf("load %s: %w", rev.Short(), err)
+	}
+	r.metrics.loadSeconds.Observe(time.Since(loadedFrom).Seconds())
+	revisions, failures, err := r.moduleRevisions(ctx, tree, snap)
+	return tree, moduleAnswers{revisions, failures}, err
+}
+
+func (r *Reconciler) compare(ctx context.Context, rev gitsource.Revision, tree *schema.Tree, m moduleAnswers) (Comparison, error) {
 	stacks, err := r.o.Records.Stacks(ctx, "")
 	if err != nil {
 		return Comparison{}, fmt.Errorf("read the recorded stacks: %w", err)
@@ -82,9 +114,16 @@ func (r *Reconciler) Compare(ctx context.Context, loader *schema.Loader, rev git
 	s := r.Settings()
 	return Comparison{Tree: tree, Stacks: stacks, Result: diff.Compare(diff.Input{
 		Tree: tree, Repository: rev.Repository, Commit: rev.Commit,
-		Revisions: revisions, ModuleErrors: failures, Stacks: stacks,
+		Revisions: m.revisions, ModuleErrors: m.failures, Stacks: stacks,
 		DefaultProvisioner: s.DefaultProvisioner, Brake: s.Brake, Hash: r.o.Hasher.Hash,
 	})}, nil
+}
+
+// move carries a move out, but not while a comparison is being written.
+func (r *Reconciler) move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error) {
+	r.recording.RLock()
+	defer r.recording.RUnlock()
+	return r.o.Records.Move(ctx, id, m)
 }
 
 // moduleRevisions asks what every module of the tree is now. A module that cannot
@@ -233,22 +272,38 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 	case stackjob.WaitingStart:
 		verdict := flowcontrol.AtStart(j, choice)
 		if verdict.Decision == stackjob.Wait {
-			_, err := r.o.Records.Move(ctx, j.ID, stackjob.HoldStart(r.o.Now(), verdict))
+			_, err := r.move(ctx, j.ID, stackjob.HoldStart(r.o.Now(), verdict))
 			return err
 		}
-		_, err := r.o.Records.Move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
+		_, err := r.move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
 		return err
 	case stackjob.WaitingApply, stackjob.Ready:
 		full, err := r.o.Records.Job(ctx, j.ID)
 		if err != nil || full.Plan == nil {
 			return err
 		}
-		_, err = r.o.Records.Move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)))
+		if full, err = r.held(ctx, full); err != nil {
+			return err
+		}
+		_, err = r.move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)))
 		return err
 	case stackjob.Queued:
 		return r.o.Records.Wake(ctx, j.ID, time.Time{})
 	}
 	return nil
+}
+
+// held returns the job with the hold that an interrupted apply of its stack puts on
+// it, whatever was known when the job was made.
+func (r *Reconciler) held(ctx context.Context, j stackjob.Job) (stackjob.Job, error) {
+	st, err := r.o.Records.Stack(ctx, j.Desired.Key)
+	if err != nil {
+		return j, err
+	}
+	if j.Hold == nil && st.Observed != nil && st.Observed.Interrupted {
+		j.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(st.Observed.JobID)}
+	}
+	return j, nil
 }
 
 func samePolicy(a, b stackjob.PolicyChoice) bool {

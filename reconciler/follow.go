@@ -72,7 +72,7 @@ func pause(interval time.Duration, failures int, err error) time.Duration {
 			d = max(d, fe.RetryAfter)
 		}
 	}
-	return d + time.Duration(rand.Int64N(int64(d)/10+1))
+	return d + time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // jitter is no secret
 }
 
 func (repo *repository) answer(err error) {

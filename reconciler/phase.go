@@ -166,7 +166,7 @@ func (w *Worker) endOpenOperations(ctx context.Context, job stackjob.Job, why st
 			continue
 		}
 		op.Result, op.Reason, op.EndedAt = stackjob.ResultInterrupted, why, w.r.o.Now()
-		if _, err := w.r.o.Records.Move(ctx, job.ID, stackjob.Record(w.r.o.Now(), leaseOf(job), op)); err != nil {
+		if _, err := w.r.move(ctx, job.ID, stackjob.Record(w.r.o.Now(), leaseOf(job), op)); err != nil {
 			return err
 		}
 	}
@@ -220,7 +220,7 @@ func (w *Worker) renew(ctx context.Context, job stackjob.Job) {
 			return
 		case <-t.C:
 			now := w.r.o.Now()
-			if _, err := w.r.o.Records.Move(ctx, job.ID, stackjob.Renew(now, leaseOf(job), now.Add(lease))); err != nil && ctx.Err() == nil {
+			if _, err := w.r.move(ctx, job.ID, stackjob.Renew(now, leaseOf(job), now.Add(lease))); err != nil && ctx.Err() == nil {
 				w.log.Warn("renewing a lease failed", "job", job.ID, "error", err)
 			}
 		}
@@ -303,6 +303,9 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		return false, fmt.Errorf("repository %q is not loaded", job.Desired.Repository)
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
+	if job, err = w.r.held(ctx, job); err != nil {
+		return false, err
+	}
 	_, err = w.move(ctx, job.ID, stackjob.Planned(now, l, plan, flowcontrol.AtApply(job, plan, choice)))
 	return true, err
 }
@@ -356,6 +359,9 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, err
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), key)
+	if job, err = w.r.held(ctx, job); err != nil {
+		return false, err
+	}
 	if v := flowcontrol.AtApply(job, *job.Plan, choice); v.Decision != stackjob.Proceed {
 		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v))
 		return true, err

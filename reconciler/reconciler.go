@@ -95,6 +95,10 @@ type Reconciler struct {
 	metrics  *metrics
 	settings atomic.Pointer[Settings]
 
+	// recording is held for writing while a comparison is made and its jobs are
+	// written, and for reading by every move.
+	recording sync.RWMutex
+
 	mu    sync.Mutex // guards repos and start
 	repos map[string]*repository
 	// start begins to follow a repository; nil before Run.

@@ -150,7 +150,7 @@ func (w *Worker) Clean(job stackjob.Job) error {
 
 // move carries a move out and says so in the log and the metrics.
 func (w *Worker) move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error) {
-	job, err := w.r.o.Records.Move(ctx, id, m)
+	job, err := w.r.move(ctx, id, m)
 	if err != nil {
 		return job, err
 	}

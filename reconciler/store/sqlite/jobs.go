@@ -48,7 +48,7 @@ func (s *Store) List(ctx context.Context, q store.JobQuery) ([]stackjob.Job, err
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT document FROM jobs"+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	rows, err := s.read.QueryContext(ctx, "SELECT document FROM jobs"+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...) //nolint:gosec // conditions are constant phrases; values are arguments
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", translate(err))
 	}

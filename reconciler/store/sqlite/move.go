@@ -178,7 +178,7 @@ func recordStack(ctx context.Context, tx *sql.Tx, j stackjob.Job, m stackjob.Mov
 		if o.Key != k {
 			return fmt.Errorf("job %s of %s: it cannot record what %s is", j.ID, k, o.Key)
 		}
-		if err := upsertStack(ctx, tx, k, "observed", toJSON(o), o.JobID); err != nil {
+		if err := upsertStack(ctx, tx, k, setObserved, toJSON(o), o.JobID); err != nil {
 			return err
 		}
 	}
@@ -195,14 +195,20 @@ func recordStack(ctx context.Context, tx *sql.Tx, j stackjob.Job, m stackjob.Mov
 	}
 	last := stackjob.LastJob{ID: j.ID, State: j.State, Reason: j.Reason, Action: j.Action,
 		DesiredDigest: j.DesiredDigest, Commit: j.Desired.Commit, EndedAt: j.EndedAt}
-	return upsertStack(ctx, tx, k, "last", toJSON(last), j.ID)
+	return upsertStack(ctx, tx, k, setLast, toJSON(last), j.ID)
 }
 
-// upsertStack sets one of the two columns of a stack.
-func upsertStack(ctx context.Context, tx *sql.Tx, k schema.ResourceKey, column, document string, job stackjob.JobID) error {
-	query := fmt.Sprintf(`INSERT INTO stacks (org, env, kind, name, %[1]s, %[1]s_job) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (org, env, kind, name) DO UPDATE SET %[1]s = excluded.%[1]s, %[1]s_job = excluded.%[1]s_job`, column)
-	if _, err := tx.ExecContext(ctx, query, k.Org, k.Env, k.Kind, k.Name, document, job); err != nil {
+// The statements of upsertStack.
+const (
+	setObserved = `INSERT INTO stacks (org, env, kind, name, observed, observed_job) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (org, env, kind, name) DO UPDATE SET observed = excluded.observed, observed_job = excluded.observed_job`
+	setLast = `INSERT INTO stacks (org, env, kind, name, last, last_job) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (org, env, kind, name) DO UPDATE SET last = excluded.last, last_job = excluded.last_job`
+)
+
+// upsertStack carries out one of the two statements.
+func upsertStack(ctx context.Context, tx *sql.Tx, k schema.ResourceKey, statement, document string, job stackjob.JobID) error {
+	if _, err := tx.ExecContext(ctx, statement, k.Org, k.Env, k.Kind, k.Name, document, job); err != nil {
 		return fmt.Errorf("record %s: %w", k, err)
 	}
 	return nil

@@ -42,7 +42,7 @@ func (s *Store) Stack(ctx context.Context, key schema.ResourceKey) (stackjob.Sta
 }
 
 func readStacks(ctx context.Context, tx *sql.Tx, out map[schema.ResourceKey]stackjob.Stack, where string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, "SELECT org, env, kind, name, observed, last FROM stacks WHERE "+where, args...)
+	rows, err := tx.QueryContext(ctx, "SELECT org, env, kind, name, observed, last FROM stacks WHERE "+where, args...) //nolint:gosec // where is one of two constants; values are arguments
 	if err != nil {
 		return fmt.Errorf("read the stacks: %w", translate(err))
 	}
@@ -70,7 +70,7 @@ func readStacks(ctx context.Context, tx *sql.Tx, out map[schema.ResourceKey]stac
 // readOpen adds the newest open job of each stack; a plan-only one is no part of
 // what becomes of the stack.
 func readOpen(ctx context.Context, tx *sql.Tx, out map[schema.ResourceKey]stackjob.Stack, where string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, "SELECT document FROM jobs WHERE ended_at IS NULL AND purpose <> 'plan-only' AND "+where+" ORDER BY id", args...)
+	rows, err := tx.QueryContext(ctx, "SELECT document FROM jobs WHERE ended_at IS NULL AND purpose <> 'plan-only' AND "+where+" ORDER BY id", args...) //nolint:gosec // where is one of two constants; values are arguments
 	if err != nil {
 		return fmt.Errorf("read the open jobs: %w", translate(err))
 	}
