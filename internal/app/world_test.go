@@ -164,12 +164,6 @@ func (w *world) start() {
 	w.until("the repository is compared", func() bool { return a.Ready(ctx) == nil })
 }
 
-func (w *world) restart() {
-	w.t.Helper()
-	w.stop()
-	w.start()
-}
-
 // until waits for a condition; the store's events are looked at as they come.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()

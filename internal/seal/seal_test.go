@@ -182,7 +182,7 @@ func TestKeyNeverPrints(t *testing.T) {
 	must(t, json.NewEncoder(&out).Encode(map[string]any{"key": k}))
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "key", k)
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "key", k)
-	for _, secret := range []string{k.Identity(), k.Identity()[20:30], fmt.Sprintf("%x", k.HashKey()), fmt.Sprint(k.HashKey())} {
+	for _, secret := range []string{k.Identity(), k.Identity()[20:30], fmt.Sprintf("%x", k.HashKey()), fmt.Sprintf("%d", k.HashKey())} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("the key is in %s", out.String())
 		}

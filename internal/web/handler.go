@@ -101,7 +101,7 @@ func (s *Server) rescue(w *watched, r *http.Request) {
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
 	s.log.Error("request panicked", "route", s.routeOf(r), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))

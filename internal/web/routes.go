@@ -221,9 +221,6 @@ func (r registrar) graph(ctx context.Context, in *struct {
 	return &text{ContentType: types[in.Format], Body: []byte(g)}, nil
 }
 
-// mostJobs is the largest page of jobs.
-const mostJobs = 1000
-
 func (r registrar) jobs() {
 	get(r, "/jobs", "listJobs", "Stack Jobs, newest first", func(ctx context.Context, in *struct {
 		FilterQuery
