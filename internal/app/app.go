@@ -26,6 +26,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
+	"github.com/stackreeve/stackreeve/gitsource/module"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/desk"
 	"github.com/stackreeve/stackreeve/internal/seal"
@@ -64,7 +65,7 @@ type App struct {
 	worker     *reconciler.Worker
 	desk       *desk.Desk
 	engines    *engines
-	modules    gitsource.Modules
+	modules    *module.Modules
 	launcher   engine.Launcher
 	layout     reconciler.Layout
 	registry   *prometheus.Registry
@@ -136,6 +137,7 @@ func (a *App) open(ctx context.Context) error {
 		Sealer: a.key, Program: a.engines.program, Layout: a.layout, LockOwner: lockOwner(), Cleanup: runner.Cleanup,
 	})
 	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, OpenLog: openLog})
+	a.onClose("modules", a.modules.Close)
 	a.onClose("repositories", func() error {
 		var errs []error
 		for _, s := range a.sources {

@@ -14,7 +14,7 @@ import (
 const moduleTimeout = 2 * time.Minute
 
 // openModules opens the cache of module code.
-func (a *App) openModules(c config.Config) (gitsource.Modules, error) {
+func (a *App) openModules(c config.Config) (*module.Modules, error) {
 	return module.New(module.Options{
 		Cache: filepath.Join(c.DataDir, "code"), Source: a.source, Credentials: a.moduleCredentials, Timeout: moduleTimeout, Log: a.log,
 	})

@@ -33,18 +33,46 @@ func (a *App) prune(ctx context.Context) error {
 }
 
 func (a *App) pruneOnce(ctx context.Context) error {
-	r := a.config.Load().Jobs.Retention
-	if r.Age == 0 {
-		return a.pruneFolders(ctx)
+	if r := a.config.Load().Jobs.Retention; r.Age > 0 {
+		pruned, err := a.store.Prune(ctx, store.PruneOptions{OlderThan: time.Now().Add(-time.Duration(r.Age)), KeepPerStack: r.Keep})
+		if err != nil {
+			return err
+		}
+		if pruned.Jobs > 0 {
+			a.log.Info("removed ended jobs", "jobs", pruned.Jobs)
+		}
 	}
-	pruned, err := a.store.Prune(ctx, store.PruneOptions{OlderThan: time.Now().Add(-time.Duration(r.Age)), KeepPerStack: r.Keep})
+	if err := a.pruneFolders(ctx); err != nil {
+		return err
+	}
+	return a.pruneModules(ctx)
+}
+
+// pruneModules removes module code that no stack was made of, no open job needs and no
+// tree names. Before every repository was compared nobody knows what the trees name.
+func (a *App) pruneModules(ctx context.Context) error {
+	if a.reconciler.Ready() != nil {
+		return nil
+	}
+	used := map[string]bool{}
+	for _, s := range a.reconciler.Repositories() {
+		for _, ch := range s.View.Result.Changes {
+			used[ch.Desired.ModuleRevision] = true
+		}
+	}
+	stacks, err := a.records.Stacks(ctx, "")
 	if err != nil {
 		return err
 	}
-	if pruned.Jobs > 0 {
-		a.log.Info("removed ended jobs", "jobs", pruned.Jobs)
+	for _, s := range stacks {
+		if s.Observed != nil {
+			used[s.Observed.Desired.ModuleRevision] = true
+		}
+		if s.Open != nil {
+			used[s.Open.Desired.ModuleRevision] = true
+		}
 	}
-	return a.pruneFolders(ctx)
+	return a.modules.Prune(ctx, func(revision string) bool { return used[revision] })
 }
 
 // pruneFolders removes the saved plans of ended jobs, and the folders of jobs that are
