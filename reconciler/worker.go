@@ -20,10 +20,6 @@ import (
 // lease is how long a claim lasts; it is renewed at a third of it.
 const lease = time.Minute
 
-// retryModule is the pause before a module that could not be had is asked for
-// again.
-const retryModule = 30 * time.Second
-
 // Sealer opens and seals what is secret at rest.
 type Sealer interface {
 	Hasher
