@@ -29,11 +29,24 @@ type ServeOptions struct {
 	// Ready is called once with the address of the HTTP listener, when the
 	// daemon answers.
 	Ready func(address string)
+	// AtEnd says what becomes of engines that are at work when ctx ends.
+	AtEnd AtEnd
 }
 
+// AtEnd says what becomes of engines that outlive the daemon.
+type AtEnd string
+
+// The answers.
+const (
+	// LeaveEngines lets them go on by themselves; the next daemon takes them over.
+	LeaveEngines AtEnd = ""
+	// InterruptEngines interrupts them and waits: no next daemon will come.
+	InterruptEngines AtEnd = "interrupt"
+)
+
 // Serve runs a daemon until ctx ends. When it is the first process of a container
-// its runners would be killed with it, so then it first lets running applies end,
-// and interrupts them after the grace time.
+// its runners would be killed with it, so then it interrupts them itself, whatever
+// o.AtEnd says.
 func Serve(ctx context.Context, o ServeOptions) error {
 	// Both listeners are taken first: a port in use is found before anything else
 	// is touched.
@@ -78,16 +91,20 @@ func (a *App) serve(ctx context.Context, ln net.Listener, o ServeOptions) error 
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	if os.Getpid() == 1 {
+	if os.Getpid() == 1 || o.AtEnd == InterruptEngines {
 		a.drain(time.Duration(o.Config.Jobs.Grace))
 	}
 	return err
 }
 
+// drainMargin is how long a runner may take to end after its engine's grace time.
+const drainMargin = 5 * time.Second
+
 // drain interrupts the engines that are at work and waits until they have ended:
 // for the first process of a container, whose end kills everything.
 func (a *App) drain(grace time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	// A runner gives its engine the grace time and then kills it; hear of that too.
+	ctx, cancel := context.WithTimeout(context.Background(), grace+drainMargin)
 	defer cancel()
 	jobs, err := a.records.List(ctx, store.JobQuery{States: []stackjob.State{stackjob.Planning, stackjob.Applying}, Limit: 1000})
 	if err != nil {
