@@ -16,6 +16,8 @@ import (
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
 
+//go:generate go test . -count=1 -run TestManualShowsWhatTheLoaderSays -update
+
 const manual = "../docs/diagnostics.md"
 
 // section is a heading of the manual with the files of its example.

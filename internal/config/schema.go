@@ -2,6 +2,8 @@ package config
 
 import _ "embed"
 
+//go:generate go test . -count=1 -run TestJSONSchemaIsGeneratedFromTheTypes|TestDocumentationIsGeneratedFromTheSchema -update
+
 // The schema is generated from the types and comments of config.go by the package's tests (-update),
 // which fail when it is not what they would generate. So the binary needs no reflection over comments.
 //

@@ -406,6 +406,8 @@ func TestBodyThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+//go:generate go test . -count=1 -run TestOpenAPIDescriptionIsAsRecorded -update
+
 func TestOpenAPIDescriptionIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	r := start(t)
