@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5"
+	gitconfig "github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/spf13/cobra"
@@ -36,14 +39,22 @@ shows what it does: dev is applied at once, prod is planned and waits for an app
 uses terraform or tofu from PATH; with neither it builds OpenTofu with the Go toolchain.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			mode := untilStopped
+			if once {
+				mode = untilSettled
+			}
 			if folder != "" {
-				return c.demo(cmd.Context(), folder, once)
+				abs, err := filepath.Abs(folder)
+				if err != nil {
+					return err
+				}
+				return c.demo(cmd.Context(), abs, mode)
 			}
 			tmp, err := os.MkdirTemp("", "reeve-demo-")
 			if err != nil {
 				return err
 			}
-			err = c.demo(cmd.Context(), tmp, once)
+			err = c.demo(cmd.Context(), tmp, mode)
 			return errors.Join(err, os.RemoveAll(tmp))
 		},
 	}
@@ -52,20 +63,23 @@ uses terraform or tofu from PATH; with neither it builds OpenTofu with the Go to
 	return cmd
 }
 
-func (c *cli) demo(ctx context.Context, folder string, once bool) error {
+func (c *cli) demo(ctx context.Context, folder string, mode mode) error {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(c.out, format+"\n", args...) }
+	repo := filepath.Join(folder, "repository")
+	if _, err := os.Stat(repo); err == nil {
+		return usage("%s is there already: name a new folder", repo)
+	}
 	name, path, err := tool.EnsureEngine(ctx, c.err)
 	if err != nil {
 		return err
 	}
 	say("engine: %s (%s)", name, path)
-	repo := filepath.Join(folder, "repository")
 	if err := makeRepository(repo); err != nil {
 		return fmt.Errorf("make the example repository: %w", err)
 	}
 	say("config repository: %s", repo)
 	file := filepath.Join(folder, "reeve.yaml")
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n  - name: demo\n    path: %q\n    pollInterval: 2s\nengine:\n  default: %s\n  %s: %q\nlog:\n  level: warn\n",
+	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n  - name: demo\n    path: %q\n    pollInterval: 2s\njobs:\n  grace: 10s\nengine:\n  default: %s\n  %s: %q\nlog:\n  level: warn\n",
 		filepath.Join(folder, "data"), filepath.Join(folder, "reeve.sock"), repo, name, name, path)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
@@ -90,17 +104,16 @@ func (c *cli) demo(ctx context.Context, folder string, once bool) error {
 			Options: app.Options{Config: cfg, Executable: append(exe, "run-job"), Environ: c.environ, Version: thisBuild().Version,
 				Log: slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))},
 			Ready: func(a string) { address <- a },
+			AtEnd: app.InterruptEngines,
 		})
 	})
 	g.Go(func() error {
 		select {
 		case a := <-address:
-			d := demonstration{cli: c, backend: api.NewClient(api.Options{Socket: cfg.Socket}), config: file, repository: repo, address: a, say: say}
-			err := d.run(gctx)
-			if err == nil && once {
-				stop()
-			}
-			return err
+			d := demonstration{cli: c, backend: api.NewClient(api.Options{Socket: cfg.Socket}), repository: repo, address: a, say: say,
+				reeve: invocation(os.Args[0]) + " --config " + quoted(file)}
+			defer stop() // the daemon ends with it
+			return d.run(gctx, mode)
 		case <-gctx.Done():
 			return nil
 		}
@@ -124,24 +137,61 @@ func makeRepository(dir string) error {
 	if err := w.AddWithOptions(&git.AddOptions{All: true}); err != nil {
 		return err
 	}
-	_, err = w.Commit("The quickstart example", &git.CommitOptions{Author: &object.Signature{Name: "reeve demo", Email: "demo@localhost", When: time.Now()}})
+	if err := nameCommitter(r); err != nil {
+		return err
+	}
+	_, err = w.Commit("The quickstart example", &git.CommitOptions{Author: &object.Signature{Name: demoName, Email: demoEmail, When: time.Now()}})
 	return err
 }
 
-// demonstration shows what the daemon does until it has nothing left to do.
-type demonstration struct {
-	cli                         *cli
-	backend                     api.Backend
-	config, repository, address string
-	say                         func(string, ...any)
+// nameCommitter lets the person who tries the demo commit on a machine where Git
+// has not been told who they are.
+func nameCommitter(r *git.Repository) error {
+	all, err := r.ConfigScoped(gitconfig.SystemScope)
+	if err != nil || all.User.Name != "" && all.User.Email != "" {
+		return nil // what Git itself cannot read, it will say
+	}
+	own, err := r.Config()
+	if err != nil {
+		return err
+	}
+	own.User.Name, own.User.Email = demoName, demoEmail
+	return r.SetConfig(own)
 }
 
-func (d demonstration) run(ctx context.Context) error {
+// Who commits the example.
+const demoName, demoEmail = "reeve demo", "demo@localhost"
+
+// demonstration shows what the daemon does until it has nothing left to do.
+type demonstration struct {
+	cli     *cli
+	backend api.Backend
+	// reeve is how a command to this daemon begins.
+	reeve               string
+	repository, address string
+	say                 func(string, ...any)
+}
+
+// mode tells when a demonstration ends.
+type mode string
+
+const (
+	untilStopped mode = "until stopped"
+	untilSettled mode = "until settled"
+)
+
+func (d demonstration) run(ctx context.Context, mode mode) error {
 	d.say("daemon: http://%s/api/v1 (API), /metrics, /healthz\n", d.address)
 	wake := d.backend.Watch(ctx)
 	p := &progress{out: d.cli.out, backend: d.backend}
+	var asked []stackjob.JobID
+	introduced := false
 	for {
-		n, err := p.catchUp(ctx)
+		waiting, settled, err := d.settled(ctx)
+		n := 0
+		if err == nil {
+			n, err = p.catchUp(ctx) // after: what has settled is shown before it is said
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -151,13 +201,21 @@ func (d demonstration) run(ctx context.Context) error {
 		if n > 0 {
 			continue
 		}
-		settled, waiting, err := d.settled(ctx)
-		if err != nil && ctx.Err() == nil {
-			return err
+		if settled && !introduced {
+			introduced = true
+			if err := d.introduce(ctx, waiting); err != nil {
+				return err
+			}
+			if mode == untilSettled {
+				return nil
+			}
+		} else if settled && !slices.Equal(asked, ids(waiting)) {
+			if err := d.ask(ctx, waiting); err != nil {
+				return err
+			}
 		}
 		if settled {
-			d.next(waiting)
-			return nil
+			asked = ids(waiting)
 		}
 		select {
 		case <-ctx.Done():
@@ -168,39 +226,127 @@ func (d demonstration) run(ctx context.Context) error {
 	}
 }
 
-// settled tells whether nothing moves any more without a person.
-func (d demonstration) settled(ctx context.Context) (bool, []stackjob.Job, error) {
+func ids(jobs []stackjob.Job) []stackjob.JobID {
+	out := make([]stackjob.JobID, 0, len(jobs))
+	for _, j := range jobs {
+		out = append(out, j.ID)
+	}
+	return out
+}
+
+// settled tells whether nothing moves any more without a person, and what waits
+// for one.
+func (d demonstration) settled(ctx context.Context) (waiting []stackjob.Job, settled bool, err error) {
 	repos, err := d.backend.Repositories(ctx)
 	if err != nil || len(repos) == 0 || repos[0].Commit == "" {
-		return false, nil, err
+		return nil, false, err
 	}
-	open, err := d.backend.Jobs(ctx, store.JobQuery{Open: true})
+	open, err := d.backend.Jobs(ctx, store.JobQuery{Open: true, Limit: 1000})
 	if err != nil {
-		return false, nil, err
+		return nil, false, err
 	}
-	var waiting []stackjob.Job
+	byKey := map[string]bool{}
 	for _, j := range open {
+		byKey[j.Desired.Key.String()] = true
+	}
+	for _, j := range slices.Backward(open) { // oldest first
 		switch {
 		case j.State.IsWaiting():
 			waiting = append(waiting, j)
-		case j.State == stackjob.Queued && (j.Reason.Code == stackjob.ReasonWaitsForProducer || j.Reason.Code == stackjob.ReasonBlocked):
+		case j.State == stackjob.Queued && j.Reason.Code == stackjob.ReasonBlocked:
+		case j.State == stackjob.Queued && j.Reason.Code == stackjob.ReasonWaitsForProducer && byKey[j.Reason.Detail]:
+			// Its producer moves, and is judged by itself, or waits. One that has no
+			// job any more has just succeeded.
 		default:
-			return false, nil, nil
+			return nil, false, nil
 		}
 	}
-	return len(open) == len(waiting) || len(waiting) > 0, waiting, nil
+	return waiting, true, nil
 }
 
-// next says what to type now.
-func (d demonstration) next(waiting []stackjob.Job) {
-	reeve := os.Args[0] + " --config " + d.config
-	d.say("\nWhat you can do now (in another terminal):\n")
-	for _, j := range waiting {
-		d.say("  %s approve %s   # %s", reeve, j.ID, j.Desired.Key)
+// introduce says what to type now.
+func (d demonstration) introduce(ctx context.Context, waiting []stackjob.Job) error {
+	failures, err := d.failures(ctx)
+	if err != nil {
+		return err
 	}
-	d.say("  %s get resources", reeve)
-	d.say("  %s explain acme/prod/TerraformStack/network", reeve)
+	if failures == 0 {
+		d.say("\nDev and staging are applied; prod is planned and waits for you. In another terminal:\n")
+	}
+	for _, j := range waiting {
+		d.say("  %s approve %s   # %s", d.reeve, j.ID, j.Desired.Key)
+	}
+	d.say("  %s explain acme/prod/TerraformStack/network", d.reeve)
+	d.say("  %s get resources", d.reeve)
 	d.say("\nA commit to try:\n")
-	d.say("  cd %s && sed -i 's/Hello/Good morning/' acme/dev/*.yaml && git commit -qam 'Greet politely'", d.repository)
-	d.say("\nThe API: http://%s/api/v1/jobs   Ctrl-C ends the demo.", d.address)
+	d.say("  cd %s && sed -i.old 's/Hello!/Good morning!/' acme/dev/greetings.yaml && git commit -qam 'Greet politely'", quoted(d.repository))
+	d.say("\nThe API: http://%s/api/v1/jobs   Its description: http://%s/api/v1/openapi.json", d.address, d.address)
+	d.say("What happens is shown here. Ctrl-C ends the demo.\n")
+	return nil
+}
+
+// ask says what waits now, after something has moved.
+func (d demonstration) ask(ctx context.Context, waiting []stackjob.Job) error {
+	failures, err := d.failures(ctx)
+	if err != nil {
+		return err
+	}
+	if len(waiting) == 0 && failures == 0 {
+		d.say("\nNothing waits: everything is as the repository says.\n")
+	}
+	if len(waiting) > 0 {
+		d.say("\nWaits for you:\n")
+	}
+	for _, j := range waiting {
+		d.say("  %s approve %s   # %s", d.reeve, j.ID, j.Desired.Key)
+	}
+	if len(waiting) > 0 {
+		d.say("")
+	}
+	return nil
+}
+
+// failures shows what did not go well and tells how much it is.
+func (d demonstration) failures(ctx context.Context) (int, error) {
+	all, err := d.backend.Resources(ctx, api.Filter{})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, r := range all {
+		if r.Status != "failed" && r.Status != "interrupted" && r.Status != "frozen" {
+			continue
+		}
+		if n == 0 {
+			d.say("\nThis did not go well:\n")
+		}
+		n++
+		d.say("  %s %s: %s", r.Key, r.Status, r.Reason)
+		if r.Job != "" {
+			d.say("    %s logs %s", d.reeve, r.Job)
+		}
+	}
+	return n, nil
+}
+
+// invocation is how this program is called from any folder: by its name when the
+// shell finds it, else by its path.
+func invocation(arg0 string) string {
+	if !strings.ContainsRune(arg0, filepath.Separator) {
+		return arg0
+	}
+	if abs, err := filepath.Abs(arg0); err == nil {
+		arg0 = abs
+	}
+	return quoted(arg0)
+}
+
+// quoted is a path as a shell reads it.
+func quoted(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("+-./:=@_", r) && (r > 'z' || !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'))
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }
