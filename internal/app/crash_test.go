@@ -355,7 +355,7 @@ func (w *world) writeConfig() string {
 
 // process is a daemon in a process of its own.
 type process struct {
-	t   *testing.T
+	t   testing.TB
 	cmd *exec.Cmd
 	out *lockedBuffer
 }

@@ -38,10 +38,15 @@ const patience = 2 * time.Minute
 
 // world is a config repository and the daemon on it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	repo   string
 	engine tooltest.Engine
+	// cliConfig is the engines' CLI configuration; "" for one without providers, and
+	// then there is no cache of them either.
+	cliConfig string
+	// parallel is how many jobs run at once.
+	parallel int
 	// yaml is appended to reeve.yaml.
 	yaml    string
 	records func(reconciler.Records) reconciler.Records
@@ -52,10 +57,10 @@ type world struct {
 }
 
 // newWorld makes an empty config repository. The daemon is started by start.
-func newWorld(t *testing.T, e tooltest.Engine) *world {
+func newWorld(t testing.TB, e tooltest.Engine) *world {
 	t.Helper()
 	root := t.TempDir()
-	w := &world{t: t, root: root, repo: filepath.Join(root, "repository"), engine: e, stop: func() {}, log: &lockedBuffer{}}
+	w := &world{t: t, root: root, repo: filepath.Join(root, "repository"), engine: e, parallel: 4, stop: func() {}, log: &lockedBuffer{}}
 	w.git("init", "--quiet", "--initial-branch=main", w.repo)
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -122,13 +127,22 @@ func (w *world) look() api.RepositoryStatus {
 
 func (w *world) config() config.Config {
 	w.t.Helper()
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: false\n  cliConfig: %q\njobs:\n  parallel: 4\n  grace: 20s\n%s",
-		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, tooltest.EmptyCLIConfig(w.t), w.yaml)
-	cfg, found, err := config.Load(config.Options{Path: "reeve.yaml", Bytes: []byte(text), Environ: os.Environ()})
+	cfg, found, err := config.Load(config.Options{Path: "reeve.yaml", Bytes: []byte(w.configText()), Environ: os.Environ()})
 	if err != nil || found.HasErrors() {
 		w.t.Fatalf("configuration: %v\n%s", err, diag.Text(found, diag.TextOptions{}))
 	}
 	return cfg
+}
+
+// configText is the text of reeve.yaml.
+func (w *world) configText() string {
+	w.t.Helper()
+	cliConfig := w.cliConfig
+	if cliConfig == "" {
+		cliConfig = tooltest.EmptyCLIConfig(w.t)
+	}
+	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: 20s\n%s",
+		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, w.yaml)
 }
 
 // start starts a daemon on the repository's data folder.
