@@ -1,0 +1,157 @@
+package reconciler
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+func TestPauseGrowsWithFailuresAndHonoursTheServer(t *testing.T) {
+	t.Parallel()
+	const interval = 30 * time.Second
+	wait := func(class gitsource.ErrorClass, after time.Duration) error {
+		return &gitsource.FetchError{Repository: "r", Class: class, RetryAfter: after, Err: errors.New("no")}
+	}
+	for _, c := range []struct {
+		name     string
+		failures int
+		err      error
+		want     time.Duration
+	}{
+		{"nothing wrong", 0, nil, interval},
+		{"first failure", 1, wait(gitsource.ClassWait, 0), interval},
+		{"third failure", 3, wait(gitsource.ClassWait, 0), 4 * interval},
+		{"for ever", 50, wait(gitsource.ClassWait, 0), maxBackOff},
+		{"a person must act", 1, wait(gitsource.ClassPerson, 0), 5 * time.Minute},
+		{"the server asks for more", 1, wait(gitsource.ClassWait, time.Hour), time.Hour},
+	} {
+		for range 20 { // there is jitter
+			if got := pause(interval, c.failures, c.err); got < c.want || got > c.want+c.want/10 {
+				t.Errorf("%s: %v, expected %v and up to a tenth more", c.name, got, c.want)
+			}
+		}
+	}
+}
+
+func TestNoNameLeadsOutOfTheDataFolder(t *testing.T) {
+	t.Parallel()
+	l := Layout{Root: "/data"}
+	seen := map[string]string{}
+	for _, name := range []string{"a", "..", ".", "", "a/b", "../../etc", "-x", "ä", "%2e%2e", "a\x00b", "a\nb"} {
+		dir := l.Stack(schema.ResourceKey{Org: name, Env: name, Kind: name, Name: name})
+		rel, err := filepath.Rel("/data/stacks", dir)
+		if err != nil || len(strings.Split(rel, "/")) != 4 || strings.HasPrefix(rel, "../") || strings.ContainsAny(rel, "\x00\n") {
+			t.Errorf("%q leads to %q", name, dir)
+		}
+		if other, ok := seen[dir]; ok {
+			t.Errorf("%q and %q share %q", name, other, dir)
+		}
+		seen[dir] = name
+	}
+	if got := l.Phase("sj_1", 2, engine.PhaseApply); got != "/data/jobs/sj_1/2-apply" {
+		t.Errorf("phase folder %q", got)
+	}
+}
+
+func TestEveryStringInASecretValueIsMasked(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string][]string{
+		`"hunter2"`:                     {"hunter2"},
+		`{"b":["x",{"c":"y"}],"a":"z"}`: {"z", "x", "y"},
+		`12345`:                         {"12345"},
+		`null`:                          nil,
+		`true`:                          nil,
+	} {
+		if d := cmp.Diff(want, secretStrings(json.RawMessage(value))); d != "" {
+			t.Errorf("%s (-want +got):\n%s", value, d)
+		}
+	}
+}
+
+func TestOnlyALockTakenWhileOurOwnLostOperationRanIsOurs(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	to := from.Add(time.Minute)
+	job := func(r stackjob.Result) stackjob.Job {
+		return stackjob.Job{Operations: []stackjob.Operation{{Kind: stackjob.OpApply, Result: r, StartedAt: from, EndedAt: to}}}
+	}
+	for _, c := range []struct {
+		name string
+		job  stackjob.Job
+		at   time.Time
+		want bool
+	}{
+		{"while it ran", job(stackjob.ResultInterrupted), from.Add(time.Second), true},
+		{"a clock that is a little off", job(stackjob.ResultInterrupted), from.Add(-time.Second), true},
+		{"before it", job(stackjob.ResultInterrupted), from.Add(-time.Minute), false},
+		{"after it was found dead", job(stackjob.ResultInterrupted), to.Add(time.Minute), false},
+		{"an operation that ended well", job(stackjob.ResultSucceeded), from.Add(time.Second), false},
+		{"no time at all", job(stackjob.ResultInterrupted), time.Time{}, false},
+	} {
+		if got := tookLock(c.job, c.at); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if l := lockToRelease(stackjob.Job{Reason: stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: "id"}}); l == nil || l.ID != "id" {
+		t.Errorf("lock to release: %+v", l)
+	}
+	if l := lockToRelease(stackjob.Job{Reason: stackjob.Reason{Code: stackjob.ReasonStateLocked, Detail: "id"}}); l != nil {
+		t.Errorf("somebody's lock would be released: %+v", l)
+	}
+}
+
+func TestOutcomeOfAPhaseIsNeverInvented(t *testing.T) {
+	t.Parallel()
+	by := stackjob.Actor{Name: "ada"}
+	for _, c := range []struct {
+		name string
+		job  stackjob.Job
+		res  engine.Result
+		want stackjob.Outcome
+	}{
+		{"its own", stackjob.Job{}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultSucceeded}}, stackjob.Outcome{Result: stackjob.ResultSucceeded}},
+		{"a failure alone", stackjob.Job{}, engine.Result{Failure: &engine.Failure{Reason: stackjob.Reason{Code: stackjob.ReasonTimeout}}},
+			stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonTimeout}}},
+		{"cancelled by a person", stackjob.Job{CancelledBy: &by}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultCancelled}},
+			stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by ada"}}},
+		{"stopped from outside", stackjob.Job{}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultCancelled}},
+			stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: stackjob.Reason{Code: stackjob.ReasonStopping}}},
+		{"nothing", stackjob.Job{}, engine.Result{},
+			stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}},
+	} {
+		if d := cmp.Diff(c.want, outcomeOf(c.job, c.res)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+	}
+}
+
+func TestMetricsCountEndsOnceAndHaveAllTheirSeriesFromTheStart(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(prometheus.NewRegistry())
+	if n := testutil.CollectAndCount(m.open); n != 6 {
+		t.Errorf("%d series of open jobs at the start, expected one for each state that is not final", n)
+	}
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	job := stackjob.Job{State: stackjob.Failed, Reason: stackjob.Reason{Code: stackjob.ReasonEngine}, StartedAt: at, EndedAt: at.Add(time.Second)}
+	m.moved(job, stackjob.Fail(at, nil, job.Reason))
+	if got := testutil.ToFloat64(m.jobs.WithLabelValues("failed", "engine-failed")); got != 1 {
+		t.Errorf("failed jobs: %v", got)
+	}
+	job.State = stackjob.Planning
+	m.moved(job, stackjob.Postpone(at, stackjob.Reason{}))
+	if got := testutil.ToFloat64(m.jobs.WithLabelValues("failed", "engine-failed")); got != 1 {
+		t.Errorf("a move that ends nothing was counted: %v", got)
+	}
+}
