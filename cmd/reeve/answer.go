@@ -1,46 +1,64 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // answer is the shape of approve, reject, cancel and rerun.
 type answer struct {
-	verb, short string
-	digest      bool
-	say         func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error)
+	verb, short, long string
+	// fits tells whether a job in this state can be answered so; if not, it says why.
+	fits func(stackjob.State) (string, bool)
+	// digest tells that the answer is about a plan.
+	digest bool
+	say    func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error)
 }
 
 func (c *cli) newAnswer(a answer) *cobra.Command {
 	var comment, digest string
+	var yes bool
 	cmd := &cobra.Command{
-		Use:   a.verb + " JOB",
-		Short: a.short,
-		Args:  cobra.ExactArgs(1),
+		Use:               a.verb + " JOB",
+		Short:             a.short,
+		Long:              a.long,
+		Example:           "  reeve get jobs\n  reeve " + a.verb + " sj_01jd7v8k3nqz4w5x6y7c8d9e0f",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeJobs(func(s stackjob.State) bool { _, ok := a.fits(s); return ok }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, _ api.Filter) error {
-				ans := api.Answer{Job: stackjob.JobID(args[0]), PlanDigest: digest, Comment: comment}
+				job, err := findJob(ctx, b, args[0])
+				if err != nil {
+					return err
+				}
+				if why, ok := a.fits(job.State); !ok {
+					return fmt.Errorf("job %s of %s %s: %s", job.ID, job.Desired.Key, job.State.Sentence(), why)
+				}
+				ans := api.Answer{Job: job.ID, PlanDigest: digest, Comment: comment}
 				if a.verb == "approve" && digest == "" {
 					// Without --plan the plan is shown, and the approval is for the
 					// plan that was shown: never for one that took its place since.
-					shown, err := c.showPlan(ctx, b, ans.Job)
-					if err != nil {
+					if ans.PlanDigest, err = c.showPlan(job); err != nil {
 						return err
 					}
-					ans.PlanDigest = shown
+					if err := c.confirm(ctx, job, yes); err != nil {
+						return err
+					}
 				}
-				job, err := a.say(ctx, b, ans)
+				job, err = a.say(ctx, b, ans)
 				if err != nil {
 					return err
 				}
@@ -53,18 +71,26 @@ func (c *cli) newAnswer(a answer) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&comment, "comment", "m", "", "a word to those who read it later")
 	if a.digest {
-		cmd.Flags().StringVar(&digest, "plan", "", "digest of the plan that was seen (default: the plan is shown first)")
+		cmd.Flags().StringVar(&digest, "plan", "", "digest of the plan that was seen; another one is refused")
+	}
+	if a.verb == "approve" {
+		cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask on a terminal after showing the plan")
 	}
 	return cmd
 }
 
+// findJob asks for one job, and says where to look when it is not there.
+func findJob(ctx context.Context, b api.Backend, id string) (stackjob.Job, error) {
+	job, err := b.Job(ctx, stackjob.JobID(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return job, fmt.Errorf("there is no job %q; `reeve get jobs --all` lists them", id)
+	}
+	return job, err
+}
+
 // showPlan prints the plan of a job and returns its digest; "" when the job waits
 // for its start and has none.
-func (c *cli) showPlan(ctx context.Context, b api.Backend, id stackjob.JobID) (string, error) {
-	job, err := b.Job(ctx, id)
-	if err != nil {
-		return "", err
-	}
+func (c *cli) showPlan(job stackjob.Job) (string, error) {
 	if job.Plan == nil || job.State == stackjob.WaitingStart {
 		return "", nil
 	}
@@ -76,23 +102,77 @@ func (c *cli) showPlan(ctx context.Context, b api.Backend, id stackjob.JobID) (s
 	return job.Plan.Digest, nil
 }
 
+// confirm asks a person on a terminal whether the plan above is to be applied. A
+// program, and a person who said so, is not asked.
+func (c *cli) confirm(ctx context.Context, job stackjob.Job, yes bool) error {
+	in, ok := c.in.(*os.File)
+	if yes || c.output != "text" || !ok || !term.IsTerminal(int(in.Fd())) || !c.isTerminal() {
+		return nil
+	}
+	question := "Apply this plan"
+	if job.State == stackjob.WaitingStart {
+		question = "Start the job"
+	}
+	_, _ = fmt.Fprintf(c.err, "\n%s to %s? [y/N] ", question, job.Desired.Key)
+	answers := make(chan string, 1)
+	go func() { // ends with the program: a read from a terminal cannot be called back
+		line, _ := bufio.NewReader(in).ReadString('\n')
+		answers <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case a := <-answers:
+		if a == "y" || a == "yes" {
+			return nil
+		}
+	}
+	return &exit{code: exitFindings, err: errors.New("not approved")}
+}
+
+// waits fits jobs that wait for a person.
+func waits(s stackjob.State) (string, bool) {
+	switch {
+	case s.IsWaiting():
+		return "", true
+	case s.IsFinal():
+		return "nothing of it waits for an answer", false
+	case s.IsRunning():
+		return "it does not wait for an answer; `reeve cancel` stops it", false
+	}
+	return "it does not wait for an answer", false
+}
+
 func newApprove(c *cli) *cobra.Command {
-	return c.newAnswer(answer{verb: "approve", short: "Approve the plan of a job, or its start", digest: true,
+	return c.newAnswer(answer{verb: "approve", digest: true, fits: waits,
+		short: "Approve the plan of a job, or its start",
+		long: `approve lets a job that waits for a person go on. Without --plan the plan is shown, and the
+approval is for exactly the plan that was shown: should another one have taken its place, the
+approval is refused.`,
 		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Approve(ctx, a) }})
 }
 
 func newReject(c *cli) *cobra.Command {
-	return c.newAnswer(answer{verb: "reject", short: "Reject a job: nothing of it is applied", digest: true,
-		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Reject(ctx, a) }})
+	return c.newAnswer(answer{verb: "reject", digest: true, fits: waits,
+		short: "Reject a job: nothing of it is applied",
+		say:   func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Reject(ctx, a) }})
 }
 
 func newCancel(c *cli) *cobra.Command {
-	return c.newAnswer(answer{verb: "cancel", short: "Cancel a job; a running engine is interrupted and may take its grace time",
+	return c.newAnswer(answer{verb: "cancel",
+		short: "Cancel a job; a running engine is interrupted and may take its grace time",
+		fits: func(s stackjob.State) (string, bool) {
+			return "there is nothing left to cancel", !s.IsFinal()
+		},
 		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Cancel(ctx, a) }})
 }
 
 func newRerun(c *cli) *cobra.Command {
-	return c.newAnswer(answer{verb: "rerun", short: "Make a new job for the stack of a job, from what the repository now says",
+	return c.newAnswer(answer{verb: "rerun",
+		short: "Make a new job for the stack of a job, from what the repository now says",
+		fits: func(s stackjob.State) (string, bool) {
+			return "it has not ended yet; cancel or reject it first", s.IsFinal()
+		},
 		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Rerun(ctx, a) }})
 }
 
@@ -102,23 +182,31 @@ func newLogs(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs JOB",
 		Short: "Print what the engine said in a job",
-		Args:  cobra.ExactArgs(1),
+		Example: "  reeve logs sj_01jd7v8k3nqz4w5x6y7c8d9e0f\n" +
+			"  reeve logs sj_01jd7v8k3nqz4w5x6y7c8d9e0f -f   # until the job has ended or waits for a person",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeJobs(func(stackjob.State) bool { return true }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, _ api.Filter) error {
-				ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-				defer stop()
+				job, err := findJob(ctx, b, args[0])
+				if err != nil {
+					return err
+				}
 				mode := api.FollowNo
 				if follow {
 					mode = api.FollowYes
 				}
-				r, err := b.Log(ctx, stackjob.JobID(args[0]), from, mode)
+				r, err := b.Log(ctx, job.ID, from, mode)
 				if err != nil {
 					return err
 				}
 				defer func() { _ = r.Close() }()
-				_, err = io.Copy(c.out, r)
-				if errors.Is(err, context.Canceled) {
-					return nil
+				n, err := io.Copy(c.out, r)
+				if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+					return nil // a person has seen enough
+				}
+				if err == nil && n == 0 && from == 0 {
+					return c.sayNoLog(ctx, b, job.ID)
 				}
 				return err
 			})
@@ -127,4 +215,18 @@ func newLogs(c *cli) *cobra.Command {
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
 	cmd.Flags().Int64Var(&from, "from", 0, "start at this byte")
 	return cmd
+}
+
+// sayNoLog says why nothing was printed.
+func (c *cli) sayNoLog(ctx context.Context, b api.Backend, id stackjob.JobID) error {
+	job, err := b.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	why := ""
+	if !job.Reason.IsZero() {
+		why = " (" + job.Reason.String() + ")"
+	}
+	_, err = fmt.Fprintf(c.err, "job %s has no log: no engine has run for it; it %s%s\n", job.ID, job.State.Sentence(), why)
+	return err
 }

@@ -65,10 +65,11 @@ func newContext(c *cli) *cobra.Command {
 		},
 	}
 	use := &cobra.Command{
-		Use:     "use [ORG | ORG/ENV]",
-		Short:   "Show only this organization or environment from now on; without an argument, everything",
-		Example: "  reeve context use acme/prod",
-		Args:    cobra.MaximumNArgs(1),
+		Use:               "use [ORG | ORG/ENV]",
+		ValidArgsFunction: c.completeContexts(),
+		Short:             "Show only this organization or environment from now on; without an argument, everything",
+		Example:           "  reeve context use acme/prod",
+		Args:              cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := contextFile(c.getenv)
 			if err != nil {

@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -59,23 +63,24 @@ func because(list []stackjob.Because) string {
 
 func newExplain(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:     "explain ORG/ENV/KIND/NAME",
-		Short:   "Explain a resource: which policy, what it waits for, why it changed",
-		Example: "  reeve explain acme/prod/TerraformStack/network\n  reeve explain --context acme/prod TerraformStack/network",
-		Args:    cobra.ExactArgs(1),
+		Use:   "explain ORG/ENV/KIND/NAME",
+		Short: "Explain a resource: which policy, what it waits for, why it changed",
+		Long: `explain says how a resource is, why it changed, what it waits for, which policy is in force
+and why, and what can be typed now. A shorter name, KIND/NAME or NAME, is enough when only one
+resource of the context is called so.`,
+		Example:           "  reeve explain acme/prod/TerraformStack/network\n  reeve explain --context acme/prod network",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeResources(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, f api.Filter) error {
-				name := args[0]
-				if key, err := schema.ParseResourceKey(name); err != nil && f.Env != "" {
-					name = f.Org + "/" + f.Env + "/" + name
-				} else if err == nil {
-					name = key.String()
-				}
-				key, err := schema.ParseResourceKey(name)
+				key, err := findResource(ctx, b, f, args[0])
 				if err != nil {
-					return usage("%v", err)
+					return err
 				}
 				e, err := b.Explain(ctx, key)
+				if errors.Is(err, store.ErrNotFound) {
+					return fmt.Errorf("there is no resource %s; `reeve get resources` lists them", key)
+				}
 				if err != nil {
 					return err
 				}
@@ -100,4 +105,34 @@ func newExplain(c *cli) *cobra.Command {
 			})
 		},
 	}
+}
+
+// findResource finds the resource that a whole key, KIND/NAME or NAME means.
+func findResource(ctx context.Context, b api.Backend, f api.Filter, name string) (schema.ResourceKey, error) {
+	if key, err := schema.ParseResourceKey(name); err == nil {
+		return key, nil
+	}
+	kind, rest, ok := strings.Cut(name, "/")
+	if !ok {
+		kind, rest = "", name
+	}
+	if rest == "" || strings.Contains(rest, "/") {
+		return schema.ResourceKey{}, usage("resource %q: expected org/env/Kind/name, Kind/name or a name", name)
+	}
+	f.Kind, f.Name = kind, rest
+	list, err := b.Resources(ctx, f)
+	if err != nil {
+		return schema.ResourceKey{}, err
+	}
+	switch len(list) {
+	case 0:
+		return schema.ResourceKey{}, fmt.Errorf("no resource is called %q; `reeve get resources` lists them", name)
+	case 1:
+		return list[0].Key, nil
+	}
+	var keys []string
+	for _, r := range list {
+		keys = append(keys, r.Key.String())
+	}
+	return schema.ResourceKey{}, usage("%d resources are called %q; name one of %s", len(list), name, strings.Join(keys, ", "))
 }

@@ -29,10 +29,11 @@ func newGet(c *cli) *cobra.Command {
 
 func newGetResources(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:     "resources [KIND[/NAME]]",
-		Aliases: []string{"resource"},
-		Short:   "List Cloud Resources and how they are",
-		Args:    cobra.MaximumNArgs(1),
+		Use:               "resources [KIND[/NAME]]",
+		ValidArgsFunction: c.completeKinds(),
+		Aliases:           []string{"resource"},
+		Short:             "List Cloud Resources and how they are",
+		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, f api.Filter) error {
 				if len(args) == 1 {
@@ -69,10 +70,11 @@ func newGetJobs(c *cli) *cobra.Command {
 	var states []string
 	var limit int
 	cmd := &cobra.Command{
-		Use:     "jobs [KIND[/NAME]]",
-		Aliases: []string{"job"},
-		Short:   "List Stack Jobs, newest first",
-		Args:    cobra.MaximumNArgs(1),
+		Use:               "jobs [KIND[/NAME]]",
+		ValidArgsFunction: c.completeKinds(),
+		Aliases:           []string{"job"},
+		Short:             "List Stack Jobs, newest first",
+		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, f api.Filter) error {
 				q := store.JobQuery{Org: f.Org, Env: f.Env, Open: !all && len(states) == 0, Limit: limit}
@@ -233,9 +235,10 @@ func writeRepositories(w io.Writer, list []api.RepositoryStatus) error {
 
 func newPoll(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:   "poll [REPOSITORY]",
-		Short: "Look at a repository now instead of at the next poll",
-		Args:  cobra.MaximumNArgs(1),
+		Use:               "poll [REPOSITORY]",
+		ValidArgsFunction: c.completeRepositories(),
+		Short:             "Look at a repository now instead of at the next poll",
+		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, _ api.Filter) error {
 				names := args
@@ -248,7 +251,7 @@ func newPoll(c *cli) *cobra.Command {
 						names = append(names, r.Name)
 					}
 				}
-				var list []api.RepositoryStatus
+				list := []api.RepositoryStatus{}
 				for _, n := range names {
 					s, err := b.Poll(ctx, n, stackjob.Actor{})
 					if err != nil {

@@ -78,6 +78,14 @@ Exit codes: 0 done, 1 findings, 2 wrong usage, 3 the work could not be done.`,
 		newApprove(c), newReject(c), newCancel(c), newRerun(c), newPoll(c), newExplain(c), newGraph(c),
 		newSchema(c), newContext(c), newDoctor(c), newVersion(c),
 	)
+	fixed := func(list ...string) completion {
+		return cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for flag, complete := range map[string]completion{"output": fixed("text", "json", "yaml"), "context": c.completeContexts()} {
+		if err := root.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
 	root.InitDefaultCompletionCmd()
 	tagErrors(root)
 	return root
@@ -95,6 +103,12 @@ func tagErrors(cmd *cobra.Command) {
 			var e *exit
 			if err == nil || errors.As(err, &e) {
 				return err
+			}
+			switch {
+			case errors.Is(err, context.Canceled) && cmd.Context().Err() != nil:
+				err = errors.New("interrupted")
+			case errors.Is(err, api.ErrInvalid):
+				return &exit{code: exitUsage, err: err}
 			}
 			return &exit{code: exitFailed, err: err}
 		}
