@@ -13,6 +13,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/seal"
 	"github.com/stackreeve/stackreeve/internal/web"
+	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
 )
 
 // Health is how one thing that the daemon needs is.
@@ -43,9 +44,14 @@ func Doctor(ctx context.Context, c config.Config, environ []string) []Check {
 	checks := []Check{checkConfig(c)}
 	checks = append(checks, checkEngines(ctx, c, environ)...)
 	checks = append(checks, checkFolder(c.DataDir)...)
-	checks = append(checks, checkKey(c.DataDir), checkDaemon(ctx, c), checkCLIConfig(c))
-	checks = append(checks, checkRepositories(ctx, c)...)
-	return checks
+	daemon := checkDaemon(ctx, c)
+	checks = append(checks, checkKey(c.DataDir), daemon, checkCLIConfig(c))
+	if len(c.Repositories) == 0 && daemon.Health == Well {
+		// It was told on its own command line, or in another file.
+		return append(checks, Check{Name: "repositories", Health: Unwell, Detail: "this configuration names none; the daemon has its own",
+			Fix: "see `reeve get repositories`, or name the daemon's configuration with --config"})
+	}
+	return append(checks, checkRepositories(ctx, c)...)
 }
 
 func checkConfig(c config.Config) Check {
@@ -99,6 +105,9 @@ func checkFolder(dir string) []Check {
 func checkKey(dir string) Check {
 	file := filepath.Join(dir, keyFile)
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err == nil {
+			return Check{Name: "key file", Health: Missing, Detail: file + " does not exist, and there are records", Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+		}
 		return Check{Name: "key file", Health: Well, Detail: "is made at the first start; keep a copy of it in a safe place"}
 	}
 	if _, err := seal.OpenOrCreate(file); err != nil {
