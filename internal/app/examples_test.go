@@ -1,0 +1,93 @@
+package app_test
+
+import (
+	"io/fs"
+	"os"
+	"testing"
+
+	"github.com/stackreeve/stackreeve/examples"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// copyExample makes the world's repository a copy of an example.
+func (w *world) copyExample(example fs.FS) {
+	w.t.Helper()
+	if err := os.CopyFS(w.repo, example); err != nil {
+		w.t.Fatal(err)
+	}
+	w.commit("the example")
+}
+
+func TestQuickstartIsAppliedInDevAndStagingAndApprovedStepByStepInProd(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		w.copyExample(examples.Quickstart())
+		w.start()
+		stacks := []string{"TerraformStack/network", "GreetingService/hello", "GreetingService/bonjour", "GreetingService/lobby"}
+		for _, env := range []string{"dev", "staging"} {
+			for _, s := range stacks {
+				j := w.await("acme/"+env+"/"+s, stackjob.Succeeded)
+				if len(j.Approvals) != 0 || j.Reason.Code != "" {
+					t.Errorf("%s was approved by somebody, or has a reason left: %+v %s", j.Desired.Key, j.Approvals, j.Reason)
+				}
+			}
+		}
+		network := w.await("acme/prod/TerraformStack/network", stackjob.WaitingApply)
+		if network.Reason.Code != stackjob.ReasonNeedsApproval {
+			t.Errorf("prod's network: %s", network.Reason)
+		}
+		// Each approval frees what needs it: first the network, then the two that
+		// need only it, then the one that needs both.
+		const hello, bonjour, lobby = "acme/prod/GreetingService/hello", "acme/prod/GreetingService/bonjour", "acme/prod/GreetingService/lobby"
+		w.approve(network)
+		first, second := w.await(hello, stackjob.WaitingApply), w.await(bonjour, stackjob.WaitingApply)
+		w.approve(first)
+		w.await(hello, stackjob.Succeeded)
+		if j := w.newest(lobby); j.State != stackjob.Queued || len(j.Operations) != 0 {
+			t.Errorf("lobby is %s before all that it needs is there, with operations %v", j.State, j.Operations)
+		}
+		w.approve(second)
+		w.approve(w.await(lobby, stackjob.WaitingApply))
+		for _, s := range stacks {
+			j := w.await("acme/prod/"+s, stackjob.Succeeded)
+			if len(j.Approvals) != 1 || j.Approvals[0].Actor != ada {
+				t.Errorf("%s: approvals %+v", s, j.Approvals)
+			}
+		}
+		for _, r := range []string{"dev", "staging", "prod"} {
+			e := w.stack("acme/" + r + "/GreetingService/lobby")
+			if e.Resource.Status != "applied" || len(e.Producers) != 3 {
+				t.Errorf("%s lobby is %s and needs %v", r, e.Resource.Status, e.Producers)
+			}
+		}
+		before := len(w.jobs(""))
+		w.commit("nothing")
+		w.quiet()
+		if after := len(w.jobs("")); after != before {
+			t.Errorf("an empty commit made %d jobs", after-before)
+		}
+	})
+}
+
+func TestAdoptedCodeIsAppliedAfterApproval(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		w.copyExample(examples.Adopt())
+		w.start()
+		const website = "acme/prod/TerraformStack/website"
+		j := w.await(website, stackjob.WaitingApply)
+		if len(w.jobs("")) != 1 || j.Plan.Counts.Create == 0 || j.Plan.Counts.Delete != 0 {
+			t.Fatalf("the plan: %s; jobs: %s", j.Plan.Counts, w.describe())
+		}
+		w.approve(j)
+		j = w.await(website, stackjob.Succeeded)
+		e := w.stack(website)
+		if e.Resource.Status != "applied" || e.Observed == nil || !e.Observed.Complete || len(e.Observed.Outputs) == 0 {
+			t.Errorf("after the apply: %s, %+v", e.Resource.Status, e.Observed)
+		}
+		// The code is planned where it stands, and nothing is written beside it.
+		if out := w.git("status", "--porcelain", "--ignored"); out != "" {
+			t.Errorf("the repository holds what was not committed:\n%s", out)
+		}
+	})
+}
