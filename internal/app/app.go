@@ -110,7 +110,7 @@ func (a *App) open(ctx context.Context) error {
 	if a.o.Records != nil {
 		a.records = a.o.Records(st)
 	}
-	if a.key, err = seal.OpenOrCreate(filepath.Join(c.DataDir, keyFile)); err != nil {
+	if a.key, err = openKey(ctx, st, c.DataDir); err != nil {
 		return err
 	}
 	a.engines = newEngines(c.Engine, c.DataDir, a.o.Environ)
