@@ -78,7 +78,7 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *probl
 	}
 	if ctx.Err() != nil {
 		return &problem{cause: cause, failure: engine.Failure{
-			Class: engine.ClassPerson, Reason: reasonOf(stackjob.ReasonTimeout, what),
+			Class: engine.ClassPerson, Reason: reasonOf(stackjob.ReasonTimeout, what+", "+cause.Error()),
 			Text: strings.TrimSpace(fmt.Sprintf("The %s took longer than allowed and was stopped.\n\n%s", what, v.failureText())),
 		}}
 	}

@@ -201,5 +201,12 @@ func (p *phase) withTimeout(ctx context.Context, kind stackjob.OperationKind) (c
 	if limit <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, limit, errTimeout)
+	return context.WithTimeoutCause(ctx, limit, &overdue{limit})
 }
+
+// overdue is the errTimeout of an operation, with the time that it was allowed.
+type overdue struct{ limit time.Duration }
+
+func (o *overdue) Error() string { return "more than " + o.limit.String() }
+
+func (o *overdue) Unwrap() error { return errTimeout }
