@@ -45,6 +45,7 @@ func (r *Reconciler) compareErr(ctx context.Context, repo *repository, rev gitso
 		return err
 	}
 	r.metrics.compareSeconds.Observe(time.Since(started).Seconds())
+	r.metrics.commitAge.WithLabelValues(rev.Repository).Set(0) // seen from the first comparison on, not from the next count
 	if old == nil || old.Revision.Commit != rev.Commit {
 		r.o.Log.Info("compared", "repository", rev.Repository, "revision", rev.Short(), "resources", len(tree.Resources()),
 			"changes", len(view.Result.Changes), "jobs", len(ids), "errors", enqueue.Revision.Errors)
