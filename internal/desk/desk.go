@@ -338,7 +338,7 @@ func (d *Desk) Changes(ctx context.Context, f api.Filter) ([]api.Change, error) 
 				c.Hold = *ch.Error
 			case st.Open != nil:
 				c.Job = st.Open.ID
-				if st.Open.State.IsWaiting() || st.Open.Reason.Code == stackjob.ReasonBlocked {
+				if st.Open.State.IsWaiting() || st.Open.State == stackjob.Queued {
 					c.Hold = st.Open.Reason
 				}
 			case ch.Settled != nil:
