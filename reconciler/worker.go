@@ -126,7 +126,12 @@ func (w *Worker) step(ctx context.Context, job stackjob.Job) (again bool, err er
 	case stackjob.WaitingStart, stackjob.WaitingApply:
 		return false, w.expire(ctx, job)
 	}
-	return false, w.Clean(job)
+	err = w.Clean(job)
+	if errors.Is(err, engine.ErrAlive) {
+		// It has told its result and ends in this moment.
+		return false, w.r.o.Records.Wake(ctx, job.ID, w.r.o.Now().Add(time.Second))
+	}
+	return false, err
 }
 
 // Clean removes what an ended job no longer needs: its saved plans.

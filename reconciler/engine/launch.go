@@ -12,6 +12,10 @@ var ErrLost = errors.New("the runner is gone and left no result")
 // there and the engine was never started.
 var ErrNotStarted = errors.New("the runner never began")
 
+// ErrAlive means that something cannot be done to a phase's folder while its runner
+// lives.
+var ErrAlive = errors.New("its runner is alive")
+
 // Launcher starts runners and finds those of an earlier daemon. Its
 // implementation is engine/runner.
 type Launcher interface {

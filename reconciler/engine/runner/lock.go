@@ -11,11 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner/sweep"
 )
 
 // errHeld means that a runner holds the lock.
-var errHeld = errors.New("its runner is alive")
+var errHeld = engine.ErrAlive
 
 // holder is what the lock file says of the runner.
 type holder struct {
