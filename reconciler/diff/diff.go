@@ -221,11 +221,11 @@ func (c *comparison) removals() {
 			Hold:    afterInterrupt(st),
 		}
 		switch {
+		case f.protected: // said first: its resources are recorded as prevent-destroy too
+			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy, Detail: "the environment " + key.Org + "/" + key.Env + " is protected"}
 		case st.Observed.Desired.PreventDestroy:
 			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy,
-				Detail: "put the document back, take prevent-destroy out of it, let that be applied, then remove it"}
-		case f.protected:
-			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy, Detail: "the environment " + key.Org + "/" + key.Env + " is protected"}
+				Detail: "put the document back, take prevent-destroy (or its environment's protection) away, let that be applied, then remove it"}
 		default:
 			ch.Settled = c.settled(ch, st)
 		}

@@ -118,7 +118,7 @@ func TestPreventDestroyRefuses(t *testing.T) {
 	delete(w.files, "acme/prod/net.yaml")
 	w.reload(t)
 	expect(t, w.compare(),
-		"destroy dev/net [removed: acme/dev/net.yaml] REFUSED prevent-destroy (put the document back, take prevent-destroy out of it, let that be applied, then remove it)",
+		"destroy dev/net [removed: acme/dev/net.yaml] REFUSED prevent-destroy (put the document back, take prevent-destroy (or its environment's protection) away, let that be applied, then remove it)",
 		"destroy prod/net [removed: acme/prod/net.yaml] REFUSED prevent-destroy (the environment acme/prod is protected)")
 }
 
@@ -137,7 +137,7 @@ func TestWhatARefusedDestroyNeedsStaysToo(t *testing.T) {
 	}
 	by := "acme/dev/TerraformStack/app (prevent-destroy)"
 	slices.Sort(refused)
-	want := []string{"app prevent-destroy put the document back, take prevent-destroy out of it, let that be applied, then remove it", "data blocked-by " + by, "net blocked-by " + by}
+	want := []string{"app prevent-destroy put the document back, take prevent-destroy (or its environment's protection) away, let that be applied, then remove it", "data blocked-by " + by, "net blocked-by " + by}
 	if d := cmp.Diff(want, refused); d != "" {
 		t.Error(d)
 	}
