@@ -1,0 +1,174 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// apply takes a ready job past the last gate and carries its plan out.
+func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
+	now := w.r.o.Now()
+	view := w.r.View(job.Desired.Repository)
+	if view == nil {
+		return false, nil
+	}
+	key := job.Desired.Key
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !isRerun(job) {
+		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()}))
+		return true, err
+	}
+	newer, err := w.newerOpenJob(ctx, job)
+	if err != nil {
+		return false, err
+	}
+	if newer != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Supersede(now, nil, newer.ID))
+		return false, err
+	}
+	choice := flowcontrol.Choose(view.Tree.Policies(), key)
+	if job, err = w.r.held(ctx, job); err != nil {
+		return false, err
+	}
+	if v := flowcontrol.AtApply(job, *job.Plan, choice); v.Decision != stackjob.Proceed {
+		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v))
+		return true, err
+	}
+	// What was approved is what is applied: if a value that the plan was made of
+	// has moved since, the plan is no longer the one to apply.
+	vals, missing, err := w.values(ctx, job, view.Tree)
+	if err != nil {
+		return false, err
+	}
+	if !missing.IsZero() || !sameReferences(vals.references, job.References) {
+		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: "a value that it reads moved"}))
+		return true, err
+	}
+	program, err := w.o.Program(ctx, job.Desired.Provisioner)
+	if err != nil || program.String() != job.Plan.Engine {
+		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: "the engine is no longer " + job.Plan.Engine}))
+		return true, err
+	}
+	code, err := w.o.Modules.Checkout(ctx, job.Desired.Repository, job.Desired.Commit, job.Desired.Module, job.Desired.ModuleRevision)
+	if err != nil {
+		return false, err
+	}
+	t := w.task(job, engine.PhaseApply, program)
+	t.ModuleRoot, t.ModulePath, t.ModuleRevision = code.Root, code.Path, job.Desired.ModuleRevision
+	t.Inputs, t.VarFiles = vals.inputs, job.Desired.VarFiles
+	t.Secrets = slices.Concat(t.Secrets, vals.secrets)
+	t.PlanDigest, t.PlanFileDigest = job.Plan.Digest, job.Plan.FileDigest
+	t.PlanFile = filepath.Join(w.o.Layout.Phase(job.ID, job.Attempt, engine.PhasePlan), engine.SealedPlan)
+	t.Identity = w.o.Sealer.Identity()
+
+	// The intent: from here on the plan is used up, whatever happens.
+	job, err = w.move(ctx, job.ID, stackjob.StartApply(now, w.r.o.Owner, now.Add(lease), job.Plan.Digest))
+	if errors.Is(err, store.ErrStackBusy) {
+		return false, nil // woken when the other job ends
+	}
+	if err != nil {
+		return false, err
+	}
+	run, err := w.o.Launcher.Start(ctx, w.o.Layout.Phase(job.ID, job.Attempt, engine.PhaseApply), t)
+	if err != nil {
+		return false, w.notStarted(ctx, job, err)
+	}
+	return w.supervise(ctx, job, run, engine.PhaseApply)
+}
+
+// applied records how an apply ended.
+func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Result) error {
+	now, l := w.r.o.Now(), leaseOf(job)
+	job, err := w.r.o.Records.Job(ctx, job.ID)
+	if err != nil {
+		return err
+	}
+	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
+	if err != nil {
+		return err
+	}
+	out := outcomeOf(job, res)
+	if out.Result == stackjob.ResultFailed && out.Reason.Code == stackjob.ReasonStalePlan && st.Observed == nil {
+		// Nothing was applied by this plan, and nothing ever: no record to keep.
+		_, err := w.move(ctx, job.ID, stackjob.Fail(now, &l, out.Reason))
+		return err
+	}
+	var observed *stackjob.Observed
+	switch {
+	case out.Result == stackjob.ResultSucceeded && job.Action == stackjob.Destroy:
+		// forgotten
+	case out.Result == stackjob.ResultSucceeded:
+		observed = &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, References: job.References,
+			Outputs: out.Outputs, Counts: out.Counts, Engine: job.Plan.Engine, AppliedAt: now}
+	default:
+		observed = w.unfinished(ctx, job)
+		if out.Outputs != nil && observed != nil {
+			observed.Outputs = out.Outputs
+		}
+	}
+	if _, err := w.move(ctx, job.ID, stackjob.Applied(now, l, out, observed)); err != nil {
+		return err
+	}
+	if out.Result != stackjob.ResultSucceeded {
+		w.r.CompareAgain(job.Desired.Repository)
+		return nil
+	}
+	return w.afterSuccess(ctx, job, st.Observed)
+}
+
+// outcomeOf is the phase's own outcome, or what its failure amounts to.
+func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
+	var out stackjob.Outcome
+	switch {
+	case res.Outcome != nil:
+		out = *res.Outcome
+	case res.Failure != nil:
+		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: res.Failure.Reason}
+	default:
+		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}
+	}
+	if out.Result == stackjob.ResultCancelled {
+		// Only the record knows whether a person asked for it.
+		out.Reason.Code = stackjob.ReasonStopping
+		if job.CancelledBy != nil {
+			out.Reason = stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by " + job.CancelledBy.Name}
+		}
+	}
+	return out
+}
+
+// unfinished is what is known of a stack after an apply that did not succeed: it
+// may hold any part of what was wanted.
+func (w *Worker) unfinished(ctx context.Context, job stackjob.Job) *stackjob.Observed {
+	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, JobID: job.ID, References: job.References, AppliedAt: w.r.o.Now()}
+	if job.Plan != nil {
+		o.Engine = job.Plan.Engine
+	}
+	if st, err := w.r.o.Records.Stack(ctx, job.Desired.Key); err == nil && st.Observed != nil {
+		o.Outputs, o.Counts = st.Observed.Outputs, st.Observed.Counts
+	}
+	return o
+}
+
+// afterSuccess has consumers compared again when an output moved, or when a stack
+// that had failed is well again.
+func (w *Worker) afterSuccess(ctx context.Context, job stackjob.Job, before *stackjob.Observed) error {
+	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
+	if err != nil {
+		return err
+	}
+	if before == nil || st.Observed == nil || !before.Complete || !sameOutputs(before.Outputs, st.Observed.Outputs) || isRerun(job) {
+		w.r.CompareAgain(job.Desired.Repository)
+	}
+	return nil
+}
+
+func sameOutputs(a, b []stackjob.Output) bool {
+	return slices.EqualFunc(a, b, func(x, y stackjob.Output) bool { return x.Name == y.Name && x.Hash == y.Hash })
+}

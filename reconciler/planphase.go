@@ -1,0 +1,154 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// plan claims a queued job and carries its plan phase through.
+func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice stackjob.PolicyChoice) (bool, error) {
+	now := w.r.o.Now()
+	vals, missing, err := w.values(ctx, job, view.Tree)
+	if err != nil {
+		return false, err
+	}
+	if !missing.IsZero() {
+		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, missing))
+		return false, err
+	}
+	program, err := w.o.Program(ctx, job.Desired.Provisioner)
+	if err != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, stackjob.Reason{Code: stackjob.ReasonEngineMissing, Detail: err.Error()}))
+		return false, err
+	}
+	d := job.Desired
+	code, err := w.o.Modules.Checkout(ctx, d.Repository, d.Commit, d.Module, d.ModuleRevision)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, stackjob.Reason{Code: stackjob.ReasonModule, Detail: err.Error()}))
+		return false, err
+	}
+	st, err := w.r.o.Records.Stack(ctx, d.Key)
+	if err != nil {
+		return false, err
+	}
+	release := lockToRelease(job)
+	job, err = w.move(ctx, job.ID, stackjob.StartPlan(now, w.r.o.Owner, now.Add(lease), choice).Reading(vals.references))
+	if errors.Is(err, store.ErrStackBusy) {
+		return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonStackBusy})
+	}
+	if err != nil {
+		return false, err
+	}
+	t := w.task(job, engine.PhasePlan, program)
+	t.ModuleRoot, t.ModulePath, t.ModuleRevision = code.Root, code.Path, d.ModuleRevision
+	t.Inputs, t.VarFiles = vals.inputs, d.VarFiles
+	t.Secrets = slices.Concat(t.Secrets, vals.secrets)
+	t.SkipRefresh = choice.Controls.SkipRefresh
+	if st.Observed == nil || !st.Observed.Complete {
+		t.Outputs = engine.OutputsMissing
+	}
+	t.ReleaseLock = release
+	run, err := w.o.Launcher.Start(ctx, w.o.Layout.Phase(job.ID, job.Attempt, engine.PhasePlan), t)
+	if err != nil {
+		return false, w.notStarted(ctx, job, err)
+	}
+	return w.supervise(ctx, job, run, engine.PhasePlan)
+}
+
+// planned judges a finished plan phase.
+func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Result) (bool, error) {
+	now, l := w.r.o.Now(), leaseOf(job)
+	job, err := w.r.o.Records.Job(ctx, job.ID)
+	if err != nil {
+		return false, err
+	}
+	if res.Plan == nil {
+		return w.planFailed(ctx, job, res)
+	}
+	if job.CancelledBy != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Cancel(now, &l, *job.CancelledBy))
+		return false, err
+	}
+	plan := *res.Plan
+	plan.Drifted = len(plan.Drift)
+	if job.Purpose == stackjob.PlanOnly {
+		_, err := w.move(ctx, job.ID, stackjob.PlannedOnly(now, l, plan))
+		return false, err
+	}
+	newer, err := w.newerOpenJob(ctx, job)
+	if err != nil {
+		return false, err
+	}
+	if newer != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Supersede(now, &l, newer.ID))
+		return false, err
+	}
+	if !plan.HasChanges && job.Action == stackjob.Apply {
+		st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
+		if err != nil {
+			return false, err
+		}
+		if _, err := w.move(ctx, job.ID, stackjob.PlannedNothing(now, l, plan, w.converged(job, res, st))); err != nil {
+			return false, err
+		}
+		return false, w.afterSuccess(ctx, job, st.Observed)
+	}
+	view := w.r.View(job.Desired.Repository)
+	if view == nil {
+		return false, fmt.Errorf("repository %q is not loaded", job.Desired.Repository)
+	}
+	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
+	if job, err = w.r.held(ctx, job); err != nil {
+		return false, err
+	}
+	_, err = w.move(ctx, job.ID, stackjob.Planned(now, l, plan, flowcontrol.AtApply(job, plan, choice)))
+	return true, err
+}
+
+func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Result) (bool, error) {
+	now, l := w.r.o.Now(), leaseOf(job)
+	if res.Cancelled && job.CancelledBy != nil {
+		_, err := w.move(ctx, job.ID, stackjob.Cancel(now, &l, *job.CancelledBy))
+		return false, err
+	}
+	if res.Cancelled {
+		// Stopped from outside: the machine shuts down, or somebody signalled
+		// the runner. Nothing was applied, so the plan can be made again.
+		_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonStopping}))
+		return true, err
+	}
+	why := stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the plan phase left neither plan nor failure"}
+	if res.Failure != nil {
+		why = res.Failure.Reason
+		ours, err := w.isOurStaleLock(ctx, job, res.Failure)
+		if err != nil {
+			return false, err
+		}
+		if ours {
+			_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: res.Failure.Lock.ID}))
+			return true, err
+		}
+	}
+	_, err := w.move(ctx, job.ID, stackjob.Fail(now, &l, why))
+	return false, err
+}
+
+// converged is what a stack is after a plan that changes nothing: as desired.
+func (w *Worker) converged(job stackjob.Job, res engine.Result, st stackjob.Stack) *stackjob.Observed {
+	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, References: job.References,
+		Outputs: res.Outputs, Counts: res.Plan.Counts, Engine: res.Plan.Engine, Drifted: len(res.Plan.Drift), AppliedAt: w.r.o.Now()}
+	if o.Outputs == nil && st.Observed != nil {
+		o.Outputs = st.Observed.Outputs
+	}
+	return o
+}

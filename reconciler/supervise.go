@@ -1,0 +1,206 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// task is what both phases of a job have in common.
+func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Program) engine.Task {
+	s := w.r.Settings()
+	k := job.Desired.Key
+	t := engine.Task{
+		Job: job.ID, Attempt: job.Attempt, Phase: phase, Action: job.Action, Key: k, Program: program,
+		Workspace: w.o.Layout.Workspace(k), Backend: job.Desired.Backend,
+		Env: s.Environ, ProviderCache: s.ProviderCache, Timeouts: s.Timeouts, Grace: s.Grace,
+		Recipient: w.o.Sealer.Recipient(), HashKey: w.o.Sealer.HashKey(), Limits: s.Limits, Secrets: s.Secrets,
+	}
+	if b := job.Desired.Backend.Type; b == "" || b == "local" {
+		t.StateFile, t.StateBackups = w.o.Layout.State(k), w.o.Layout.StateBackups(k)
+	}
+	return t
+}
+
+// notStarted ends a phase whose runner could not be started: nothing ran.
+func (w *Worker) notStarted(ctx context.Context, job stackjob.Job, cause error) error {
+	l := leaseOf(job)
+	why := stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted, Detail: cause.Error()}
+	if errors.Is(cause, store.ErrFull) || errors.Is(cause, syscall.ENOSPC) {
+		why.Code = stackjob.ReasonDiskFull
+	}
+	if job.State == stackjob.Applying {
+		_, err := w.move(ctx, job.ID, stackjob.Applied(w.r.o.Now(), l, stackjob.Outcome{Result: stackjob.ResultFailed, Reason: why}, w.unfinished(ctx, job)))
+		return err
+	}
+	_, err := w.move(ctx, job.ID, stackjob.Fail(w.r.o.Now(), &l, why))
+	return err
+}
+
+func leaseOf(j stackjob.Job) stackjob.Lease { return stackjob.Lease{Owner: j.Owner, Fence: j.Fence} }
+
+// attach takes over a phase that was running when an earlier daemon died, or that
+// this one lost sight of.
+func (w *Worker) attach(ctx context.Context, job stackjob.Job, phase engine.Phase) (bool, error) {
+	w.mu.Lock()
+	_, watched := w.running[job.ID]
+	w.mu.Unlock()
+	if watched {
+		return false, nil
+	}
+	now := w.r.o.Now()
+	job, err := w.move(ctx, job.ID, stackjob.TakeOver(now, w.r.o.Owner, now.Add(lease)))
+	if errors.Is(err, stackjob.ErrFenced) {
+		return false, w.r.o.Records.Wake(ctx, job.ID, job.LeaseUntil.Add(time.Second))
+	}
+	if err != nil {
+		return false, err
+	}
+	run, err := w.o.Launcher.Attach(ctx, w.o.Layout.Phase(job.ID, job.Attempt, phase))
+	if errors.Is(err, engine.ErrLost) || errors.Is(err, engine.ErrNotStarted) {
+		return w.lost(ctx, job, phase, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	w.log.Info("attached to a runner", "job", job.ID, "resource", job.Desired.Key.String(), "phase", phase)
+	return w.supervise(ctx, job, run, phase)
+}
+
+// lost ends a phase whose runner was killed. A plan is made again; an apply is
+// interrupted: nobody knows how far it came.
+func (w *Worker) lost(ctx context.Context, job stackjob.Job, phase engine.Phase, cause error) (bool, error) {
+	now, l := w.r.o.Now(), leaseOf(job)
+	why := stackjob.Reason{Code: stackjob.ReasonRunnerLost}
+	if errors.Is(cause, engine.ErrNotStarted) {
+		why.Code = stackjob.ReasonRunnerNotStarted
+	}
+	if err := w.endOpenOperations(ctx, job, why); err != nil {
+		return false, err
+	}
+	if phase == engine.PhasePlan {
+		if job.CancelledBy != nil {
+			_, err := w.move(ctx, job.ID, stackjob.Cancel(now, &l, *job.CancelledBy))
+			return false, err
+		}
+		_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, why))
+		return true, err
+	}
+	why.Detail = "what it did before must be looked at; a fresh plan waits for a person"
+	if why.Code == stackjob.ReasonRunnerNotStarted {
+		why.Detail = "the engine was never started; a fresh plan waits for a person"
+	}
+	_, err := w.move(ctx, job.ID, stackjob.Applied(now, l, stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: why}, w.unfinished(ctx, job)))
+	if err == nil {
+		w.r.CompareAgain(job.Desired.Repository)
+	}
+	return false, err
+}
+
+// endOpenOperations writes down that operations which had begun were interrupted.
+func (w *Worker) endOpenOperations(ctx context.Context, job stackjob.Job, why stackjob.Reason) error {
+	for _, op := range job.Operations {
+		if op.Attempt != job.Attempt || op.Result != stackjob.ResultNone {
+			continue
+		}
+		op.Result, op.Reason, op.EndedAt = stackjob.ResultInterrupted, why, w.r.o.Now()
+		if _, err := w.r.move(ctx, job.ID, stackjob.Record(w.r.o.Now(), leaseOf(job), op)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supervise watches a phase to its end and records the outcome.
+func (w *Worker) supervise(ctx context.Context, job stackjob.Job, run engine.Run, phase engine.Phase) (bool, error) {
+	w.mu.Lock()
+	w.running[job.ID] = run
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		delete(w.running, job.ID)
+		w.mu.Unlock()
+	}()
+	// A cancel that came between the claim and the line above finds no run.
+	if fresh, err := w.r.o.Records.Job(ctx, job.ID); err == nil && fresh.CancelledBy != nil {
+		_ = run.Interrupt() // the runner may have ended by itself
+	}
+	renewCtx, stopRenewing := context.WithCancel(ctx)
+	renewed := make(chan struct{})
+	go func() { defer close(renewed); w.renew(renewCtx, job) }()
+	recorder := &operationRecorder{w: w, job: job}
+	result, err := run.Wait(ctx, func(e engine.Event) { recorder.observe(ctx, e) })
+	stopRenewing()
+	<-renewed
+	switch {
+	case ctx.Err() != nil:
+		return false, nil // the daemon stops; the runner goes on
+	case errors.Is(err, engine.ErrLost):
+		return w.lost(ctx, recorder.job, phase, err)
+	case err != nil:
+		return false, err
+	case recorder.err != nil:
+		return false, recorder.err
+	}
+	if phase == engine.PhasePlan {
+		return w.planned(ctx, job, result)
+	}
+	return true, w.applied(ctx, job, result) // an ended job is cleaned up
+}
+
+// renew keeps the lease while the phase is watched.
+func (w *Worker) renew(ctx context.Context, job stackjob.Job) {
+	t := time.NewTicker(lease / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			now := w.r.o.Now()
+			if _, err := w.r.move(ctx, job.ID, stackjob.Renew(now, leaseOf(job), now.Add(lease))); err != nil && ctx.Err() == nil {
+				w.log.Warn("renewing a lease failed", "job", job.ID, "error", err)
+			}
+		}
+	}
+}
+
+// operationRecorder turns the journal's events into the job's operation records.
+type operationRecorder struct {
+	w   *Worker
+	job stackjob.Job
+	err error
+}
+
+func (o *operationRecorder) observe(ctx context.Context, e engine.Event) {
+	var op stackjob.Operation
+	switch {
+	case e.Type == engine.OperationStarted:
+		op = stackjob.Operation{Kind: e.Operation, Attempt: o.job.Attempt, StartedAt: e.At}
+	case e.Type == engine.OperationEnded && e.Ended != nil:
+		op = *e.Ended
+		op.Attempt = o.job.Attempt
+	default:
+		return
+	}
+	known := slices.ContainsFunc(o.job.Operations, func(k stackjob.Operation) bool {
+		return k.Kind == op.Kind && k.Attempt == op.Attempt && (k.Result == op.Result || op.Result == stackjob.ResultNone)
+	})
+	if known || o.err != nil {
+		return // a daemon that died had recorded it
+	}
+	job, err := o.w.move(ctx, o.job.ID, stackjob.Record(o.w.r.o.Now(), leaseOf(o.job), op))
+	if err != nil {
+		o.err = fmt.Errorf("record %s: %w", op.Kind, err)
+		return
+	}
+	o.job = job
+	o.w.r.metrics.operationEnded(op)
+}
