@@ -2,11 +2,13 @@ package reconciler
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // measureEvery is how often the gauges are counted anew.
@@ -100,6 +102,27 @@ func (m *metrics) operationEnded(op stackjob.Operation) {
 	}
 }
 
+// watched are records that tell whether anything was written through them: counting
+// 10,000 stacks is dear, and a daemon that has nothing to do should do nothing.
+type watched struct {
+	Records
+	// written is set after each write, so that a count that ran meanwhile is
+	// followed by another.
+	written *atomic.Bool
+}
+
+func (w watched) Move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (stackjob.Job, error) {
+	defer w.written.Store(true)
+	return w.Records.Move(ctx, id, m)
+}
+
+func (w watched) Enqueue(ctx context.Context, e store.Enqueue) ([]stackjob.JobID, error) {
+	if len(e.Jobs) > 0 || len(e.Supersede) > 0 {
+		defer w.written.Store(true)
+	}
+	return w.Records.Enqueue(ctx, e)
+}
+
 // measure counts the gauges until ctx ends.
 func (r *Reconciler) measure(ctx context.Context) error {
 	t := time.NewTicker(measureEvery)
@@ -117,6 +140,23 @@ func (r *Reconciler) measure(ctx context.Context) error {
 }
 
 func (r *Reconciler) measureOnce(ctx context.Context) error {
+	for _, s := range r.Repositories() {
+		if s.View != nil {
+			r.metrics.commitAge.WithLabelValues(s.Name).Set(r.o.Now().Sub(s.View.ComparedAt).Seconds())
+		}
+	}
+	if !r.written.Swap(false) {
+		return nil
+	}
+	if err := r.count(ctx); err != nil {
+		r.written.Store(true)
+		return err
+	}
+	return nil
+}
+
+// count counts open jobs and stacks.
+func (r *Reconciler) count(ctx context.Context) error {
 	open, err := r.openJobs(ctx)
 	if err != nil {
 		return err
@@ -149,11 +189,6 @@ func (r *Reconciler) measureOnce(ctx context.Context) error {
 	}
 	for _, c := range conditions {
 		r.metrics.stacks.WithLabelValues(c).Set(float64(n[c]))
-	}
-	for _, s := range r.Repositories() {
-		if s.View != nil {
-			r.metrics.commitAge.WithLabelValues(s.Name).Set(r.o.Now().Sub(s.View.ComparedAt).Seconds())
-		}
 	}
 	return nil
 }

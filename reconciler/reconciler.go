@@ -94,6 +94,8 @@ type Reconciler struct {
 	o        Options
 	metrics  *metrics
 	settings atomic.Pointer[Settings]
+	// written tells that the records changed since they were last counted.
+	written atomic.Bool
 
 	// recording is held for writing while a comparison is made and its jobs are
 	// written, and for reading by every move.
@@ -110,6 +112,8 @@ func New(o Options) *Reconciler {
 	r := &Reconciler{o: o, metrics: newMetrics(o.Registerer), repos: map[string]*repository{}}
 	s := o.Settings
 	r.settings.Store(&s)
+	r.written.Store(true) // nothing has been counted yet
+	r.o.Records = watched{o.Records, &r.written}
 	return r
 }
 

@@ -142,7 +142,7 @@ func (w *world) idle(b *testing.B, exe string) {
 	for used := cpuOf(b, cmd.Process.Pid); ; {
 		time.Sleep(5 * time.Second)
 		now := cpuOf(b, cmd.Process.Pid)
-		if now-used < 250*time.Millisecond || ctx.Err() != nil {
+		if now-used < 100*time.Millisecond || ctx.Err() != nil {
 			break
 		}
 		used = now

@@ -48,6 +48,7 @@ const (
 // its runners would be killed with it, so then it interrupts them itself, whatever
 // o.AtEnd says.
 func Serve(ctx context.Context, o ServeOptions) error {
+	beThrifty()
 	// Both listeners are taken first: a port in use is found before anything else
 	// is touched.
 	ln, err := web.Listen(o.Config.Listen)
@@ -81,6 +82,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, o ServeOptions) error 
 	g.Go(func() error { return server.ServeTCP(gctx, ln) })
 	g.Go(func() error { return server.ServeSocket(gctx, sock) })
 	g.Go(func() error { return a.Work(gctx) })
+	g.Go(func() error { return giveBack(gctx) })
 	if o.Config.File != "" && o.Load != nil {
 		g.Go(func() error { return a.watchConfig(gctx, server, o) })
 	}
