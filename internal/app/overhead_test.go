@@ -76,7 +76,7 @@ func BenchmarkDaemonOverhead(b *testing.B) {
 func firstDay(b *testing.B, e tooltest.Engine, parallel, turn int, total map[string]time.Duration) {
 	b.Helper()
 	w := newWorld(b, e)
-	w.cliConfig, w.parallel = tooltest.CLIConfig(b), parallel
+	w.cliConfig, w.parallel, w.mirrored = tooltest.CLIConfig(b), parallel, true
 	w.write("acme/policies/flow.yaml", atOnce, "modules/pet/main.tf", pet)
 	w.commit("policy and module")
 	w.start()

@@ -45,6 +45,9 @@ type world struct {
 	// cliConfig is the engines' CLI configuration; "" for one without providers, and
 	// then there is no cache of them either.
 	cliConfig string
+	// mirrored has the daemon poll a mirror of the repository, by look alone,
+	// instead of watching the folder.
+	mirrored bool
 	// parallel is how many jobs run at once.
 	parallel int
 	// yaml is appended to reeve.yaml.
@@ -141,8 +144,12 @@ func (w *world) configText() string {
 	if cliConfig == "" {
 		cliConfig = tooltest.EmptyCLIConfig(w.t)
 	}
-	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: 20s\n%s",
-		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, w.yaml)
+	where := fmt.Sprintf("path: %q", w.repo)
+	if w.mirrored {
+		where = fmt.Sprintf("url: %q", "file://"+w.repo)
+	}
+	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    %s\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: 20s\n%s",
+		filepath.Join(w.root, "data"), where, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, w.yaml)
 }
 
 // start starts a daemon on the repository's data folder.
