@@ -94,10 +94,18 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 		return err
 	}
 	out := outcomeOf(job, res)
-	if out.Result == stackjob.ResultFailed && out.Reason.Code == stackjob.ReasonStalePlan && st.Observed == nil {
-		// Nothing was applied by this plan, and nothing ever: no record to keep.
-		_, err := w.move(ctx, job.ID, stackjob.Fail(now, &l, out.Reason))
-		return err
+	if res.Outcome == nil || out.Reason.Code == stackjob.ReasonStalePlan {
+		// The engine was not started, or refused the plan at once: nothing was
+		// applied, and what is recorded of the stack is as true as before.
+		end := stackjob.Fail(now, &l, out.Reason)
+		if out.Result == stackjob.ResultCancelled {
+			end = stackjob.Applied(now, l, out, nil)
+		}
+		if _, err := w.move(ctx, job.ID, end); err != nil {
+			return err
+		}
+		w.r.CompareAgain(job.Desired.Repository)
+		return nil
 	}
 	var observed *stackjob.Observed
 	switch {
@@ -128,6 +136,8 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 	switch {
 	case res.Outcome != nil:
 		out = *res.Outcome
+	case res.Cancelled && res.Failure != nil:
+		out = stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: res.Failure.Reason}
 	case res.Failure != nil:
 		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: res.Failure.Reason}
 	default:

@@ -239,6 +239,9 @@ func (c *comparison) settled(ch *Change, st stackjob.Stack) *stackjob.LastJob {
 	if last == nil || last.Action != ch.Action || last.Reason.Code == stackjob.ReasonStopping {
 		return nil
 	}
+	if last.Reason.Code == stackjob.ReasonStalePlan {
+		return nil // nothing was tried: a fresh plan is made, and gated again
+	}
 	switch last.State {
 	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
 	default:
