@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +21,8 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
+
+var update = flag.Bool("update", false, "write what the scripts compare anew")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"reeve": main})
@@ -28,6 +36,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
+		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			// Unix sockets have short names, so the data folder is not deep.
 			data, err := os.MkdirTemp("", "rv")
@@ -43,6 +52,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REEVE_ENGINE_CLI_CONFIG", cliConfig)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			// The folder of the program under test alone, for a PATH without engines.
+			e.Setenv("PROGRAM_FOLDER", filepath.SplitList(e.Getenv("PATH"))[0])
 			for _, who := range []string{"AUTHOR", "COMMITTER"} {
 				e.Setenv("GIT_"+who+"_NAME", "Ada")
 				e.Setenv("GIT_"+who+"_EMAIL", "ada@example.com")
@@ -51,51 +62,128 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"await": await,
+			"await":  await,
+			"exits":  exits,
+			"port":   port,
+			"stable": stable,
 		},
 	})
 }
 
-// await waits for a daemon's state: "await up", or "await RESOURCE STATE", which
-// also puts the job's id into $JOB.
+// exits runs a command that must end with one very exit code: "exits 2 reeve x".
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	var failed *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &failed):
+		code = failed.ExitCode()
+	case err != nil:
+		ts.Fatalf("%s: %v", args[1], err)
+	}
+	if code != want {
+		ts.Fatalf("%s: exit code %d, expected %d", strings.Join(args[1:], " "), code, want)
+	}
+}
+
+// port puts the number of a port that is free into $PORT; with "taken", one that is
+// in use until the script ends.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, number, err := net.SplitHostPort(ln.Addr().String())
+	ts.Check(err)
+	ts.Setenv("PORT", number)
+	if len(args) == 1 && args[0] == "taken" {
+		ts.Defer(func() { _ = ln.Close() })
+		return
+	}
+	ts.Check(ln.Close())
+}
+
+// What differs from run to run, and what stable puts in its place.
+var unstable = []struct {
+	is *regexp.Regexp
+	by string
+}{
+	{regexp.MustCompile(`sj_[0-9a-z]{26}`), "JOB"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`), "TIME"},
+	{regexp.MustCompile(`\b\d+s( ago)?\b`), "AGE"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "DIGEST"},
+	{regexp.MustCompile(`\b[0-9a-f]{40}\b`), "COMMIT"},
+	{regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{7})\b`), "HASH"},
+	{regexp.MustCompile(`\b(tofu|terraform) 1\.[0-9.]+`), "ENGINE"},
+	{regexp.MustCompile(`(?m) +$`), ""},
+	{regexp.MustCompile(`(\S)  +`), "$1  "}, // columns are as wide as what was in them
+}
+
+// stable writes standard output without what differs from run to run to a file, to
+// be compared: "stable FILE".
+func stable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: stable FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile("stdout"), ts.Getenv("WORK"), "WORK")
+	for _, u := range unstable {
+		text = u.is.ReplaceAllString(text, u.by)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// await waits for what a daemon does: "await up", "await existing FILE", or
+// "await RESOURCE STATE", which also puts the job's id into $JOB.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: await up | await RESOURCE STATE")
+		ts.Fatalf("usage: await up | await existing FILE | await RESOURCE STATE")
 	}
 	client := api.NewClient(api.Options{Socket: filepath.Join(ts.Getenv("REEVE_DATA_DIR"), "reeve.sock")})
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	var last string
-	for {
+	for last := ""; ; {
 		select {
 		case <-ctx.Done():
 			ts.Fatalf("gave up waiting for %s; last: %s", strings.Join(args, " "), last)
 		case <-tick.C:
 		}
-		if args[0] == "up" {
+		done := false
+		switch {
+		case args[0] == "up":
 			repos, err := client.Repositories(ctx)
-			if err == nil && len(repos) > 0 && repos[0].Commit != "" {
-				return
-			}
-			continue
+			done = err == nil && len(repos) > 0 && repos[0].Commit != ""
+		case args[0] == "existing":
+			_, err := os.Stat(ts.MkAbs(args[1]))
+			done = err == nil
+		default:
+			done, last = awaited(ctx, ts, client, args[0], stackjob.State(args[1]))
 		}
-		jobs, err := client.Jobs(ctx, store.JobQuery{})
-		if err != nil {
-			last = err.Error()
-			continue
-		}
-		for _, j := range jobs {
-			if j.Desired.Key.String() != args[0] {
-				continue
-			}
-			last = string(j.State) + " " + j.Reason.String()
-			if j.State == stackjob.State(args[1]) {
-				ts.Setenv("JOB", string(j.ID))
-				return
-			}
-			break // the newest counts
+		if done {
+			return
 		}
 	}
+}
+
+// awaited tells whether the newest job of a stack is in a state.
+func awaited(ctx context.Context, ts *testscript.TestScript, client *api.Client, key string, state stackjob.State) (done bool, last string) {
+	jobs, err := client.Jobs(ctx, store.JobQuery{})
+	if err != nil {
+		return false, err.Error()
+	}
+	for _, j := range jobs {
+		if j.Desired.Key.String() != key {
+			continue
+		}
+		if j.State == state {
+			ts.Setenv("JOB", string(j.ID))
+			return true, ""
+		}
+		return false, string(j.State) + " " + j.Reason.String() // the newest counts
+	}
+	return false, "no job"
 }

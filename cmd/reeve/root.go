@@ -107,12 +107,23 @@ func tagErrors(cmd *cobra.Command) {
 			switch {
 			case errors.Is(err, context.Canceled) && cmd.Context().Err() != nil:
 				err = errors.New("interrupted")
+			case errors.Is(err, api.ErrUnauthenticated):
+				err = unauthenticated(err)
 			case errors.Is(err, api.ErrInvalid):
 				return &exit{code: exitUsage, err: err}
 			}
 			return &exit{code: exitFailed, err: err}
 		}
 	}
+}
+
+// unauthenticated says how a token is given.
+func unauthenticated(err error) error {
+	var p *api.Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	return fmt.Errorf("%s; give it with --token-file or $REEVE_TOKEN", p.Code.Title())
 }
 
 func (c *cli) getenv(name string) string {

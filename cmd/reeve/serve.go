@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +35,11 @@ at work then go on by themselves, and the next daemon takes them over.`,
 			}
 			environ := c.environ
 			if repository != "" {
-				environ = append(environ[:len(environ):len(environ)], repositoryVariable(repository)+"="+repository)
+				variable, err := repositoryVariable(repository)
+				if err != nil {
+					return err
+				}
+				environ = append(environ[:len(environ):len(environ)], variable+"="+repository)
 			}
 			return c.serve(cmd.Context(), environ, over)
 		},
@@ -45,11 +51,14 @@ at work then go on by themselves, and the next daemon takes them over.`,
 }
 
 // repositoryVariable is the variable that one repository is configured with.
-func repositoryVariable(address string) string {
+func repositoryVariable(address string) (string, error) {
 	if fi, err := os.Stat(address); err == nil && fi.IsDir() {
-		return "REEVE_REPOSITORY_PATH"
+		return "REEVE_REPOSITORY_PATH", nil
 	}
-	return "REEVE_REPOSITORY_URL"
+	if !strings.Contains(address, ":") { // neither https://host/path nor user@host:path
+		return "", usage("--repository: %s is neither a folder nor a URL", address)
+	}
+	return "REEVE_REPOSITORY_URL", nil
 }
 
 func (c *cli) serve(ctx context.Context, environ []string, over []config.Override) error {
@@ -57,6 +66,12 @@ func (c *cli) serve(ctx context.Context, environ []string, over []config.Overrid
 	cfg, err := c.loadConfig(config.ForServe, over...)
 	if err != nil {
 		return err
+	}
+	if len(cfg.Repositories) == 0 && cfg.File == "" {
+		return errors.New("no repository to follow: name one with --repository, or write a reeve.yaml (see `reeve schema config`)")
+	}
+	if len(cfg.Repositories) == 0 {
+		_, _ = fmt.Fprintf(c.err, "%s names no repository yet; it is read again when it changes\n", cfg.File)
 	}
 	exe, err := app.Executable()
 	if err != nil {
