@@ -184,6 +184,12 @@ func (a *App) Work(ctx context.Context) error {
 		return a.records.Work(ctx, a.o.Config.Jobs.Parallel, a.worker.Advance)
 	})
 	g.Go(func() error { return a.prune(ctx) })
+	g.Go(func() error {
+		// The first job need not wait until the engines have told their versions.
+		// Without an engine there is nothing to remember, and jobs say so.
+		_, _ = a.engines.all(ctx)
+		return nil
+	})
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
