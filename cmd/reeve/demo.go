@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -341,11 +342,12 @@ func invocation(arg0 string) string {
 	return quoted(arg0)
 }
 
+// plainPath needs no quotes in any shell.
+var plainPath = regexp.MustCompile(`^[-+./:=@_0-9A-Za-z]+$`)
+
 // quoted is a path as a shell reads it.
 func quoted(path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool {
-		return !strings.ContainsRune("+-./:=@_", r) && (r > 'z' || !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'))
-	}) {
+	if !plainPath.MatchString(path) {
 		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
 	return path

@@ -153,11 +153,11 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		case <-tick.C:
 		}
 		done := false
-		switch {
-		case args[0] == "up":
+		switch args[0] {
+		case "up":
 			repos, err := client.Repositories(ctx)
 			done = err == nil && len(repos) > 0 && repos[0].Commit != ""
-		case args[0] == "existing":
+		case "existing":
 			_, err := os.Stat(ts.MkAbs(args[1]))
 			done = err == nil
 		default:
