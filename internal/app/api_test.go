@@ -154,15 +154,6 @@ func (s *served) await(key string, state stackjob.State) stackjob.Job {
 	return j
 }
 
-func (s *served) look(repository string) api.RepositoryStatus {
-	s.w.t.Helper()
-	st, err := s.Poll(context.Background(), repository, stackjob.Actor{})
-	if err != nil {
-		s.w.t.Fatal(err)
-	}
-	return st
-}
-
 func TestAnswersBearTheNameOfWhoGaveThem(t *testing.T) {
 	t.Parallel()
 	w := onOneEngine(t)

@@ -206,6 +206,7 @@ func (w *world) settle() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	defer rows.Close()
 	var jobs []stackjob.Job
 	for rows.Next() {
 		var document string
