@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,10 +68,10 @@ func checkEngines(ctx context.Context, c config.Config, environ []string) []Chec
 	if len(programs) == 0 {
 		detail := "neither terraform nor tofu was found"
 		if err != nil {
-			detail = err.Error()
+			detail, _, _ = strings.Cut(err.Error(), "\n") // what follows is the advice below
 		}
 		return []Check{{Name: "engine", Health: Missing, Detail: detail,
-			Fix: "install Terraform or OpenTofu so that it is on PATH, or name it in reeve.yaml (engine.terraform, engine.tofu)"}}
+			Fix: "install OpenTofu (https://opentofu.org/docs/intro/install) or Terraform (https://developer.hashicorp.com/terraform/install), or name it in reeve.yaml (engine.tofu, engine.terraform)"}}
 	}
 	var out []Check
 	for _, p := range programs {
