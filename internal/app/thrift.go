@@ -35,21 +35,36 @@ func beThrifty() {
 func giveBack(ctx context.Context) error {
 	t := time.NewTicker(restEvery)
 	defer t.Stop()
-	var given uint64
-	last := allocated()
+	var r rest
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.C:
 		}
-		now := allocated()
-		if now-last < busyBytes && now-given > worthBytes {
+		if r.isDue(allocated()) {
 			debug.FreeOSMemory()
-			given = allocated()
 		}
-		last = now
 	}
+}
+
+// rest tells when memory is worth giving back.
+type rest struct {
+	// last and given are how much had been allocated when it was asked last, and
+	// when memory was given back last.
+	last, given uint64
+}
+
+// isDue tells whether the process, which has allocated so many bytes in its life,
+// rests after work.
+func (r *rest) isDue(allocated uint64) bool {
+	busy := allocated-r.last >= busyBytes
+	r.last = allocated
+	if busy || allocated-r.given < worthBytes {
+		return false
+	}
+	r.given = allocated
+	return true
 }
 
 // allocated is how much this process has allocated so far.
