@@ -20,6 +20,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 var update = flag.Bool("update", false, "write what the scripts compare anew")
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REEVE_ENGINE_PLUGIN_CACHE", "false")
 			e.Setenv("REEVE_ENGINE_CLI_CONFIG", cliConfig)
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("REEVE_TOOL_CACHE", filepath.Dir(filepath.Dir(engine.Path)))
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			// The folder of the program under test alone, for a PATH without engines.
 			e.Setenv("PROGRAM_FOLDER", filepath.SplitList(e.Getenv("PATH"))[0])
@@ -134,11 +136,12 @@ func stable(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// await waits for what a daemon does: "await up", "await existing FILE", or
+// await waits for what a daemon does: "await up", "await existing FILE", "await
+// another RESOURCE" for its second job, or
 // "await RESOURCE STATE", which also puts the job's id into $JOB.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: await up | await existing FILE | await RESOURCE STATE")
+		ts.Fatalf("usage: await up | await existing FILE | await another RESOURCE | await RESOURCE STATE")
 	}
 	client := api.NewClient(api.Options{Socket: filepath.Join(ts.Getenv("REEVE_DATA_DIR"), "reeve.sock")})
 	defer client.Close()
@@ -157,6 +160,12 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		case "up":
 			repos, err := client.Repositories(ctx)
 			done = err == nil && len(repos) > 0 && repos[0].Commit != ""
+		case "another":
+			// A second job of the stack: a new desired state was noticed.
+			k, err := schema.ParseResourceKey(args[1])
+			ts.Check(err)
+			jobs, err := client.Jobs(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name})
+			done = err == nil && len(jobs) > 1
 		case "existing":
 			_, err := os.Stat(ts.MkAbs(args[1]))
 			done = err == nil
