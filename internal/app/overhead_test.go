@@ -47,8 +47,9 @@ var days = []struct {
 //
 // The bare commands are init (once), plan -out, show -json of the plan, without
 // which there is no knowing what a plan does, and apply of the plan: as many stacks
-// at once as the daemon has slots. typed is the same without show. Both ways take
-// turns step by step, so that a busy machine is busy for both.
+// at once as the daemon has slots. typed is the same without show; strict is show
+// for the plans that change something, and none for the one that does not. All ways
+// take turns step by step, so that a busy machine is busy for all.
 func BenchmarkDaemonOverhead(b *testing.B) {
 	for _, e := range tooltest.Engines(b) {
 		for _, parallel := range []int{1, 8} {
@@ -66,6 +67,8 @@ func BenchmarkDaemonOverhead(b *testing.B) {
 					b.ReportMetric(100*(perRun("daemon "+day.name)/perRun("bare "+day.name)-1), day.name+"-overhead-%")
 				}
 				b.ReportMetric(100*(perRun("daemon")/perRun("bare")-1), "overhead-%")
+				strict := perRun("bare first") + perRun("bare change") + perRun("typed nochange")
+				b.ReportMetric(100*(perRun("daemon")/strict-1), "strict-overhead-%")
 				b.ReportMetric(100*(perRun("daemon")/perRun("typed")-1), "typed-overhead-%")
 			})
 		}
