@@ -29,7 +29,8 @@ func jobEnvironment(c config.Config, environ []string) (env map[string]string, s
 	env = map[string]string{"HOME": home, "CHECKPOINT_DISABLE": "1"}
 	for _, kv := range environ {
 		name, value, ok := strings.Cut(kv, "=")
-		if ok && value != "" && allowed(name, c.Jobs.PassEnvironment) {
+		// A glob may reach too far.
+		if ok && value != "" && allowed(name, c.Jobs.PassEnvironment) && !config.EngineOwned(name) {
 			env[name] = value
 			if !contains(always, name) && looksSecret(name) {
 				secrets = append(secrets, value)

@@ -299,11 +299,17 @@ func (k *checker) jobs() {
 		if g == "" || strings.Contains(g, "=") || !doublestar.ValidatePattern(g) {
 			k.invalid(fmt.Sprintf("jobs.passEnvironment[%d]", i), quoted(g), "the name of a variable, or a glob such as AWS_*")
 		}
+		if EngineOwned(g) {
+			k.invalid(fmt.Sprintf("jobs.passEnvironment[%d]", i), quoted(g)+" belongs to the engine", "another variable; inputs are written in the manifests")
+		}
 	}
 	for name, v := range k.c.Jobs.Environment {
 		p := "jobs.environment." + name
 		if !variablePattern.MatchString(name) {
 			k.invalid(p, "the name of the variable", "letters, digits and underscores")
+		}
+		if EngineOwned(name) {
+			k.invalid(p, "the variable belongs to the engine", "another variable; inputs are written in the manifests")
 		}
 		switch {
 		case v.Value != "" && (v.Env != "" || v.File != ""):
