@@ -183,13 +183,28 @@ func (d *Desk) removedStatus(st stackjob.Stack) api.ResourceStatus {
 		_, s.Reason = openStatus(*st.Open)
 		return s
 	}
-	if v := d.o.Reconciler.View(o.Desired.Repository); v != nil {
-		s.Policy = flowcontrol.Choose(v.Tree.Policies(), st.Key).Name
-		if ch := changesByKey(v)[st.Key]; ch != nil && ch.Refused != nil {
-			s.Reason = *ch.Refused
-		} else if ch != nil && ch.Settled != nil {
-			s.Reason = ch.Settled.Reason
+	v := d.o.Reconciler.View(o.Desired.Repository)
+	if v == nil {
+		// Not read yet, or not followed: nobody knows that its document is gone.
+		s.Because = nil
+		if s.Status = "applied"; !o.Complete {
+			s.Status = "failed"
 		}
+		if o.Interrupted {
+			s.Status = "interrupted"
+		}
+		return s
+	}
+	if diagnostic, frozen := v.Tree.Frozen(st.Key.Org, st.Key.Env); frozen {
+		s.Because, s.Status = nil, "frozen"
+		s.Reason = stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: diagnostic.Pos.String()}
+		return s
+	}
+	s.Policy = flowcontrol.Choose(v.Tree.Policies(), st.Key).Name
+	if ch := changesByKey(v)[st.Key]; ch != nil && ch.Refused != nil {
+		s.Reason = *ch.Refused
+	} else if ch != nil && ch.Settled != nil {
+		s.Reason = ch.Settled.Reason
 	}
 	return s
 }
