@@ -77,6 +77,7 @@ func (r *Reconciler) enqueue(ctx context.Context, repo *repository, rev gitsourc
 		repo.view.Store(old)
 		return nil, e, nil, fmt.Errorf("enqueue %s: %w", rev.Short(), err)
 	}
+	repo.compared.Store(true)
 	return view, e, ids, nil
 }
 

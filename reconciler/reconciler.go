@@ -138,8 +138,11 @@ type repository struct {
 	nudge  chan struct{} // capacity 1: look at the remote
 	again  chan struct{} // capacity 1: compare the same tree again
 
-	view   atomic.Pointer[View]
-	status atomic.Pointer[pollStatus]
+	view atomic.Pointer[View]
+	// compared tells that the jobs of a view were written: a view alone is there a
+	// moment earlier, so that they can be judged by it.
+	compared atomic.Bool
+	status   atomic.Pointer[pollStatus]
 	// stop ends the loops; done is closed when they have ended.
 	stop context.CancelFunc
 	done chan struct{}
@@ -200,7 +203,7 @@ func (r *Reconciler) Repositories() []RepositoryState {
 	var out []RepositoryState
 	for _, name := range sortedKeys(r.repos) {
 		repo := r.repos[name]
-		s := RepositoryState{Name: name, Address: repo.o.Address, View: repo.view.Load()}
+		s := RepositoryState{Name: name, Address: repo.o.Address, View: repo.view.Load(), Compared: repo.compared.Load()}
 		if p := repo.status.Load(); p != nil {
 			s.PolledAt, s.Err = p.at, p.err
 		}
@@ -213,7 +216,9 @@ func (r *Reconciler) Repositories() []RepositoryState {
 type RepositoryState struct {
 	Name, Address string
 	View          *View
-	PolledAt      time.Time
+	// Compared tells that the jobs of a first comparison were written.
+	Compared bool
+	PolledAt time.Time
 	// Err is the last poll's failure; nil when it succeeded.
 	Err error
 }
@@ -228,7 +233,7 @@ func (r *Reconciler) repository(name string) *repository {
 // that was not.
 func (r *Reconciler) Ready() error {
 	for _, s := range r.Repositories() {
-		if s.View == nil {
+		if !s.Compared {
 			if s.Err != nil {
 				return fmt.Errorf("repository %s: %w", s.Name, s.Err)
 			}
