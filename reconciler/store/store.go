@@ -73,6 +73,7 @@ type Enqueue struct {
 
 // JobQuery selects jobs. The zero value selects all, newest first.
 type JobQuery struct {
+	// Kind and Name may be globs with * and ?.
 	Org, Env, Kind, Name string
 	States               []stackjob.State
 	// Open selects jobs that have not ended.

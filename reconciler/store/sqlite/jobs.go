@@ -77,7 +77,11 @@ func conditions(q store.JobQuery) (where string, args []any) {
 		terms, args = append(terms, term), append(args, values...)
 	}
 	for _, c := range []struct{ column, value string }{{"org", q.Org}, {"env", q.Env}, {"kind", q.Kind}, {"name", q.Name}, {"commit_hash", q.Commit}} {
-		if c.value != "" {
+		switch {
+		case c.value == "":
+		case strings.ContainsAny(c.value, "*?") && (c.column == "kind" || c.column == "name"): // neither can hold these
+			add(c.column+" GLOB ?", c.value)
+		default:
 			add(c.column+" = ?", c.value)
 		}
 	}
