@@ -217,8 +217,29 @@ func (a *App) Reload(ctx context.Context, c config.Config) error {
 	}
 	a.reconciler.SetSettings(s)
 	a.engines.use(c.Engine)
-	a.config.Store(&c)
-	return nil
+	expiry := a.config.Swap(&c).Jobs.ApprovalExpiry
+	if expiry == c.Jobs.ApprovalExpiry {
+		return nil
+	}
+	return a.wakeWaiting(ctx)
+}
+
+// wakeWaiting has every job that waits for a person looked at: each has asked to be
+// woken when it expires, by the expiry that was in force then.
+func (a *App) wakeWaiting(ctx context.Context) error {
+	q := store.JobQuery{States: []stackjob.State{stackjob.WaitingStart, stackjob.WaitingApply}, Limit: 500}
+	for {
+		jobs, err := a.records.List(ctx, q)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		for _, j := range jobs {
+			if err := a.records.Wake(ctx, j.ID, time.Time{}); err != nil {
+				return err
+			}
+		}
+		q.Before = jobs[len(jobs)-1].ID
+	}
 }
 
 // settings are the reconciler's part of the configuration.

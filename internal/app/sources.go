@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -80,35 +81,46 @@ func (a *App) refollow(old, c config.Config) error {
 	for _, r := range old.Repositories {
 		was[r.Name] = r
 	}
+	// What can fail happens for all of them before anything live is touched.
+	var changed []config.Repository
 	for _, r := range c.Repositories {
 		before, ok := was[r.Name]
-		delete(was, r.Name)
 		if ok && before == r {
+			delete(was, r.Name)
 			continue
 		}
-		// What can fail happens before anything live is touched.
-		probe, err := openSource(c, r, nil, a.log)
-		if err != nil {
+		if err := tryOpen(c, r); err != nil {
 			return err
 		}
-		if err := probe.Close(); err != nil {
-			return err
-		}
-		if ok {
-			if err := a.leave(r.Name); err != nil {
-				return err
-			}
-		}
-		if err := a.follow(c, r); err != nil {
-			return err
-		}
+		changed = append(changed, r)
 	}
-	for name := range was {
+	for name := range was { // gone, or followed anew
 		if err := a.leave(name); err != nil {
 			return err
 		}
 	}
+	for _, r := range changed {
+		if err := a.follow(c, r); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// tryOpen tells whether a repository can be opened. It does so beside the data folder:
+// the mirror there is in use as long as the repository is followed.
+func tryOpen(c config.Config, r config.Repository) error {
+	scratch, err := os.MkdirTemp("", "reeve-reload-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	c.DataDir = scratch
+	src, err := openSource(c, r, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return src.Close()
 }
 
 // reach polls a repository once, for the doctor.
