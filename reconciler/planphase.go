@@ -3,7 +3,6 @@ package reconciler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
@@ -32,6 +31,9 @@ func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice 
 	code, err := w.o.Modules.Checkout(ctx, d.Repository, d.Commit, d.Module, d.ModuleRevision)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if err != nil && w.r.View(d.Repository) == nil {
+		return false, nil // the repository was left meanwhile; woken when it is followed again
 	}
 	if err != nil {
 		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, stackjob.Reason{Code: stackjob.ReasonModule, Detail: err.Error()}))
@@ -105,7 +107,10 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 	}
 	view := w.r.View(job.Desired.Repository)
 	if view == nil {
-		return false, fmt.Errorf("repository %q is not loaded", job.Desired.Repository)
+		// The repository was left meanwhile: nobody can judge the plan. It is made
+		// again when the repository is followed again.
+		_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonRepositoryLeft, Detail: job.Desired.Repository}))
+		return false, err
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
 	if job, err = w.r.held(ctx, job); err != nil {

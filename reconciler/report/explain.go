@@ -111,6 +111,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonPlanChanged:      "Look at the fresh plan: an approval counts for the plan that it names only.",
 	stackjob.ReasonPolicyChanged:    "It is judged again by the new policy; nobody needs to do anything.",
 	stackjob.ReasonStalePlan:        "A fresh plan is made by itself.",
+	stackjob.ReasonRepositoryLeft:   "It goes on when its repository is in the daemon's configuration again.",
 	stackjob.ReasonStaleLock:        "The lock was our own and is released by the next plan.",
 	stackjob.ReasonStateDamaged:     "Compare what exists with the state that was put back, then approve the fresh plan or rerun the job.",
 	stackjob.ReasonRunnerLost:       "Look at the log; an apply that was lost waits for a person, a plan is made again.",

@@ -70,6 +70,7 @@ const (
 	ReasonFrozen           ReasonCode = "folder-has-errors"
 	ReasonStillNeeded      ReasonCode = "still-needed"
 	ReasonOtherRepository  ReasonCode = "other-repository"
+	ReasonRepositoryLeft   ReasonCode = "repository-left"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -111,6 +112,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonFrozen:           "its folder has errors, so nothing in it is changed",
 	ReasonStillNeeded:      "a stack that stays still reads it",
 	ReasonOtherRepository:  "the stack is recorded for another repository",
+	ReasonRepositoryLeft:   "its repository is no longer followed",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 
