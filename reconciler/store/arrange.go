@@ -28,7 +28,7 @@ type Replaced struct {
 }
 
 // Arrange decides what becomes of an Enqueue. open are all open jobs of the store;
-// only their id, key, purpose, action, digest, causes, state and WaitsFor matter.
+// only their id, key, purpose, action, digest, causes, whether they are held, state and WaitsFor matter.
 // It fails when a job is malformed or waits for a job that is not there; known
 // tells of jobs that have ended.
 func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (Arrangement, error) {
@@ -105,10 +105,15 @@ func checkNew(j stackjob.Job) error {
 	return nil
 }
 
-// sameWork tells whether a new job would do what an open one does.
+// sameWork tells whether a new job would do what an open one does. What it is said to
+// be because of does not matter, as it changes when another job of the stack ends; but
+// a person who asks again and an output that has moved since want another plan, and a
+// hold wants a person.
 func sameWork(open, j stackjob.Job) bool {
-	return open.Action == j.Action && open.DesiredDigest == j.DesiredDigest &&
-		slices.Equal(open.Because, j.Because)
+	return open.Action == j.Action && open.DesiredDigest == j.DesiredDigest && (open.Hold == nil) == (j.Hold == nil) &&
+		!slices.ContainsFunc(j.Because, func(b stackjob.Because) bool {
+			return (b.Cause == stackjob.CauseRerun || b.Cause == stackjob.CauseOutput) && !slices.Contains(open.Because, b)
+		})
 }
 
 // waits corrects what new and old jobs wait for.
