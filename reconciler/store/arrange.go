@@ -62,6 +62,9 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 			continue
 		}
 		for _, old := range mine {
+			if j.Hold == nil && old.Action == j.Action && old.DesiredDigest == j.DesiredDigest {
+				j.Hold = old.Hold // what a person must look at is not settled by asking again
+			}
 			if !old.State.IsRunning() {
 				out.Supersede = append(out.Supersede, Replaced{ID: old.ID, By: j.ID})
 				a.instead[old.ID] = j.ID
@@ -108,9 +111,10 @@ func checkNew(j stackjob.Job) error {
 // sameWork tells whether a new job would do what an open one does. What it is said to
 // be because of does not matter, as it changes when another job of the stack ends; but
 // a person who asks again and an output that has moved since want another plan, and a
-// hold wants a person.
+// new hold wants a person. A hold that is there stays: the removals that made it may
+// have been carried out one by one since.
 func sameWork(open, j stackjob.Job) bool {
-	return open.Action == j.Action && open.DesiredDigest == j.DesiredDigest && (open.Hold == nil) == (j.Hold == nil) &&
+	return open.Action == j.Action && open.DesiredDigest == j.DesiredDigest && (j.Hold == nil || open.Hold != nil) &&
 		!slices.ContainsFunc(j.Because, func(b stackjob.Because) bool {
 			return (b.Cause == stackjob.CauseRerun || b.Cause == stackjob.CauseOutput) && !slices.Contains(open.Because, b)
 		})

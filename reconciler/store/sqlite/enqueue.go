@@ -82,7 +82,7 @@ func arrange(ctx context.Context, tx *sql.Tx, e store.Enqueue) (store.Arrangemen
 
 // openJobs reads of every open job what Arrange needs.
 func openJobs(ctx context.Context, tx *sql.Tx) ([]stackjob.Job, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, org, env, kind, name, purpose, action, state, desired_digest, because, json_type(document, '$.hold') IS NOT NULL,
+	rows, err := tx.QueryContext(ctx, `SELECT id, org, env, kind, name, purpose, action, state, desired_digest, because, coalesce(json_extract(document, '$.hold'), 'null'),
 		(SELECT json_group_array(producer) FROM job_waits w WHERE w.job = jobs.id) FROM jobs WHERE ended_at IS NULL`)
 	if err != nil {
 		return nil, fmt.Errorf("read the open jobs: %w", err)
@@ -92,13 +92,13 @@ func openJobs(ctx context.Context, tx *sql.Tx) ([]stackjob.Job, error) {
 	for rows.Next() {
 		var j stackjob.Job
 		var because, waits string
-		var held bool
+		var held string
 		k := &j.Desired.Key
 		if err := rows.Scan(&j.ID, &k.Org, &k.Env, &k.Kind, &k.Name, &j.Purpose, &j.Action, &j.State, &j.DesiredDigest, &because, &held, &waits); err != nil {
 			return nil, fmt.Errorf("read the open jobs: %w", err)
 		}
-		if held {
-			j.Hold = &stackjob.Reason{}
+		if j.Hold, err = fromJSON[*stackjob.Reason](held); err != nil {
+			return nil, fmt.Errorf("read what holds job %s: %w", j.ID, err)
 		}
 		if j.Because, err = fromJSON[[]stackjob.Because](because); err != nil {
 			return nil, fmt.Errorf("read why job %s is there: %w", j.ID, err)
