@@ -244,28 +244,23 @@ func (w *Worker) unmetProducer(ctx context.Context, job stackjob.Job) (stackjob.
 // olderOpenJob finds a job of the same stack that came before this one and has not
 // ended.
 func (w *Worker) olderOpenJob(ctx context.Context, job stackjob.Job) (*stackjob.Job, error) {
-	k := job.Desired.Key
-	jobs, err := w.r.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Open: true})
-	if err != nil {
-		return nil, err
-	}
-	for _, j := range jobs {
-		if j.ID < job.ID && j.Purpose == job.Purpose {
-			return &j, nil
-		}
-	}
-	return nil, nil
+	return w.openJob(ctx, job, func(id stackjob.JobID) bool { return id < job.ID })
 }
 
 // newerOpenJob finds a job of the same stack that came after this one.
 func (w *Worker) newerOpenJob(ctx context.Context, job stackjob.Job) (*stackjob.Job, error) {
+	return w.openJob(ctx, job, func(id stackjob.JobID) bool { return id > job.ID })
+}
+
+// openJob finds the newest open job of the stack and purpose of job that want accepts.
+func (w *Worker) openJob(ctx context.Context, job stackjob.Job, want func(stackjob.JobID) bool) (*stackjob.Job, error) {
 	k := job.Desired.Key
 	jobs, err := w.r.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Open: true})
 	if err != nil {
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.ID > job.ID && j.Purpose == job.Purpose {
+		if want(j.ID) && j.Purpose == job.Purpose {
 			return &j, nil
 		}
 	}

@@ -26,19 +26,7 @@ func ago(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return roughly(time.Since(t)) + " ago"
-}
-
-func roughly(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
+	return report.Ago(t, time.Now()) + " ago"
 }
 
 func at(file string, line int) string {

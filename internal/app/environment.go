@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stackreeve/stackreeve/internal/config"
@@ -32,7 +33,7 @@ func jobEnvironment(c config.Config, environ []string) (env map[string]string, s
 		// A glob may reach too far.
 		if ok && value != "" && allowed(name, c.Jobs.PassEnvironment) && !config.EngineOwned(name) {
 			env[name] = value
-			if !contains(always, name) && looksSecret(name) {
+			if !slices.Contains(always, name) && looksSecret(name) {
 				secrets = append(secrets, value)
 			}
 		}
@@ -63,7 +64,7 @@ func jobEnvironment(c config.Config, environ []string) (env map[string]string, s
 }
 
 func allowed(name string, patterns []string) bool {
-	if contains(always, name) {
+	if slices.Contains(always, name) {
 		return true
 	}
 	for _, p := range patterns {
@@ -93,15 +94,6 @@ func lookup(environ []string, name string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // lockOwner is this account on this machine as engines write it into a state

@@ -6,8 +6,8 @@ import (
 )
 
 // Executable is how this program is started again for a runner. The path is
-// resolved once, at start: a binary that is replaced while the daemon runs is then
-// used for new jobs, and those that run keep their own.
+// resolved once, at start. On Linux a binary that is replaced while the daemon runs is
+// used after a restart (docs/decisions/0041).
 func Executable() ([]string, error) {
 	exe, err := os.Executable()
 	if err != nil {
