@@ -141,100 +141,70 @@ func (w *walker) unknownField(f field, s *shape, at *fieldPath) {
 
 // unwrapped gives {value: x} as x where the schema has Planton's StringValueOrRef.
 func unwrapped(v value, s *shape) value {
-	switch v.kind {
-	case listValue:
-		out := v
-		out.fields = make([]field, len(v.fields))
-		for i, f := range v.fields {
-			f.val = unwrapped(f.val, s.item(i))
-			out.fields[i] = f
-		}
-		return out
-	case mapValue:
+	if v.kind == mapValue {
 		if f, ok := soleField(&v, "value"); ok && s.isRefOrValue() {
 			return f.val
 		}
-		out := v
-		out.fields = make([]field, len(v.fields))
-		for i, f := range v.fields {
-			if p, ok := s.props[f.key]; ok {
-				f.val = unwrapped(f.val, p)
-			} else {
-				f.val = unwrapped(f.val, s.value())
-			}
-			out.fields[i] = f
-		}
-		return out
 	}
-	return v
+	return withParts(v, s, unwrapped)
 }
 
 // withDefaults fills in the schema's defaults of the maps that are there.
 func withDefaults(v value, s *shape) value {
-	switch v.kind {
-	case listValue:
-		out := v
-		out.fields = make([]field, len(v.fields))
-		for i, f := range v.fields {
-			f.val = withDefaults(f.val, s.item(i))
-			out.fields[i] = f
-		}
-		return out
-	case mapValue:
-		if isNormalised(&v) {
-			return v
-		}
-		out := v
-		out.fields = make([]field, 0, len(v.fields))
-		for _, f := range v.fields {
-			if p, ok := s.props[f.key]; ok {
-				f.val = withDefaults(f.val, p)
-			} else {
-				f.val = withDefaults(f.val, s.value())
-			}
-			out.fields = append(out.fields, f)
-		}
-		for _, name := range sortedKeys(s.props) {
-			p := s.props[name]
-			if _, ok := v.get(name); !ok && p.hasDefault {
-				out.fields = append(out.fields, field{key: name, keyAt: v.at, val: valueFromAny(p.def, v.at)})
-			}
-		}
-		return out
+	if v.kind != mapValue {
+		return withParts(v, s, withDefaults)
 	}
-	return v
+	if isNormalised(&v) {
+		return v
+	}
+	out := withParts(v, s, withDefaults)
+	for _, name := range sortedKeys(s.props) {
+		p := s.props[name]
+		if _, ok := v.get(name); !ok && p.hasDefault {
+			out.fields = append(out.fields, field{key: name, keyAt: v.at, val: valueFromAny(p.def, v.at)})
+		}
+	}
+	return out
 }
 
 // moduleSpelling gives a spec the keys of a module's variables: the properties of the
 // schema in snake_case, the keys of maps and of free-form objects untouched.
 func moduleSpelling(v value, s *shape) value {
-	switch v.kind {
-	case listValue:
-		out := v
-		out.fields = make([]field, len(v.fields))
-		for i, f := range v.fields {
-			f.val = moduleSpelling(f.val, s.item(i))
-			out.fields[i] = f
-		}
-		return out
-	case mapValue:
-		if isNormalised(&v) {
-			return v
-		}
-		out := v
-		out.fields = make([]field, len(v.fields))
-		for i, f := range v.fields {
-			if p, ok := s.props[f.key]; ok {
-				f.val = moduleSpelling(f.val, p)
-				f.key = snakeCase(f.key)
-			} else {
-				f.val = moduleSpelling(f.val, s.value())
-			}
-			out.fields[i] = f
-		}
-		return out
+	if v.kind != mapValue {
+		return withParts(v, s, moduleSpelling)
 	}
-	return v
+	if isNormalised(&v) {
+		return v
+	}
+	out := withParts(v, s, moduleSpelling)
+	for i, f := range out.fields {
+		if _, ok := s.props[f.key]; ok {
+			out.fields[i].key = snakeCase(f.key)
+		}
+	}
+	return out
+}
+
+// withParts is v with change done to each item of a list or value of a map, under the
+// shape that the schema gives it. v itself stays as it was; a scalar has no parts.
+func withParts(v value, s *shape, change func(value, *shape) value) value {
+	if v.kind != listValue && v.kind != mapValue {
+		return v
+	}
+	out := v
+	out.fields = make([]field, len(v.fields))
+	for i, f := range v.fields {
+		part := s.item(i)
+		if v.kind == mapValue {
+			part = s.value()
+			if p, ok := s.props[f.key]; ok {
+				part = p
+			}
+		}
+		f.val = change(f.val, part)
+		out.fields[i] = f
+	}
+	return out
 }
 
 // isNormalised tells whether v is a reference as the loader writes it.
