@@ -12,7 +12,8 @@ import (
 // Arrangement is what an Enqueue does to the jobs that are open already: the pure
 // half of Jobs.Enqueue, the same for every database.
 type Arrangement struct {
-	// Write are the new jobs, in order, their WaitsFor corrected.
+	// Write are the new jobs, in order, their WaitsFor corrected, with the hold of
+	// the jobs whose place they take.
 	Write []stackjob.Job
 	// Supersede are open jobs that end, with the new job in their place ("" when
 	// the stack needs none).
@@ -28,7 +29,8 @@ type Replaced struct {
 }
 
 // Arrange decides what becomes of an Enqueue. open are all open jobs of the store;
-// only their id, key, purpose, action, digest, causes, whether they are held, state and WaitsFor matter.
+// only their id, key, purpose, action, digest, causes, hold, state and WaitsFor matter.
+// A held job is never replaced by one that is not held and does the same to its stack.
 // It fails when a job is malformed or waits for a job that is not there; known
 // tells of jobs that have ended.
 func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (Arrangement, error) {
@@ -62,8 +64,8 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 			continue
 		}
 		for _, old := range mine {
-			if j.Hold == nil && old.Action == j.Action && old.DesiredDigest == j.DesiredDigest {
-				j.Hold = old.Hold // what a person must look at is not settled by asking again
+			if j.Hold == nil && holdsOn(old, j) {
+				j.Hold = old.Hold
 			}
 			if !old.State.IsRunning() {
 				out.Supersede = append(out.Supersede, Replaced{ID: old.ID, By: j.ID})
@@ -118,6 +120,14 @@ func sameWork(open, j stackjob.Job) bool {
 		!slices.ContainsFunc(j.Because, func(b stackjob.Because) bool {
 			return (b.Cause == stackjob.CauseRerun || b.Cause == stackjob.CauseOutput) && !slices.Contains(open.Because, b)
 		})
+}
+
+// holdsOn tells whether what holds an open job holds the one that takes its place: what
+// a person must look at is not settled by another revision, nor by asking again. A hold
+// on a removal ends with the wish to remove; what an interrupted apply left behind must
+// be looked at whatever is to be done with it.
+func holdsOn(open, j stackjob.Job) bool {
+	return open.Hold != nil && (open.Action == j.Action || open.Hold.Code == stackjob.ReasonAfterInterrupt)
 }
 
 // waits corrects what new and old jobs wait for.

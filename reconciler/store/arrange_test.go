@@ -43,6 +43,80 @@ func TestTheVerySameEnqueueChangesNothing(t *testing.T) {
 	}
 }
 
+func TestAHeldJobIsNeverReplacedByOneThatIsNotHeld(t *testing.T) {
+	t.Parallel()
+	mass := &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "12 of the 20 recorded stacks of o/e"}
+	lost := &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: "sj_1"}
+	of := func(id string, a stackjob.Action, digest string, s stackjob.State, hold *stackjob.Reason, because ...stackjob.Because) stackjob.Job {
+		j := job(id, "a", digest, s)
+		j.Action, j.Hold, j.Because = a, hold, because
+		return j
+	}
+	rerun := stackjob.Because{Cause: stackjob.CauseRerun, Detail: "by ada"}
+	output := stackjob.Because{Cause: stackjob.CauseOutput, Detail: "o/e/K/b status.outputs.id"}
+	for _, tt := range []struct {
+		name string
+		open []stackjob.Job
+		next stackjob.Job
+		// wantHold is what holds the job that is the stack's newest afterwards;
+		// written tells that it is the new one.
+		wantHold *stackjob.Reason
+		written  bool
+	}{
+		{"the same again", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, mass)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, nil), mass, false},
+		{"the same again, held for another number", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, mass)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "13"}), mass, false},
+		{"a hold that is new", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.Ready, nil)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, mass), mass, true},
+		{"a rerun by a person", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, mass)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, nil, rerun), mass, true},
+		{"a rerun of a rerun", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, mass, rerun)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, nil, rerun), mass, false},
+		{"an output that moved", []stackjob.Job{of("1", stackjob.Apply, "x", stackjob.WaitingApply, lost)},
+			of("2", stackjob.Apply, "x", stackjob.Queued, nil, output), lost, true},
+		{"another digest of what is removed", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.Queued, mass)},
+			of("2", stackjob.Destroy, "y", stackjob.Queued, nil), mass, true},
+		{"another desired state", []stackjob.Job{of("1", stackjob.Apply, "x", stackjob.WaitingStart, lost)},
+			of("2", stackjob.Apply, "y", stackjob.Queued, nil), lost, true},
+		{"a held plan that is being made", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.Planning, mass)},
+			of("2", stackjob.Destroy, "y", stackjob.Queued, nil), mass, true},
+		{"a held one behind one that runs", []stackjob.Job{of("1", stackjob.Apply, "x", stackjob.Applying, nil), of("2", stackjob.Destroy, "x", stackjob.Queued, mass)},
+			of("3", stackjob.Destroy, "y", stackjob.Queued, nil), mass, true},
+		{"the document is back", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, mass)},
+			of("2", stackjob.Apply, "y", stackjob.Queued, nil), nil, true},
+		{"removed after an interruption", []stackjob.Job{of("1", stackjob.Apply, "x", stackjob.WaitingApply, lost)},
+			of("2", stackjob.Destroy, "x", stackjob.Queued, nil), lost, true},
+		{"the document of what was interrupted is back", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.WaitingApply, lost)},
+			of("2", stackjob.Apply, "x", stackjob.Queued, nil), lost, true},
+		{"no hold, and none comes", []stackjob.Job{of("1", stackjob.Destroy, "x", stackjob.Queued, nil)},
+			of("2", stackjob.Destroy, "y", stackjob.Queued, nil), nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, err := Arrange(Enqueue{Jobs: []stackjob.Job{tt.next}}, tt.open, nobody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(a.Write) == 1; got != tt.written {
+				t.Fatalf("written: %t, want %t (%+v)", got, tt.written, a)
+			}
+			newest := tt.open[len(tt.open)-1]
+			if tt.written {
+				newest = a.Write[0]
+			}
+			if d := cmp.Diff(tt.wantHold, newest.Hold); d != "" {
+				t.Errorf("the hold (-want +got):\n%s", d)
+			}
+			for _, r := range a.Supersede {
+				if r.By != tt.next.ID {
+					t.Errorf("%s is superseded by %q", r.ID, r.By)
+				}
+			}
+		})
+	}
+}
+
 // TestNoArrangementMakesJobsWaitForEachOther draws rounds of jobs whose order changes
 // from round to round, as when relations between stacks are turned round.
 func TestNoArrangementMakesJobsWaitForEachOther(t *testing.T) {

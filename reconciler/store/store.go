@@ -103,9 +103,10 @@ type JobEvent struct {
 // Jobs is the record of Stack Jobs.
 type Jobs interface {
 	// Enqueue writes a revision's jobs. It is idempotent: a job whose stack's
-	// newest open job has the same action, desired digest and causes is left out; older
+	// newest open job does the same work is left out; older
 	// open jobs of the same stacks that do not run are superseded by the new
-	// one; a running one is left alone (the new job waits for the stack). It
+	// one, which takes over what holds them; a running one is left alone (the new
+	// job waits for the stack). It
 	// returns the ids that were written, in order, and wakes them. Only jobs of
 	// one purpose meet: a plan-only job never takes a reconciling job's place.
 	// What waits for a job that was left out or superseded waits for the one in

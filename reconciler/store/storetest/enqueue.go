@@ -82,6 +82,35 @@ var enqueueTests = []namedTest{
 		j.Because = []stackjob.Because{{Cause: stackjob.CauseOutput, Detail: "acme/dev/Vpc/v status.outputs.id"}}
 		s.equal("ids", s.enqueue(j), []stackjob.JobID{j.ID})
 	}},
+	{"AHeldJobIsNeverReplacedByOneThatIsNotHeld", func(t *testing.T, s *subject) {
+		hold := &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "12 of the 20"}
+		destroy := func(inputs string, hold *stackjob.Reason, because ...stackjob.Because) stackjob.Job {
+			j := s.job("net", inputs)
+			j.Action, j.Hold = stackjob.Destroy, hold
+			j.Because = append([]stackjob.Because{{Cause: stackjob.CauseRemoved}}, because...)
+			return j
+		}
+		held := destroy("1", hold)
+		s.equal("ids", s.enqueue(held), []stackjob.JobID{held.ID})
+		s.reopen()
+		s.equal("the same without the hold", s.enqueue(destroy("1", nil)), []stackjob.JobID(nil))
+		again := destroy("1", nil, stackjob.Because{Cause: stackjob.CauseRerun, Detail: "by ada"})
+		s.equal("a rerun", s.enqueue(again), []stackjob.JobID{again.ID})
+		s.equal("the first", s.get(held.ID).State, stackjob.Superseded)
+		s.equal("its hold", s.get(again.ID).Hold, hold)
+		other := destroy("2", nil)
+		s.equal("of another state", s.enqueue(other), []stackjob.JobID{other.ID})
+		s.equal("its hold", s.get(other.ID).Hold, hold)
+		j := s.planning(other.ID)
+		s.move(j.ID, stackjob.Planned(s.now, lease(j), s.plan("a"), wait()))
+		s.equal("with its plan", s.enqueue(destroy("2", nil)), []stackjob.JobID(nil))
+		// The document is back: what is held is the removal.
+		back := s.enqueued("net", "3")
+		s.equal("the removal", s.get(other.ID).State, stackjob.Superseded)
+		if back.Hold != nil {
+			t.Errorf("the apply is held: %v", back.Hold)
+		}
+	}},
 	{"APlanOfAPullRequestTakesNobodysPlace", func(t *testing.T, s *subject) {
 		j := s.enqueued("net", "1")
 		p := s.job("net", "2")

@@ -20,7 +20,7 @@ import (
 // laws runs random histories against the store and against a model of a few lines.
 // After each step they must agree in everything that can be seen, and the laws must
 // hold: one job of a stack runs, an end is an end, a repeated Enqueue writes
-// nothing, the history has no gap.
+// nothing, the history has no gap, what holds a job holds the one in its place.
 func laws(t *testing.T, newFixture func(tb testing.TB) Fixture) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := &subject{t: t, f: newFixture(t), now: epoch}
@@ -89,7 +89,12 @@ func (m *model) enqueueSome(r *rapid.T) {
 		if len(candidates) > 0 && rapid.Bool().Draw(r, "waits") {
 			waits = append(waits, rapid.SampledFrom(candidates).Draw(r, "for"))
 		}
-		jobs = append(jobs, m.job(name, rapid.SampledFrom([]string{"1", "2"}).Draw(r, "inputs"), waits...))
+		j := m.job(name, rapid.SampledFrom([]string{"1", "2"}).Draw(r, "inputs"), waits...)
+		j.Action = rapid.SampledFrom([]stackjob.Action{stackjob.Apply, stackjob.Destroy}).Draw(r, "action")
+		if code := rapid.SampledFrom([]stackjob.ReasonCode{"", "", stackjob.ReasonMassDeletion, stackjob.ReasonAfterInterrupt}).Draw(r, "hold"); code != "" {
+			j.Hold = &stackjob.Reason{Code: code, Detail: string(j.ID)}
+		}
+		jobs = append(jobs, j)
 	}
 	want := m.expectEnqueue(jobs)
 	got, err := m.Enqueue(context.Background(), store.Enqueue{Jobs: jobs})
@@ -117,10 +122,13 @@ func (m *model) enqueueSome(r *rapid.T) {
 func (m *model) expectEnqueue(jobs []stackjob.Job) (written []stackjob.JobID) {
 	for _, j := range jobs {
 		open := m.openOf(j.Desired.Key)
-		if n := len(open); n > 0 && open[n-1].DesiredDigest == j.DesiredDigest {
+		if n := len(open); n > 0 && open[n-1].DesiredDigest == j.DesiredDigest && open[n-1].Action == j.Action && (j.Hold == nil || open[n-1].Hold != nil) {
 			continue
 		}
 		for _, old := range open {
+			if h := old.Hold; j.Hold == nil && h != nil && (old.Action == j.Action || h.Code == stackjob.ReasonAfterInterrupt) {
+				j.Hold = h
+			}
 			if !old.State.IsRunning() {
 				after, err := stackjob.Supersede(m.now, nil, j.ID).Apply(*old)
 				if err != nil {
@@ -252,6 +260,9 @@ func (m *model) check(r *rapid.T) {
 		got := m.get(j.ID)
 		if d := cmp.Diff(j, got, cmpopts.EquateEmpty()); d != "" {
 			r.Fatalf("job %s (-want +got):\n%s", j.ID, d)
+		}
+		if by := m.at(stackjob.JobID(got.Reason.Detail)); got.State == stackjob.Superseded && by != nil && got.Hold != nil && got.Action == by.Action && by.Hold == nil {
+			r.Fatalf("the held job %s was replaced by %s, which nothing holds", j.ID, by.ID)
 		}
 		if was, ok := m.ended[j.ID]; ok && got.State != was {
 			r.Fatalf("job %s was %s and is %s", j.ID, was, got.State)
