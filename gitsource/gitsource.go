@@ -1,14 +1,14 @@
 // Package gitsource brings the config repository in: it notices that there is
 // something new, fetches it, and hands out commits as read-only file systems.
 //
-//	Repository ──Poll──▶ Revision ──Snapshot──▶ schema.Source ──▶ schema.Load
+//	Source ──Poll──▶ Revision ──Snapshot──▶ schema.Source ──▶ schema.Load
 //
 // A repository is a bare mirror of a remote (one round trip when nothing is new), or a
 // local folder that is watched. There is never a work tree: deciding what changed
 // reads trees, and only changed blobs.
 //
-// A fetch that fails leaves the last revision in force: [Repository.Current] goes
-// on answering with it, and the error has a class that says when to try again.
+// A fetch that fails leaves the last revision in force: [Source.Poll] returns it
+// beside the error, and the error has a class that says when to try again.
 //
 // The package also gets the code of modules ([Modules]): an immutable checkout per
 // module and revision, shared by all jobs.
@@ -84,8 +84,8 @@ func (e *FetchError) Error() string { return "fetch " + e.Repository + ": " + e.
 // Unwrap gives the cause.
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Source is one config repository, however it is reached. Its implementations are
-// made by Open; it is safe for concurrent use.
+// Source is one config repository, however it is reached: a gitmirror.Source or a
+// folder.Source. It is safe for concurrent use.
 type Source interface {
 	// Name is the name in the configuration.
 	Name() string

@@ -26,6 +26,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
+	"github.com/stackreeve/stackreeve/gitsource/meter"
 	"github.com/stackreeve/stackreeve/gitsource/treefs"
 )
 
@@ -49,6 +50,8 @@ type Options struct {
 	Cache string
 	// Log may be nil.
 	Log *slog.Logger
+	// Meter may be nil.
+	Meter *meter.Meter
 }
 
 const mark = "folder:"
@@ -59,6 +62,7 @@ type Source struct {
 	git     *treefs.Store // nil when the folder is no Git repository
 	copies  *gitmirror.Bare
 	scanner *scanner
+	polls   *meter.Polls
 
 	mu        sync.Mutex // guards what follows, and scans
 	current   gitsource.Revision
@@ -100,6 +104,7 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
 	s.scanner = &scanner{root: o.Path, store: s.copies}
+	s.polls = o.Meter.Polls(o.Name, meter.Folder)
 	return s, nil
 }
 
@@ -121,6 +126,10 @@ func (s *Source) Current() (gitsource.Revision, bool) {
 func (s *Source) Poll(ctx context.Context) (gitsource.Revision, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.polls.Time(func() (gitsource.Revision, bool, error) { return s.poll(ctx) })
+}
+
+func (s *Source) poll(ctx context.Context) (gitsource.Revision, bool, error) {
 	rev, err := s.look(ctx)
 	if err != nil {
 		class := gitsource.ClassPerson

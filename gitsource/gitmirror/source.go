@@ -29,6 +29,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/gitsource/meter"
 	"github.com/stackreeve/stackreeve/gitsource/remote"
 	"github.com/stackreeve/stackreeve/gitsource/treefs"
 )
@@ -48,8 +49,8 @@ type Options struct {
 	Timeout time.Duration
 	// Log may be nil.
 	Log *slog.Logger
-	// Metrics may be nil.
-	Metrics *Metrics
+	// Meter may be nil.
+	Meter *meter.Meter
 }
 
 // Source is a mirrored repository: a [gitsource.Source]. It is safe for concurrent use.
@@ -57,6 +58,7 @@ type Source struct {
 	o      Options
 	remote *remote.Remote
 	bare   *Bare
+	polls  *meter.Polls
 
 	poll sync.Mutex // one exchange at a time
 
@@ -84,7 +86,7 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
-	s := &Source{o: o, remote: r, bare: b}
+	s := &Source{o: o, remote: r, bare: b, polls: o.Meter.Polls(o.Name, meter.Mirror)}
 	if tip, ok, err := b.Tip(); err == nil && ok && (o.Branch == "" || o.Branch == tip.Branch) {
 		if c, err := b.Store.Commit(plumbing.NewHash(tip.Commit)); err == nil {
 			s.current = s.revision(tip.Branch, c)
@@ -126,10 +128,7 @@ const quickRetry = 3 * time.Second
 func (s *Source) Poll(ctx context.Context) (gitsource.Revision, bool, error) {
 	s.poll.Lock()
 	defer s.poll.Unlock()
-	start := time.Now()
-	rev, changed, err := s.look(ctx)
-	s.o.Metrics.polled(s.o.Name, time.Since(start), changed, err)
-	return rev, changed, err
+	return s.polls.Time(func() (gitsource.Revision, bool, error) { return s.look(ctx) })
 }
 
 func (s *Source) look(ctx context.Context) (gitsource.Revision, bool, error) {
@@ -201,7 +200,7 @@ func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
 	if err := s.bare.Fetch(ctx, session, []plumbing.Hash{head}, have); err != nil {
 		return gitsource.Revision{}, err
 	}
-	s.o.Metrics.fetched(s.o.Name)
+	s.polls.Fetched()
 	c, err := s.bare.Store.Commit(head)
 	if err != nil {
 		return gitsource.Revision{}, err

@@ -25,7 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stackreeve/stackreeve/gitsource"
-	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
+	"github.com/stackreeve/stackreeve/gitsource/meter"
 	"github.com/stackreeve/stackreeve/gitsource/module"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/desk"
@@ -66,14 +66,13 @@ type App struct {
 	desk       *desk.Desk
 	engines    *engines
 	modules    *module.Modules
-	launcher   engine.Launcher
+	launcher   *runner.Launcher
 	layout     reconciler.Layout
 	registry   *prometheus.Registry
 	sourcesMu  sync.Mutex // guards sources
 	sources    map[string]gitsource.Source
-	// sourceMetrics count polls.
-	sourceMetrics *gitmirror.Metrics
-	log           *slog.Logger
+	polls      *meter.Meter
+	log        *slog.Logger
 
 	closers []closer
 }
@@ -114,11 +113,7 @@ func (a *App) open(ctx context.Context) error {
 		return err
 	}
 	a.engines = newEngines(c.Engine, c.DataDir, a.o.Environ)
-	names := make([]string, 0, len(c.Repositories))
-	for _, r := range c.Repositories {
-		names = append(names, r.Name)
-	}
-	a.sourceMetrics = gitmirror.NewMetrics(a.registry, names...)
+	a.polls = meter.New(a.registry)
 	if a.modules, err = a.openModules(c); err != nil {
 		return err
 	}
@@ -131,12 +126,13 @@ func (a *App) open(ctx context.Context) error {
 		Owner: owner(c.DataDir), NewID: newJobID, Now: time.Now, Log: a.log.With("component", "reconciler"), Registerer: a.registry,
 	})
 	a.layout = reconciler.Layout{Root: c.DataDir}
-	a.launcher = runner.NewLauncher(runner.Options{Executable: a.o.Executable})
+	a.launcher = runner.NewLauncher(runner.Options{Executable: a.o.Executable, Spare: true})
 	a.worker = reconciler.NewWorker(reconciler.WorkerOptions{
 		Reconciler: a.reconciler, Launcher: a.launcher, Modules: a.modules,
 		Sealer: a.key, Program: a.engines.program, Layout: a.layout, LockOwner: lockOwner(), Cleanup: runner.Cleanup,
 	})
 	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, OpenLog: openLog})
+	a.onClose("launcher", func() error { a.launcher.Close(); return nil })
 	a.onClose("modules", a.modules.Close)
 	a.onClose("repositories", func() error {
 		var errs []error

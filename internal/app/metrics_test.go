@@ -72,6 +72,7 @@ func sum(all []series, name, label, value string) (n float64) {
 // labelValues are the values that a label may have; any other label's are words.
 var labelValues = map[string]*regexp.Regexp{
 	"repository": regexp.MustCompile(`^config$`),
+	"source":     regexp.MustCompile(`^(mirror|folder)$`),
 	"le":         regexp.MustCompile(`^(\+Inf|[0-9.e+-]+)$`),
 	"quantile":   regexp.MustCompile(`^[0-9.]+$`),
 	"version":    regexp.MustCompile(`^(go1.*|test)$`),
@@ -130,6 +131,10 @@ func measure(t *testing.T, n int) map[string]int {
 		if got := sum(all, c.name, c.label, c.value); got != float64(n) {
 			t.Errorf("%s %s is %v, expected %d", c.name, c.value, got, n)
 		}
+	}
+	// The config repository is a local folder: its polls count as a mirror's do.
+	if got := sum(all, "reeve_gitsource_poll_seconds_count", "source", "folder"); got < 1 {
+		t.Errorf("%v polls of the folder are counted, expected one or more", got)
 	}
 	return names
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/folder"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
+	"github.com/stackreeve/stackreeve/gitsource/meter"
 	"github.com/stackreeve/stackreeve/gitsource/remote"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/reconciler"
@@ -21,17 +22,17 @@ import (
 const localPoll = 10 * time.Second
 
 // openSource opens a repository as the configuration says.
-func openSource(c config.Config, r config.Repository, m *gitmirror.Metrics, log *slog.Logger) (gitsource.Source, error) {
+func openSource(c config.Config, r config.Repository, m *meter.Meter, log *slog.Logger) (gitsource.Source, error) {
 	cache := filepath.Join(c.DataDir, "mirrors")
 	if r.Path != "" {
 		mode := folder.Committed
 		if r.Mode == config.Worktree {
 			mode = folder.Worktree
 		}
-		return folder.New(folder.Options{Name: r.Name, Path: r.Path, Mode: mode, Branch: r.Branch, Cache: cache, Log: log})
+		return folder.New(folder.Options{Name: r.Name, Path: r.Path, Mode: mode, Branch: r.Branch, Cache: cache, Log: log, Meter: m})
 	}
 	return gitmirror.New(gitmirror.Options{Name: r.Name, URL: r.URL, Branch: r.Branch, Cache: cache, Timeout: time.Duration(r.Timeout),
-		Log: log, Metrics: m, Credentials: credentialsOf(r.Credentials)})
+		Log: log, Meter: m, Credentials: credentialsOf(r.Credentials)})
 }
 
 func credentialsOf(c config.Credentials) remote.Credentials {
@@ -44,7 +45,7 @@ func credentialsOf(c config.Credentials) remote.Credentials {
 
 // follow opens a repository and has it reconciled.
 func (a *App) follow(c config.Config, r config.Repository) error {
-	src, err := openSource(c, r, a.sourceMetrics, a.log)
+	src, err := openSource(c, r, a.polls, a.log)
 	if err != nil {
 		return err
 	}
