@@ -223,6 +223,24 @@ func afterInterrupt(st stackjob.Stack) *stackjob.Reason {
 	return &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(interruptedJob(st))}
 }
 
+// held is what makes an action on the stack wait for a person: an interruption, or what
+// held the last job when that ended without having touched the stack (its plan was
+// stale, the daemon stopped, its plan failed): its approval was for another plan.
+func held(st stackjob.Stack, a stackjob.Action) *stackjob.Reason {
+	if r := afterInterrupt(st); r != nil {
+		return r
+	}
+	l := st.Last
+	if l == nil || l.Hold == nil || l.Action != a || l.State == stackjob.Succeeded {
+		return nil
+	}
+	if st.Observed != nil && st.Observed.JobID == l.ID && l.Reason.Code != stackjob.ReasonRunnerNotStarted {
+		return nil // it was approved and carried out, if only in part
+	}
+	r := *l.Hold
+	return &r
+}
+
 func arrow(old, new string) string { return orNone(old) + " → " + orNone(new) }
 
 func orNone(s string) string {

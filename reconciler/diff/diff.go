@@ -56,7 +56,8 @@ type Input struct {
 }
 
 // Brake stops mass deletion: when more would be destroyed in an environment at once,
-// every destroy of that environment waits for a person. The zero Brake holds every
+// every destroy of that environment waits for a person, and so does what is removed
+// there before those are answered. The zero Brake holds every
 // destroy; a negative field is no limit.
 type Brake struct {
 	// Count is the number of stacks that may go at once.
@@ -81,7 +82,7 @@ type Change struct {
 	// After are the changes of the same result that must succeed first, sorted.
 	After []schema.ResourceKey
 	// Hold makes its job wait for a person whatever the policy says: the brake,
-	// or an earlier apply that was interrupted.
+	// an earlier apply that was interrupted, or what held a job that came to nothing.
 	Hold *stackjob.Reason
 	// Refused says why it may not happen as things stand.
 	Refused *stackjob.Reason
@@ -197,7 +198,7 @@ func (c *comparison) resource(r *schema.Resource) {
 		}
 		return
 	}
-	ch := &Change{Key: r.Key, Action: stackjob.Apply, Because: because, Desired: desired, Error: broken, Hold: afterInterrupt(st)}
+	ch := &Change{Key: r.Key, Action: stackjob.Apply, Because: because, Desired: desired, Error: broken, Hold: held(st, stackjob.Apply)}
 	if ch.Error == nil {
 		ch.Settled = c.settled(ch, st)
 	}
@@ -218,7 +219,7 @@ func (c *comparison) removals() {
 		ch := &Change{
 			Key: key, Action: stackjob.Destroy, Desired: st.Observed.Desired,
 			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
-			Hold:    afterInterrupt(st),
+			Hold:    held(st, stackjob.Destroy),
 		}
 		switch {
 		case f.protected: // said first: its resources are recorded as prevent-destroy too

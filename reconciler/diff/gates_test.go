@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
@@ -60,6 +62,158 @@ func TestTheBrakeHoldsMassDeletion(t *testing.T) {
 				if tt.wantHeld && *c.Hold != (stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: tt.wantDetail}) {
 					t.Fatalf("hold = %+v", *c.Hold)
 				}
+			}
+		})
+	}
+}
+
+// many is a world of n stacks of dev that are applied, s00 and on.
+func many(t *testing.T, n int) *world {
+	t.Helper()
+	files := map[string]string{}
+	for i := range n {
+		files[fmt.Sprintf("acme/dev/s%02d.yaml", i)] = stack(fmt.Sprintf("s%02d", i), "net")
+	}
+	w := setup(t, files)
+	w.converge(t)
+	w.input.Brake = diff.DefaultBrake
+	return w
+}
+
+// removed takes documents of dev away and compares.
+func (w *world) removed(t *testing.T, from, to int) diff.Result {
+	t.Helper()
+	for i := from; i < to; i++ {
+		delete(w.files, fmt.Sprintf("acme/dev/s%02d.yaml", i))
+	}
+	w.reload(t)
+	return w.compare()
+}
+
+// opens records the changes of a result as open jobs in a state.
+func (w *world) opens(res diff.Result, state stackjob.State) {
+	for _, c := range res.Changes {
+		w.change(c.Key, func(s *stackjob.Stack) {
+			s.Open = &stackjob.Job{ID: "sj_open", Action: c.Action, Desired: c.Desired, DesiredDigest: c.Desired.Digest(), Hold: c.Hold, State: state}
+		})
+	}
+}
+
+// holds counts the changes that are held, and returns the text of one.
+func holds(res diff.Result) (n int, detail string) {
+	for _, c := range res.Changes {
+		if c.Hold != nil {
+			n, detail = n+1, c.Hold.Detail
+		}
+	}
+	return n, detail
+}
+
+func TestRemovalsOfTwoCommitsAreCountedTogether(t *testing.T) {
+	t.Parallel()
+	w := many(t, 50)
+	first := w.removed(t, 0, 5)
+	if n, _ := holds(first); n != 0 {
+		t.Fatalf("%d of five are held", n)
+	}
+	w.opens(first, stackjob.Queued)
+	w.apply(first.Changes[0]) // one is gone by the time of the second commit
+	second := w.removed(t, 5, 12)
+	if n, detail := holds(second); n != 11 || detail != "11 of the 49 recorded stacks of acme/dev" {
+		t.Errorf("%d are held: %s", n, detail)
+	}
+	// What failed, was rejected or expired is to be removed still, and counts.
+	for _, c := range first.Changes[1:] {
+		w.change(c.Key, func(s *stackjob.Stack) {
+			s.Open, s.Last = nil, &stackjob.LastJob{ID: "sj_x", State: stackjob.Rejected, Action: stackjob.Destroy, DesiredDigest: c.Desired.Digest()}
+		})
+	}
+	if n, detail := holds(w.compare()); n != 11 || detail != "11 of the 49 recorded stacks of acme/dev" {
+		t.Errorf("%d are held: %s", n, detail)
+	}
+}
+
+func TestThePulledBrakeStaysUntilAPersonAnswered(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		state  stackjob.State
+		pulled bool
+	}{
+		{stackjob.Queued, true}, {stackjob.WaitingStart, true}, {stackjob.Planning, true}, {stackjob.WaitingApply, true},
+		{stackjob.Ready, false}, {stackjob.Applying, false},
+	} {
+		t.Run(string(tt.state), func(t *testing.T) {
+			t.Parallel()
+			w := many(t, 50)
+			res := w.removed(t, 0, 12)
+			w.opens(res, tt.state)
+			// All but two come back, or were approved and are gone; then one more is removed.
+			for i := 2; i < 12; i++ {
+				name := fmt.Sprintf("s%02d", i)
+				w.files["acme/dev/"+name+".yaml"] = stack(name, "net")
+			}
+			got := w.removed(t, 20, 21)
+			if len(got.Changes) != 3 {
+				t.Fatalf("changes %v", lines(got))
+			}
+			n, detail := holds(got)
+			if want := map[bool]int{true: 3}[tt.pulled]; n != want {
+				t.Errorf("%d are held (%s), want %d", n, detail, want)
+			}
+			if tt.pulled && detail != "3 of the 50 recorded stacks of acme/dev, where removals wait for a person already" {
+				t.Errorf("the detail is %q", detail)
+			}
+			// When all of them are called off, the one goes by itself.
+			for i := range 2 {
+				name := fmt.Sprintf("s%02d", i)
+				w.files["acme/dev/"+name+".yaml"] = stack(name, "net")
+			}
+			w.reload(t)
+			if n, detail := holds(w.compare()); n != 0 {
+				t.Errorf("held by what is no longer to be removed: %s", detail)
+			}
+		})
+	}
+}
+
+func TestWhatHeldAJobThatCameToNothingHoldsTheNext(t *testing.T) {
+	t.Parallel()
+	mass := &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "12 of the 50 recorded stacks of acme/dev"}
+	for _, tt := range []struct {
+		name    string
+		last    stackjob.LastJob
+		touched bool
+		held    bool
+	}{
+		{"a stale plan", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonStalePlan}, Hold: mass}, false, true},
+		{"a daemon that stopped", stackjob.LastJob{State: stackjob.Cancelled, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonStopping}, Hold: mass}, false, true},
+		{"a runner that never started", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted}, Hold: mass}, true, true},
+		{"a rejection", stackjob.LastJob{State: stackjob.Rejected, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonRejected}, Hold: mass}, false, true},
+		{"a destroy that failed in the middle", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonEngine}, Hold: mass}, true, false},
+		{"an apply that was held", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Apply, Reason: stackjob.Reason{Code: stackjob.ReasonEngine}, Hold: mass}, false, false},
+		{"an end without a hold", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonStalePlan}}, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := many(t, 50)
+			w.change(key("dev", "s00"), func(s *stackjob.Stack) {
+				l := tt.last
+				l.ID, l.DesiredDigest = "sj_last", s.Observed.Desired.Digest()
+				s.Last = &l
+				if tt.touched {
+					s.Observed.Complete, s.Observed.JobID = false, l.ID
+				}
+			})
+			res := w.removed(t, 0, 1)
+			if len(res.Changes) != 1 {
+				t.Fatalf("changes %v", lines(res))
+			}
+			want := mass
+			if !tt.held {
+				want = nil
+			}
+			if d := cmp.Diff(want, res.Changes[0].Hold); d != "" {
+				t.Errorf("the hold (-want +got):\n%s", d)
 			}
 		})
 	}

@@ -13,11 +13,16 @@ import (
 )
 
 // brake holds every destroy of an environment in which too many would happen at once.
+// What was to be removed earlier and is still recorded counts, whatever has become of
+// it. Once pulled, the brake stays so until every destroy that it holds was answered or
+// called off: the next removal would else go by itself in the midst of them.
 func (c *comparison) brake() {
-	going, recorded := map[folderKey]int{}, map[folderKey]int{}
+	going, recorded, pulled := map[folderKey]int{}, map[folderKey]int{}, map[folderKey]bool{}
 	for _, ch := range c.changes {
 		if ch.Action == stackjob.Destroy && ch.Refused == nil {
-			going[folderKey{ch.Key.Org, ch.Key.Env}]++
+			k := folderKey{ch.Key.Org, ch.Key.Env}
+			going[k]++
+			pulled[k] = pulled[k] || unanswered(c.in.Stacks[ch.Key].Open)
 		}
 	}
 	if len(going) == 0 {
@@ -30,15 +35,25 @@ func (c *comparison) brake() {
 	}
 	for _, ch := range c.changes {
 		k := folderKey{ch.Key.Org, ch.Key.Env}
-		if ch.Action != stackjob.Destroy || ch.Refused != nil || !c.in.Brake.holds(going[k], recorded[k]) {
+		many := c.in.Brake.holds(going[k], recorded[k])
+		if ch.Action != stackjob.Destroy || ch.Refused != nil || !many && !pulled[k] {
 			continue
 		}
 		detail := fmt.Sprintf("%d of the %d recorded stacks of %s/%s", going[k], recorded[k], k.org, k.env)
-		if ch.Hold != nil {
+		if !many {
+			detail += ", where removals wait for a person already"
+		}
+		if ch.Hold != nil && ch.Hold.Code != stackjob.ReasonMassDeletion {
 			detail += "; also: " + ch.Hold.String()
 		}
 		ch.Hold = &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: detail}
 	}
+}
+
+// unanswered tells whether the brake holds a job and nobody has said yes yet.
+func unanswered(j *stackjob.Job) bool {
+	return j != nil && j.Action == stackjob.Destroy && j.Hold != nil && j.Hold.Code == stackjob.ReasonMassDeletion &&
+		j.State != stackjob.Ready && j.State != stackjob.Applying
 }
 
 func (b Brake) holds(going, recorded int) bool {

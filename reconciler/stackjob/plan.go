@@ -202,6 +202,8 @@ type LastJob struct {
 	Reason        Reason `json:"reason"`
 	Action        Action `json:"action"`
 	DesiredDigest string `json:"desiredDigest"`
+	// Hold is what held it (Job.Hold).
+	Hold *Reason `json:"hold,omitempty"`
 	// Commit is what it was made for.
 	Commit  string    `json:"commit"`
 	EndedAt time.Time `json:"endedAt"`
