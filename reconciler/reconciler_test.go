@@ -80,27 +80,40 @@ func TestEveryStringInASecretValueIsMasked(t *testing.T) {
 	}
 }
 
-func TestOnlyALockTakenWhileOurOwnLostOperationRanIsOurs(t *testing.T) {
+func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 	t.Parallel()
 	from := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	to := from.Add(time.Minute)
-	job := func(r stackjob.Result) stackjob.Job {
-		return stackjob.Job{Operations: []stackjob.Operation{{Kind: stackjob.OpApply, Result: r, StartedAt: from, EndedAt: to}}}
+	killed := func(kind stackjob.OperationKind, after, lasted time.Duration) stackjob.Operation {
+		return stackjob.Operation{Kind: kind, Attempt: 1, Result: stackjob.ResultInterrupted, StartedAt: from.Add(after), EndedAt: from.Add(after + lasted)}
 	}
+	well := killed(stackjob.OpApply, 0, time.Minute)
+	well.Result = stackjob.ResultSucceeded
+	refreshed := killed(stackjob.OpRefresh, 0, time.Hour)
+	refreshed.Result = stackjob.ResultSucceeded
+	const apply, plan = "OperationTypeApply", "OperationTypePlan"
 	for _, c := range []struct {
 		name string
-		job  stackjob.Job
-		at   time.Time
+		ops  []stackjob.Operation
+		lock engine.StateLock
 		want bool
 	}{
-		{"while it ran", job(stackjob.ResultInterrupted), from.Add(time.Second), true},
-		{"a clock that is a little off", job(stackjob.ResultInterrupted), from.Add(-time.Second), true},
-		{"before it", job(stackjob.ResultInterrupted), from.Add(-time.Minute), false},
-		{"after it was found dead", job(stackjob.ResultInterrupted), to.Add(time.Minute), false},
-		{"an operation that ended well", job(stackjob.ResultSucceeded), from.Add(time.Second), false},
-		{"no time at all", job(stackjob.ResultInterrupted), time.Time{}, false},
+		{"as it began", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(time.Second)}, true},
+		{"a clock that is a little off", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(-time.Second)}, true},
+		{"a destroy", []stackjob.Operation{killed(stackjob.OpDestroy, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(time.Second)}, true},
+		{"a plan, before its refresh", []stackjob.Operation{refreshed, killed(stackjob.OpPlan, time.Hour, time.Second)}, engine.StateLock{Operation: plan, CreatedAt: from.Add(time.Second)}, true},
+		{"before it", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(-time.Minute)}, false},
+		{"by a person, before the daemon came back", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Hour)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(30 * time.Minute)}, false},
+		{"after it was found dead", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Second)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(5 * time.Second)}, false},
+		{"by another kind of operation", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: plan, CreatedAt: from.Add(time.Second)}, false},
+		{"by another version", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, Version: "1.5.7", CreatedAt: from.Add(time.Second)}, false},
+		{"an operation that ended well", []stackjob.Operation{well}, engine.StateLock{Operation: apply, CreatedAt: from.Add(time.Second)}, false},
+		{"an init", []stackjob.Operation{killed(stackjob.OpInit, 0, time.Minute)}, engine.StateLock{CreatedAt: from.Add(time.Second)}, false},
+		{"no time at all", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply}, false},
 	} {
-		if got := tookLock(c.job, c.at); got != c.want {
+		if c.lock.Version == "" {
+			c.lock.Version = "1.11.4"
+		}
+		if got := tookLock(stackjob.Job{Operations: c.ops, Plan: &stackjob.Plan{Engine: "terraform 1.11.4"}}, c.lock); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

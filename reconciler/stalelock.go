@@ -2,48 +2,106 @@ package reconciler
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // maxLockReleases bounds how often one job may try to release a stale lock: a lock
 // that comes back is somebody's.
 const maxLockReleases = 3
 
-// clockSlack is how far the engine's clock may be from ours.
-const clockSlack = 2 * time.Second
+const (
+	// clockSlack is how far the engine's clock may be from ours.
+	clockSlack = 2 * time.Second
+	// lockTaking is how long an engine may run before it asks for its lock: it
+	// sets up the backend first and nothing else.
+	lockTaking = time.Minute
+	// lockMemory is how many of a stack's jobs are looked through for the run that
+	// left a lock behind. Each of them has met the lock since and failed.
+	lockMemory = 50
+)
 
 // isOurStaleLock tells whether the lock that stopped a plan was left behind by a
-// run of ours that was killed: the same account and machine, taken while an
-// operation of this stack that was interrupted was under way. Only such a lock is
-// ever released; any other is a person's matter.
+// run of ours that was killed. All that a lock says must fit one operation of this
+// stack that was interrupted: the same account and machine, the same kind of
+// operation by the same version of the engine, taken as that operation began. Only
+// such a lock is ever released; any other is a person's matter.
 func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine.Failure) (bool, error) {
-	if f.Lock == nil || f.Lock.ID == "" || f.Lock.Who != w.o.LockOwner || job.Attempt > maxLockReleases {
+	if f.Lock == nil || f.Lock.ID == "" || w.o.LockOwner == "" || f.Lock.Who != w.o.LockOwner || job.Attempt > maxLockReleases {
 		return false, nil
 	}
-	if tookLock(job, f.Lock.CreatedAt) {
-		return true, nil
-	}
-	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
-	if err != nil || st.Last == nil {
-		return false, err
-	}
-	last, err := w.r.o.Records.Job(ctx, st.Last.ID)
+	k := job.Desired.Key
+	jobs, err := w.r.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Limit: lockMemory})
 	if err != nil {
 		return false, err
 	}
-	return tookLock(last, f.Lock.CreatedAt), nil
+	for _, j := range jobs {
+		if tookLock(j, *f.Lock) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
-func tookLock(job stackjob.Job, at time.Time) bool {
-	for _, op := range job.Operations {
-		if op.Result == stackjob.ResultInterrupted && !at.Before(op.StartedAt.Add(-clockSlack)) && !at.After(op.EndedAt.Add(clockSlack)) {
+// tookLock tells whether a lock was taken by an engine process of the job that was
+// killed.
+func tookLock(job stackjob.Job, l engine.StateLock) bool {
+	for _, run := range killedRuns(job) {
+		last := run.from.Add(lockTaking)
+		if run.to.Before(last) {
+			last = run.to
+		}
+		if l.Operation == run.operation && (run.version == "" || l.Version == run.version) && !l.CreatedAt.Before(run.from.Add(-clockSlack)) && !l.CreatedAt.After(last.Add(clockSlack)) {
 			return true
 		}
 	}
 	return false
+}
+
+// killedRun is an engine process that held a lock when it was killed.
+type killedRun struct {
+	// operation is what engines call it in a lock.
+	operation string
+	version   string // "" when it is not on record
+	from, to  time.Time
+}
+
+// killedRuns are the processes of a job that were killed. Refresh and plan are the
+// same process, which takes its lock before the refresh.
+func killedRuns(job stackjob.Job) []killedRun {
+	var out []killedRun
+	refreshed := map[int]time.Time{} // attempt → when its process began
+	for _, op := range job.Operations {
+		if op.Kind == stackjob.OpRefresh {
+			refreshed[op.Attempt] = op.StartedAt
+		}
+	}
+	for _, op := range job.Operations {
+		if op.Result != stackjob.ResultInterrupted {
+			continue
+		}
+		r := killedRun{from: op.StartedAt, to: op.EndedAt}
+		switch op.Kind {
+		case stackjob.OpRefresh, stackjob.OpPlan:
+			r.operation = "OperationTypePlan"
+			if at, ok := refreshed[op.Attempt]; ok {
+				r.from = at
+			}
+		case stackjob.OpApply, stackjob.OpDestroy:
+			r.operation = "OperationTypeApply" // a destroy is a plan that is applied
+			if job.Plan != nil {
+				_, r.version, _ = strings.Cut(job.Plan.Engine, " ")
+			}
+		default:
+			continue // init takes no lock
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // lockToRelease is the lock that the job's last attempt found to be ours.

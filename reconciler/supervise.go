@@ -64,6 +64,11 @@ func (w *Worker) attach(ctx context.Context, job stackjob.Job, phase engine.Phas
 		return false, err
 	}
 	run, err := w.o.Launcher.Attach(ctx, w.o.Layout.Phase(job.ID, job.Attempt, phase))
+	if errors.Is(err, engine.ErrLost) && run != nil {
+		// What its runner had begun is in its journal, though the daemon that
+		// should have recorded it died with it.
+		return w.supervise(ctx, job, run, phase)
+	}
 	if errors.Is(err, engine.ErrLost) || errors.Is(err, engine.ErrNotStarted) {
 		return w.lost(ctx, job, phase, err)
 	}

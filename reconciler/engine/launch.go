@@ -24,6 +24,8 @@ type Launcher interface {
 	// Attach finds what became of the phase in folder: a Run for a living or
 	// an ended one, or ErrLost or ErrNotStarted after marking the folder as abandoned,
 	// so that no runner can begin there any more, and killing what the runner left behind.
+	// Beside ErrLost there may be a Run: its Wait tells the events that were journaled,
+	// and then ErrLost.
 	Attach(ctx context.Context, folder string) (Run, error)
 }
 

@@ -123,8 +123,13 @@ func TestKilledRunnerIsLostAndLeavesNothing(t *testing.T) {
 	}
 	b.nothingLives()
 	b.nothingSecret()
-	if _, err := b.attach(); !errors.Is(err, engine.ErrLost) {
-		t.Errorf("attach: %v", err)
+	again, err := b.attach()
+	if !errors.Is(err, engine.ErrLost) {
+		t.Fatalf("attach: %v", err)
+	}
+	seen = 0
+	if _, err := again.Wait(t.Context(), func(engine.Event) { seen++ }); !errors.Is(err, engine.ErrLost) || seen != 3 {
+		t.Errorf("a later daemon was told %d events: %v", seen, err)
 	}
 }
 

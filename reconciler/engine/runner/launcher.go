@@ -162,7 +162,7 @@ func (l *Launcher) Attach(ctx context.Context, folder string) (engine.Run, error
 	case endedUnbegun:
 		return nil, fmt.Errorf("attach to %s: %w", folder, engine.ErrNotStarted)
 	}
-	return nil, fmt.Errorf("attach to %s: %w", folder, engine.ErrLost)
+	return &run{folder: folder}, fmt.Errorf("attach to %s: %w", folder, engine.ErrLost)
 }
 
 // ending is what a phase without a runner came to.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/terraform-exec/tfexec"
 
-	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -68,6 +67,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	err = p.engine.run(ctx, v, []string{"apply", "-json"}, func(ctx context.Context) error {
 		return p.engine.tf.ApplyJSON(ctx, v.stdout(), tfexec.DirOrPlan(planFile))
 	})
+	killed := p.engine.killed
 	p.secureState()
 	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
 	var failed error
@@ -104,7 +104,11 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	}
 	op.record.Counts = out.Counts
 	op.record.EngineProcesses = p.engine.processes
-	op.end(out.Result, out.Reason)
+	ended := out.Result
+	if killed && ended != stackjob.ResultSucceeded {
+		ended = stackjob.ResultInterrupted // whatever the reason: its lock may be held still
+	}
+	op.end(ended, out.Reason)
 	return out, failed
 }
 
@@ -194,13 +198,4 @@ func (h *applyHearing) counts() stackjob.Counts {
 		}
 	}
 	return n
-}
-
-// lockOf is the lock that an error tells of.
-func lockOf(err error) *engine.StateLock {
-	var pr *problem
-	if errors.As(err, &pr) {
-		return pr.failure.Lock
-	}
-	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -218,20 +217,4 @@ func (p *phase) backendSettings() (string, error) {
 func isBackendChanged(text string) bool {
 	low := strings.ToLower(text)
 	return strings.Contains(low, "backend configuration changed") || strings.Contains(low, "backend configuration block has changed")
-}
-
-// unlock releases a lock by its id, as `force-unlock` does.
-func (p *phase) unlock(ctx context.Context, lock engine.StateLock) error {
-	if p.isLocal() {
-		return nil
-	}
-	v := p.voice(stackjob.OpPlan, nil)
-	err := p.engine.run(ctx, v, []string{"force-unlock", "-force"}, func(ctx context.Context) error {
-		p.engine.quiet(v.stdout())
-		return p.engine.tf.ForceUnlock(ctx, lock.ID)
-	})
-	if err != nil {
-		return engineProblem(ctx, err, "force-unlock", v)
-	}
-	return nil
 }

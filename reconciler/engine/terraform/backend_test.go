@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,6 +49,11 @@ func newStateServer(t *testing.T) *stateServer {
 			}
 			s.lock = body
 		case "UNLOCK":
+			var held, named struct{ ID string }
+			if s.lock == nil || json.Unmarshal(s.lock, &held) != nil || json.Unmarshal(body, &named) != nil || held.ID != named.ID {
+				w.WriteHeader(http.StatusConflict)
+				return
+			}
 			s.lock = nil
 		case http.MethodGet:
 			if s.state == nil {
@@ -62,6 +68,8 @@ func newStateServer(t *testing.T) *stateServer {
 	t.Cleanup(s.Close)
 	return s
 }
+
+var annAt = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
 // hold takes the lock as another run would.
 func (s *stateServer) hold(id string) {
@@ -130,8 +138,14 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 		if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil {
 			t.Fatalf("failure = %+v", r.Failure)
 		}
-		if l := r.Failure.Lock; l.ID != "11111111-2222-3333-4444-555555555555" || l.Who != "" && l.Who != "ann@laptop" {
+		if l := r.Failure.Lock; l.ID != "11111111-2222-3333-4444-555555555555" || l.Who != "ann@laptop" || !l.CreatedAt.Equal(annAt) || l.Operation != "OperationTypeApply" {
 			t.Errorf("lock = %+v", l)
+		}
+		log, _ := b.sink.Told()
+		for _, want := range []string{"ann@laptop", "2026-11-21T08:00:00Z", "force-unlock 11111111-2222-3333-4444-555555555555", "rerun"} {
+			if !strings.Contains(r.Failure.Text, want) || !strings.Contains(log, want) {
+				t.Errorf("a person is not told %q:\n%s", want, r.Failure.Text)
+			}
 		}
 
 		b.task.ReleaseLock = &engine.StateLock{ID: "99999999-2222-3333-4444-555555555555"}

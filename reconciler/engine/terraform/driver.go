@@ -195,7 +195,12 @@ func (o *operation) fail(err error) {
 		pr = classifyLocal(err)
 	}
 	result := stackjob.ResultFailed
-	if pr.cancelled {
+	switch {
+	case o.phase.engine != nil && o.phase.engine.killed:
+		// Whatever the reason: it did not come to an end, and its lock may be
+		// held still.
+		result = stackjob.ResultInterrupted
+	case pr.cancelled:
 		result = stackjob.ResultCancelled
 	}
 	o.end(result, pr.failure.Reason)

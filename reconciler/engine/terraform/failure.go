@@ -1,15 +1,12 @@
 package terraform
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -102,10 +99,8 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *probl
 	f := engine.Failure{Class: class, Reason: reasonOf(code, ""), Text: v.failureText()}
 	switch code {
 	case stackjob.ReasonStateLocked:
-		f.Lock = parseLock(said)
-		if f.Lock != nil {
-			f.Reason.Detail = cmp.Or(f.Lock.Who, "lock "+f.Lock.ID)
-		}
+		f.Lock = parseLock(said, v.asked())
+		f.Reason.Detail = lockDetail(f.Lock)
 	case stackjob.ReasonEngine:
 		f.Reason.Detail = v.firstSummary()
 	}
@@ -141,47 +136,4 @@ func authorProblem(code stackjob.ReasonCode, detail, text string) *problem {
 // personProblem is something that a person must decide.
 func personProblem(code stackjob.ReasonCode, detail, text string) *problem {
 	return &problem{failure: engine.Failure{Class: engine.ClassPerson, Reason: reasonOf(code, detail), Text: text}}
-}
-
-// lockField is a line of the "Lock Info" that both engines print.
-var lockField = regexp.MustCompile(`(?m)^[\s│|]*(ID|Path|Operation|Who|Version|Created):[ \t]*(.*?)\s*$`)
-
-var lockedByOther = regexp.MustCompile(`already locked: ID=(\S+)`)
-
-// parseLock reads the lock that an engine could not have; nil when its text names
-// none.
-func parseLock(text string) *engine.StateLock {
-	head, text, found := strings.Cut(text, "Lock Info:")
-	if !found {
-		return nil
-	}
-	var l engine.StateLock
-	for _, m := range lockField.FindAllStringSubmatch(text, -1) {
-		field, value := m[1], m[2]
-		switch {
-		case field == "ID" && l.ID == "":
-			l.ID = value
-		case field == "Path" && l.Path == "":
-			l.Path = value
-		case field == "Operation" && l.Operation == "":
-			l.Operation = value
-		case field == "Who" && l.Who == "":
-			l.Who = value
-		case field == "Version" && l.Version == "":
-			l.Version = value
-		case field == "Created" && l.CreatedAt.IsZero():
-			if at, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", value); err == nil {
-				l.CreatedAt = at.UTC()
-			}
-		}
-	}
-	// Terraform's http backend prints its own request as the lock's info, and the
-	// holder's id in the sentence before.
-	if m := lockedByOther.FindStringSubmatch(head); m != nil && m[1] != l.ID {
-		return &engine.StateLock{ID: m[1]}
-	}
-	if l.ID == "" {
-		return nil
-	}
-	return &l
 }

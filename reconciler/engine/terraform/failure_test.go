@@ -69,15 +69,26 @@ func TestLockInfoIsReadFromTheText(t *testing.T) {
 		Who: "ann@laptop", Version: "1.11.4", CreatedAt: time.Date(2026, 11, 21, 8, 31, 59, 123456789, time.UTC),
 	}
 	for _, text := range []string{lockText, strings.ReplaceAll(lockText, "\n", "\n│ "), strings.ReplaceAll(lockText, "\n", "\r\n")} {
-		if diff := cmp.Diff(want, parseLock(text)); diff != "" {
+		if diff := cmp.Diff(want, parseLock(text, time.Time{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
 	other := strings.Replace(lockText, "resource temporarily unavailable", "HTTP remote state already locked: ID=other", 1)
-	if diff := cmp.Diff(&engine.StateLock{ID: "other"}, parseLock(other)); diff != "" {
+	if diff := cmp.Diff(&engine.StateLock{ID: "other"}, parseLock(other, time.Time{})); diff != "" {
 		t.Errorf("another's lock (-want +got):\n%s", diff)
 	}
-	if parseLock("Error acquiring the state lock") != nil {
+	// The engine's own request, printed where the holder's lock should be.
+	at := want.CreatedAt
+	if l := parseLock(lockText, at); l != nil {
+		t.Errorf("the engine's own request was taken for a lock: %+v", l)
+	}
+	if diff := cmp.Diff(want, parseLock(lockText, at.Add(time.Nanosecond))); diff != "" {
+		t.Errorf("a lock made before the engine began (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&engine.StateLock{ID: "other"}, parseLock(strings.ReplaceAll(other, "locked: ID", "locked:\n│ ID"), at)); diff != "" {
+		t.Errorf("another's lock, in wrapped text (-want +got):\n%s", diff)
+	}
+	if parseLock("Error acquiring the state lock", time.Time{}) != nil {
 		t.Error("a lock out of nothing")
 	}
 }
@@ -85,7 +96,7 @@ func TestLockInfoIsReadFromTheText(t *testing.T) {
 func FuzzParseLock(f *testing.F) {
 	f.Add(lockText)
 	f.Fuzz(func(t *testing.T, text string) {
-		if l := parseLock(text); l != nil && l.ID == "" {
+		if l := parseLock(text, time.Time{}); l != nil && l.ID == "" {
 			t.Error("a lock without an id")
 		}
 	})

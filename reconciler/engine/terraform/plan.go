@@ -43,7 +43,7 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 			plan, err = p.planOnce(ctx, planFile)
 		}
 	}
-	return plan, err
+	return plan, p.tellLock(ctx, err)
 }
 
 // planOnce runs plan, and show when there is something to show.

@@ -42,6 +42,11 @@ type session struct {
 	grace   time.Duration
 	// processes counts the engine processes of the operation at hand.
 	processes int
+	// askedAt is when the last process was started.
+	askedAt time.Time
+	// killed tells that the last process was killed, by us or by anybody: what it
+	// held, a lock above all, it still holds.
+	killed bool
 }
 
 func (p *phase) open() (*session, error) {
@@ -171,8 +176,10 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 	w := watch(ctx, dir, s.grace, func(pid int) {
 		s.phase.sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: v.operation, PID: pid, Command: command})
 	})
+	s.askedAt = time.Now()
 	err = do(ctx)
 	pid := w.stop()
+	s.killed = w.killed || endedBySignal(err)
 	v.end()
 	s.phase.sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: v.operation, PID: pid, Command: command, ExitCode: exitCode(ctx, err)})
 	return err
@@ -180,6 +187,16 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 
 // quiet lets no engine output out beside what do captures.
 func (s *session) quiet(w io.Writer) { s.tf.SetStdout(w) }
+
+// endedBySignal tells whether a process was ended by a signal.
+func endedBySignal(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
 
 // exitCode is nil when nobody knows it: terraform-exec does not tell the code of
 // an interrupted run.

@@ -129,7 +129,7 @@ func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 		}
 		awaitDeath(t, readPIDs(t, pids))
 		last := r.Operations[len(r.Operations)-1]
-		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed || last.EngineProcesses != 1 {
+		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultInterrupted || last.EngineProcesses != 1 {
 			t.Errorf("operation = %+v", last)
 		}
 	})

@@ -98,6 +98,14 @@ func (p *phase) voice(kind stackjob.OperationKind, listen func(message)) *voice 
 	return v
 }
 
+// asked is when the process began to run; zero when nothing was run.
+func (v *voice) asked() time.Time {
+	if v.phase.engine == nil {
+		return time.Time{}
+	}
+	return v.phase.engine.askedAt
+}
+
 // lineBuffer cuts a stream into lines.
 type lineBuffer struct {
 	rest []byte

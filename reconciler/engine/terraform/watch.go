@@ -13,6 +13,9 @@ type watcher struct {
 	done   sync.WaitGroup
 	pid    int // written by the goroutine, read after done
 	notify func(pid int)
+	// killed tells that it outlived its grace time; written by the goroutine,
+	// read after done.
+	killed bool
 }
 
 // watch begins to look for the engine that is about to be started in dir. started
@@ -62,6 +65,7 @@ func (w *watcher) endAfter(grace time.Duration) {
 	select {
 	case <-w.ended:
 	case <-time.After(grace):
+		w.killed = true
 		killGroup(w.pid)
 		<-w.ended
 	}
