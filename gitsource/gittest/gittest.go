@@ -1,5 +1,6 @@
 // Package gittest serves real Git repositories to tests: git http-backend behind a
-// server that counts requests and can be told to fail.
+// server that counts requests and can be told to fail, and git-upload-pack behind an ssh
+// server that counts sessions.
 package gittest
 
 import (

@@ -28,7 +28,7 @@ type sshSession struct {
 	session *ssh.Session
 	in      io.WriteCloser
 	out     io.Reader
-	stderr  strings.Builder
+	stderr  voice
 	packing bool
 	stop    func() bool
 }
@@ -182,9 +182,9 @@ func (u *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 		return nil, transport.ErrEmptyRemoteRepository
 	case errors.Is(err, packp.ErrEmptyInput): // it ended: the reason is on stderr
 		_ = u.session.Wait()
-		line, _, _ := strings.Cut(strings.TrimSpace(u.stderr.String()), "\n")
+		line := u.stderr.line()
 		if line == "" {
-			return nil, io.ErrUnexpectedEOF
+			return nil, fmt.Errorf("the server said nothing and ended the session: %w", io.ErrUnexpectedEOF)
 		}
 		return nil, person("the server said", errors.New(line))
 	case err != nil:

@@ -1,129 +1,46 @@
 package remote_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
 	"github.com/stackreeve/stackreeve/gitsource/remote"
 )
 
-func key(t *testing.T) (ssh.Signer, []byte) {
-	t.Helper()
-	_, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKeyWithPassphrase(priv, "", []byte("canary-passphrase"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer, pem.EncodeToMemory(block)
-}
-
-// serveSSH runs git-upload-pack for whoever has the key, and returns its address.
-func serveSSH(t *testing.T, host ssh.Signer, allowed ssh.PublicKey) string {
-	t.Helper()
-	cfg := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
-		if string(k.Marshal()) != string(allowed.Marshal()) {
-			return nil, errors.New("unknown key")
-		}
-		return &ssh.Permissions{}, nil
-	}}
-	cfg.AddHostKey(host)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serveConn(c, cfg)
-		}
-	}()
-	return l.Addr().String()
-}
-
-func serveConn(c net.Conn, cfg *ssh.ServerConfig) {
-	_, chans, reqs, err := ssh.NewServerConn(c, cfg)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(reqs)
-	for nc := range chans {
-		ch, rs, err := nc.Accept()
-		if err != nil {
-			return
-		}
-		for r := range rs {
-			_ = r.Reply(r.Type == "exec", nil)
-			if r.Type != "exec" {
-				continue
-			}
-			cmd := exec.Command("sh", "-c", string(r.Payload[4:])) //nolint:gosec,noctx // a test's own words
-			cmd.Stdout, cmd.Stderr = ch, ch.Stderr()
-			in, _ := cmd.StdinPipe()
-			go func() { _, _ = io.Copy(in, ch); _ = in.Close() }()
-			_ = cmd.Run()
-			_, _ = ch.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
-			_ = ch.Close()
-		}
-	}
-}
-
 func TestSSHWantsAKnownHostAndAKey(t *testing.T) {
 	t.Parallel()
+	const passphrase = "canary-passphrase"
 	repo := gittest.Serve(t).Repo(t, "infra")
 	commit := repo.Commit("first", map[string]string{"a": "1"})
-	host, _ := key(t)
-	user, userPEM := key(t)
-	other, _ := key(t)
-	addr := serveSSH(t, host, user.PublicKey())
-	write := func(name string, raw []byte) string {
-		p := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(p, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return p
+	user, userKey := gittest.SSHKey(t, passphrase)
+	_, strangerKey := gittest.SSHKey(t, passphrase)
+	other, _ := gittest.SSHKey(t, "")
+	server := gittest.ServeSSH(t, user)
+	known, empty, changed := server.KnownHosts(t, server.HostKey), server.KnownHosts(t), server.KnownHosts(t, other)
+	pass := filepath.Join(t.TempDir(), "pass")
+	if err := os.WriteFile(pass, []byte(passphrase+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	_, strangerPEM := key(t)
-	known := write("known_hosts", []byte(knownhosts.Line([]string{addr}, host.PublicKey())+"\n"))
-	changed := write("changed", []byte(knownhosts.Line([]string{addr}, other.PublicKey())+"\n"))
-	pass := remote.SecretSource{File: write("pass", []byte("canary-passphrase\n"))}
 	for _, tt := range []struct {
-		name, key, hosts, path, want string
+		name, key, hosts, url, want string
 	}{
-		{"right", write("key", userPEM), known, repo.Bare, ""},
-		{"unknown host", write("key", userPEM), write("empty", nil), repo.Bare, "not in known_hosts"},
-		{"changed host", write("key", userPEM), changed, repo.Bare, "names another"},
-		{"wrong key", write("key", strangerPEM), known, repo.Bare, "refused the ssh key"},
-		{"no repository", write("key", userPEM), known, "/nowhere.git", "the server said"},
+		{"right", userKey, known, server.URL(repo), ""},
+		{"unknown host", userKey, empty, server.URL(repo), "not in known_hosts"},
+		{"changed host", userKey, changed, server.URL(repo), "names another"},
+		{"wrong key", strangerKey, known, server.URL(repo), "refused the ssh key"},
+		{"no repository", userKey, known, "ssh://git@" + server.Addr + "/nowhere.git", "the server said: fatal: '/nowhere.git'"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := remote.New(remote.Options{Name: "infra", URL: "ssh://git@" + addr + tt.path,
-				Credentials: remote.Credentials{SSHKeyFile: tt.key, SSHPassphrase: pass, KnownHosts: tt.hosts}})
+			r, err := remote.New(remote.Options{Name: "infra", URL: tt.url,
+				Credentials: remote.Credentials{SSHKeyFile: tt.key, SSHPassphrase: remote.SecretSource{File: pass}, KnownHosts: tt.hosts}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,5 +60,31 @@ func TestSSHWantsAKnownHostAndAKey(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Forges frame what they have to say, and a hostile server may never stop saying it.
+func TestSSHServerThatRefusesIsQuotedBriefly(t *testing.T) {
+	t.Parallel()
+	repo := gittest.Serve(t).Repo(t, "infra")
+	user, key := gittest.SSHKey(t, "")
+	server := gittest.ServeSSH(t, user)
+	r, err := remote.New(remote.Options{Name: "infra", URL: server.URL(repo),
+		Credentials: remote.Credentials{SSHKeyFile: key, KnownHosts: server.KnownHosts(t, server.HostKey)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, said, want string }{
+		{"framed", "\r\nremote: \r\nremote: ========\r\nremote: \r\nremote: ERROR: The project was not found.\r\nremote: \r\n",
+			"fetch infra: the server said: ERROR: The project was not found."},
+		{"coloured", "\x1b[31mno\x07 access\x1b[0m\n", "fetch infra: the server said: no access"},
+		{"endless", strings.Repeat("x", 1<<20), "fetch infra: the server said: " + strings.Repeat("x", 500) + "…"},
+		{"only a frame", "remote: \nremote: =====\n", "fetch infra: the server said nothing and ended the session: unexpected EOF"},
+	} {
+		server.Answer(func(_ string, _, stderr io.Writer) bool { _, _ = fmt.Fprint(stderr, tt.said); return true })
+		_, err := r.Connect(t.Context())
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s: got %.700v, want %q", tt.name, err, tt.want)
+		}
 	}
 }
