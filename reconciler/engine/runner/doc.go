@@ -19,6 +19,9 @@
 // means that the runner was killed. A runner that was started otherwise takes the
 // lock itself, and ends at once when the folder was given up before.
 //
+// A runner may be started ahead of its work: a spare gets its folder and the lock
+// over a socket, and from then on is like any other (spare.go).
+//
 // Order is what makes it safe. That an operation starts is on the disk before its
 // engine starts; the result is on the disk before anything is tidied up; a folder
 // is marked as abandoned before its leftovers are killed.

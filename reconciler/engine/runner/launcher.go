@@ -31,11 +31,18 @@ type Options struct {
 	// on Linux just that is started, even if the file has been replaced since: a
 	// daemon and its runners always speak the same words.
 	Executable []string
+	// Spare keeps one runner started ahead of its work while there is work, which
+	// takes a program's start out of each phase. The executable must pass the
+	// folder on to [Main] as it is.
+	Spare bool
 }
 
 // Launcher starts runners and finds those of an earlier daemon. It keeps nothing
-// in memory that it could not find again in the folders.
-type Launcher struct{ command []string }
+// in memory that it could not find again in the folders, but for a spare runner.
+type Launcher struct {
+	command []string
+	spares  *spares // nil for a launcher without
+}
 
 var _ engine.Launcher = (*Launcher)(nil)
 
@@ -45,7 +52,18 @@ func NewLauncher(o Options) *Launcher {
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" && len(command) > 0 && command[0] == self {
 		command[0] = "/proc/self/exe"
 	}
-	return &Launcher{command: command}
+	l := &Launcher{command: command}
+	if o.Spare && len(command) > 0 {
+		l.spares = &spares{command: command}
+	}
+	return l
+}
+
+// Close lets a spare runner go. Runners that have work go on.
+func (l *Launcher) Close() {
+	if l.spares != nil {
+		l.spares.close()
+	}
 }
 
 // Start writes the task into folder, which must not be there, and starts a runner
@@ -83,7 +101,6 @@ func (l *Launcher) start(folder string, t engine.Task) (r *run, err error) {
 	if err := writeNew(folder, taskFile, b); err != nil {
 		return nil, err
 	}
-	id := rand.Text()
 	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -93,14 +110,11 @@ func (l *Launcher) start(folder string, t engine.Task) (r *run, err error) {
 	if err := flock(lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := writeHolder(lock, holder{Run: id}); err != nil {
-		return nil, err
-	}
-	cmd, err := l.spawn(folder, id, lock)
+	cmd, err := l.handOver(folder, lock)
 	if err != nil {
 		return nil, err
 	}
-	r = &run{folder: folder, gone: make(chan struct{})}
+	r = &run{folder: folder, gone: make(chan struct{}), spares: l.spares}
 	go func() {
 		_ = cmd.Wait() // how it ended is in the folder
 		close(r.gone)
@@ -108,14 +122,35 @@ func (l *Launcher) start(folder string, t engine.Task) (r *run, err error) {
 	return r, nil
 }
 
-// spawn starts the process. Nothing of the daemon goes with it: no environment, no
-// open file, no controlling terminal, no pipe that breaks when the daemon dies.
-func (l *Launcher) spawn(folder, id string, lock *os.File) (*exec.Cmd, error) {
+// handOver gives the folder to a spare runner, or to a new one.
+func (l *Launcher) handOver(folder string, lock *os.File) (*exec.Cmd, error) {
 	out, err := os.OpenFile(filepath.Join(folder, outputFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
+	if l.spares != nil {
+		if sp := l.spares.take(); sp != nil {
+			if err := writeHolder(lock, holder{Run: sp.id}); err != nil {
+				sp.dismiss()
+				return nil, err
+			}
+			if err := sp.give(folder, lock, out); err == nil {
+				return sp.cmd, nil
+			}
+			sp.dismiss() // somebody killed it
+		}
+	}
+	id := rand.Text()
+	if err := writeHolder(lock, holder{Run: id}); err != nil {
+		return nil, err
+	}
+	return l.spawn(folder, id, lock, out)
+}
+
+// spawn starts the process. Nothing of the daemon goes with it: no environment, no
+// open file, no controlling terminal, no pipe that breaks when the daemon dies.
+func (l *Launcher) spawn(folder, id string, lock, out *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command(l.command[0], append(slices.Clone(l.command[1:]), folder)...)
 	cmd.Args[0] = "reeve"
 	cmd.Dir = folder

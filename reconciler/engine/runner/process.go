@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -45,8 +46,19 @@ const (
 
 // Main carries out the phase of a folder and returns the exit code. It is the whole
 // life of a process: it changes the process's limits, signals and umask, and kills
-// what is below it.
+// what is below it. In the place of the folder may stand that it is told later.
 func Main(folder string, drivers map[schema.Provisioner]engine.Driver) int {
+	if folder == spareArgument {
+		var err error
+		folder, err = waitForFolder()
+		if errors.Is(err, io.EOF) {
+			return exitEnded // there is no work for it
+		}
+		if err != nil {
+			_, _ = fmt.Fprintf(os.Stderr, "reeve run-job: %v\n", err)
+			return exitRefused
+		}
+	}
 	p := process{folder: folder, drivers: drivers, slack: defaultSlack, now: time.Now}
 	return p.main()
 }

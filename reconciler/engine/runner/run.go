@@ -31,6 +31,9 @@ type run struct {
 	gone chan struct{}
 	// leader is the pid of an attached runner that was seen alive, 0 otherwise.
 	leader int
+	// spares gets another spare runner as soon as this one's engine works; nil for
+	// none.
+	spares *spares
 }
 
 // Wait implements [engine.Run]. An error that wraps [engine.ErrLost] wraps
@@ -38,6 +41,9 @@ type run struct {
 func (r *run) Wait(ctx context.Context, observe func(engine.Event)) (engine.Result, error) {
 	if observe == nil {
 		observe = func(engine.Event) {}
+	}
+	if r.spares != nil {
+		observe = r.refill(observe)
 	}
 	t := openTail(r.folder)
 	defer t.close()
@@ -82,6 +88,17 @@ func (r *run) Wait(ctx context.Context, observe func(engine.Event)) (engine.Resu
 		case <-time.After(pause):
 		}
 		pause = min(pause*3/2, slowest)
+	}
+}
+
+// refill has the spare for the next phase started while an engine keeps this one
+// busy: before, the two would only be in each other's way.
+func (r *run) refill(observe func(engine.Event)) func(engine.Event) {
+	return func(e engine.Event) {
+		if e.Type == engine.EngineStarted {
+			go r.spares.fill()
+		}
+		observe(e)
 	}
 }
 
