@@ -12,7 +12,8 @@ var referenceFields = []string{"kind", "env", "name", "fieldPath", "key"}
 
 // isReference tells whether a map is {valueFrom: {…}}. Where a schema declares the
 // fields of the map, or valueFrom holds other fields than a reference has (as in the
-// env of a Kubernetes container), it is data.
+// env of a Kubernetes container), it is data. A reference in which most fields are
+// right is one with a slip in it: as data, its text would reach the module.
 func (w *walker) isReference(v *value, s *shape) (*field, bool) {
 	f, ok := soleField(v, "valueFrom", "value_from")
 	if !ok || f.val.kind != mapValue {
@@ -21,14 +22,38 @@ func (w *walker) isReference(v *value, s *shape) (*field, bool) {
 	if _, own := s.props["valueFrom"]; own && !s.isRefOrValue() {
 		return nil, false
 	}
-	if s.isFree() && !s.scalar {
-		for _, g := range f.val.fields {
-			if !isReferenceField(g.key) {
-				return nil, false
-			}
-		}
+	if s.isFree() && !s.scalar && !mostlyReference(&f.val) {
+		return nil, false
 	}
 	return f, true
+}
+
+// mostlyReference tells whether more than half of a map's fields are a reference's.
+func mostlyReference(v *value) bool {
+	known := 0
+	for _, g := range v.fields {
+		if isReferenceField(g.key) {
+			known++
+		}
+	}
+	return len(v.fields) == 0 || 2*known > len(v.fields)
+}
+
+// accompanied finds a reference that has other fields beside it, where nothing else says
+// what such a map is: neither the reference's value nor the map can be meant.
+func accompanied(v *value, s *shape) (reference, beside *field, ok bool) {
+	if s.scalar || !s.isFree() && !s.isRefOrValue() {
+		return nil, nil, false
+	}
+	for i := range v.fields {
+		switch f := &v.fields[i]; {
+		case f.key != "valueFrom" && f.key != "value_from":
+			beside = f
+		case f.val.kind == mapValue && len(f.val.fields) > 0 && mostlyReference(&f.val):
+			reference = f
+		}
+	}
+	return reference, beside, reference != nil && beside != nil
 }
 
 func isReferenceField(key string) bool {

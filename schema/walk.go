@@ -10,6 +10,10 @@ import (
 // oldReference is what references looked like in old manuals.
 var oldReference = regexp.MustCompile(`^\$\{(outputs(\.[\w-]+)+|[\w-]+(\.[\w-]+){2,})\}$`)
 
+// configReference is how Planton writes references to its variables and secrets, in the
+// newer form and in the older one. A module must not get one for a password.
+var configReference = regexp.MustCompile(`^\$(var|secret|variables-group|secrets-group)/[@\w.-]+(/[\w.-]+)*$`)
+
 // walker brings a spec into the spelling of its schema, and finds the references
 // in it.
 type walker struct {
@@ -45,6 +49,12 @@ func (w *walker) walk(v value, s *shape, at *fieldPath) value {
 			Hint: "write valueFrom: {kind: …, name: …, fieldPath: status.outputs.…}"}, v.at)
 		return v
 	}
+	if w.mode == withReferences && v.kind == stringValue && v.text != "" && v.text[0] == '$' && configReference.MatchString(v.text) {
+		w.bad = true
+		w.report(diag.Diagnostic{Code: diag.NotSupportedYet, Detail: "references to variables and secrets", Found: fmt.Sprintf("%s at %s", quoted(&v, s), at),
+			Hint: "the module would get this text itself as the value"}, v.at)
+		return v
+	}
 	if w.mode == withReferences && v.isScalar() && v.kind != nullValue && s.isRefOrValue() {
 		// A bare scalar stands for {value: …}, as many published manifests have it.
 		return value{at: v.at, kind: mapValue, fields: []field{{key: "value", keyAt: v.at, val: v}}}
@@ -63,6 +73,13 @@ func (w *walker) walk(v value, s *shape, at *fieldPath) value {
 			return w.walkMap(v, s, at)
 		}
 		if f, ok := w.isReference(&v, s); ok {
+			return w.reference(v, f, at)
+		}
+		if f, beside, ok := accompanied(&v, s); ok {
+			w.bad = true
+			w.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: at.String(), Found: fmt.Sprintf("%q beside %s", beside.key, f.key),
+				Expected: "a reference alone, which gives the whole value",
+				Hint:     "to fill in one field of a map, write the reference as that field's value"}, beside.keyAt)
 			return w.reference(v, f, at)
 		}
 		if f, ok := soleField(&v, "value"); ok && s.scalar && s.isFree() {
