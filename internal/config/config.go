@@ -186,9 +186,9 @@ type Retention struct {
 
 // Brake is the brake on mass deletion.
 type Brake struct {
-	// More removals than this in one revision wait for a person.
+	// More removals than this at once, in all environments of a repository together, wait for a person.
 	Count int `json:"count,omitempty" default:"10"`
-	// Removals of more than this share of an environment's resources wait for a person: "30%" or 0.3. "100%" turns this part off.
+	// Removals of more than this share of an environment's resources wait for a person: "30%" or 0.3. A single removal is never held for its share. "100%" turns this part off.
 	Share Share `json:"share,omitempty" default:"30%"`
 }
 

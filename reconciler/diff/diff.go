@@ -55,12 +55,12 @@ type Input struct {
 	Hash func([]byte) string
 }
 
-// Brake stops mass deletion: when more would be destroyed in an environment at once,
-// every destroy of that environment waits for a person, and so does what is removed
-// there before those are answered. The zero Brake holds every
+// Brake stops mass deletion: when more would be destroyed at once, in all environments of
+// the repository or in one, every destroy there waits for a person, and so does what is
+// removed there before those are answered. The zero Brake holds every
 // destroy; a negative field is no limit.
 type Brake struct {
-	// Count is the number of stacks that may go at once.
+	// Count is the number of stacks that may go at once, in all environments together.
 	Count int
 	// Share is the part of the environment's recorded stacks that may go at once,
 	// 0.3 for 30 %. It is not applied to a single stack, or else the only

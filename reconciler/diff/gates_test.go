@@ -67,6 +67,40 @@ func TestTheBrakeHoldsMassDeletion(t *testing.T) {
 	}
 }
 
+func TestTheBrakeCountsAllEnvironmentsTogether(t *testing.T) {
+	t.Parallel()
+	for _, removed := range []int{10, 11} {
+		t.Run(fmt.Sprint(removed), func(t *testing.T) {
+			t.Parallel()
+			files := map[string]string{}
+			for i := range 12 {
+				for _, name := range []string{"app", "db", "dns", "net"} {
+					files[fmt.Sprintf("acme/e%02d/%s.yaml", i, name)] = stack(name, "net")
+				}
+			}
+			w := setup(t, files)
+			w.converge(t)
+			w.input.Brake = diff.DefaultBrake
+			for i := range removed {
+				delete(w.files, fmt.Sprintf("acme/e%02d/app.yaml", i))
+			}
+			w.reload(t)
+			res := w.compare()
+			if len(res.Changes) != removed {
+				t.Fatalf("%d changes, want %d", len(res.Changes), removed)
+			}
+			n, detail := holds(res)
+			if removed <= diff.DefaultBrake.Count && n != 0 {
+				t.Errorf("%d of %d removals are held: %s", n, removed, detail)
+			}
+			if want := "1 of the 4 recorded stacks of acme/e00, 11 in 11 environments"; removed > diff.DefaultBrake.Count &&
+				(n != removed || *res.Changes[0].Hold != stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: want}) {
+				t.Errorf("%d of %d removals are held: %v", n, removed, res.Changes[0].Hold)
+			}
+		})
+	}
+}
+
 // many is a world of n stacks of dev that are applied, s00 and on.
 func many(t *testing.T, n int) *world {
 	t.Helper()

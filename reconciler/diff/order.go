@@ -12,7 +12,9 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
-// brake holds every destroy of an environment in which too many would happen at once.
+// brake holds every destroy of an environment in which too many would happen at once, and
+// all of them when they are too many together: one removal in each of many environments is
+// a mass deletion too.
 // What was to be removed earlier and is still recorded counts, whatever has become of
 // it. Once pulled, the brake stays so until every destroy that it holds was answered or
 // called off: the next removal would else go by itself in the midst of them.
@@ -25,7 +27,11 @@ func (c *comparison) brake() {
 			pulled[k] = pulled[k] || unanswered(c.in.Stacks[ch.Key].Open)
 		}
 	}
-	if len(going) == 0 {
+	total := 0
+	for _, n := range going {
+		total += n
+	}
+	if total == 0 {
 		return
 	}
 	for key, st := range c.in.Stacks {
@@ -35,11 +41,14 @@ func (c *comparison) brake() {
 	}
 	for _, ch := range c.changes {
 		k := folderKey{ch.Key.Org, ch.Key.Env}
-		many := c.in.Brake.holds(going[k], recorded[k])
+		many := c.in.Brake.holds(going[k], recorded[k]) || c.in.Brake.counts(total)
 		if ch.Action != stackjob.Destroy || ch.Refused != nil || !many && !pulled[k] {
 			continue
 		}
 		detail := fmt.Sprintf("%d of the %d recorded stacks of %s/%s", going[k], recorded[k], k.org, k.env)
+		if len(going) > 1 && c.in.Brake.counts(total) {
+			detail += fmt.Sprintf(", %d in %d environments", total, len(going))
+		}
 		if !many {
 			detail += ", where removals wait for a person already"
 		}
@@ -56,10 +65,11 @@ func unanswered(j *stackjob.Job) bool {
 		j.State != stackjob.Ready && j.State != stackjob.Applying
 }
 
+// counts tells whether so many removals are too many together.
+func (b Brake) counts(total int) bool { return b.Count >= 0 && total > b.Count }
+
+// holds tells whether so many removals are too many for one environment.
 func (b Brake) holds(going, recorded int) bool {
-	if b.Count >= 0 && going > b.Count {
-		return true
-	}
 	return b.Share >= 0 && going > 1 && float64(going) > b.Share*float64(recorded)
 }
 
