@@ -70,7 +70,9 @@ func (c *cli) plan(ctx context.Context, path, repository string, quiet bool) err
 			return (f.Org == "" || f.Org == k.Org) && (f.Env == "" || f.Env == k.Env)
 		}}
 	if !quiet {
-		o.Begin = func(ctx context.Context, b api.Backend) { (&progress{out: c.err, backend: b}).follow(ctx) }
+		o.Begin = func(ctx context.Context, b api.Backend, after int64) {
+			(&progress{out: c.err, backend: b, after: after}).follow(ctx)
+		}
 	}
 	result, err := app.Plan(ctx, o)
 	if err != nil {

@@ -38,8 +38,10 @@ type PlanOptions struct {
 	Environ    []string
 	Version    string
 	Log        *slog.Logger
-	// Begin is called once before the first job runs, with where to watch them.
-	Begin func(ctx context.Context, b api.Backend)
+	// Begin is called once before the first job runs, with where to watch them: the
+	// events after this sequence number are the plan's own, those before it what a
+	// daemon had recorded.
+	Begin func(ctx context.Context, b api.Backend, after int64)
 }
 
 // PlannedResource is what a local plan says of one resource.
@@ -143,13 +145,17 @@ func copyFile(from, to string) error {
 }
 
 // workUntilPlanned carries the preview's jobs to their end.
-func (a *App) workUntilPlanned(ctx context.Context, p reconciler.Preview, begin func(context.Context, api.Backend)) error {
+func (a *App) workUntilPlanned(ctx context.Context, p reconciler.Preview, begin func(context.Context, api.Backend, int64)) error {
+	first, err := a.firstEvent(ctx, p)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	events := a.store.Watch(ctx)
 	g, gctx := errgroup.WithContext(ctx)
-	if begin != nil {
-		g.Go(func() error { begin(gctx, a.desk); return nil })
+	if begin != nil && first > 0 {
+		g.Go(func() error { begin(gctx, a.desk, first-1); return nil })
 	}
 	g.Go(func() error { return a.records.Work(gctx, a.o.Config.Jobs.Parallel, a.worker.Advance) })
 	g.Go(func() error {
@@ -169,11 +175,27 @@ func (a *App) workUntilPlanned(ctx context.Context, p reconciler.Preview, begin 
 			}
 		}
 	})
-	err := g.Wait()
+	err = g.Wait()
 	if errors.Is(err, context.Canceled) && len(p.Jobs) >= 0 && ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// firstEvent is the sequence number of the first event of the preview's jobs, 0 when
+// there are none. All before it came with the copy of a daemon's records.
+func (a *App) firstEvent(ctx context.Context, p reconciler.Preview) (int64, error) {
+	first := int64(0)
+	for _, id := range p.Jobs {
+		found, err := a.records.Events(ctx, id, 0, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(found) > 0 && (first == 0 || found[0].Seq < first) {
+			first = found[0].Seq
+		}
+	}
+	return first, nil
 }
 
 // interruptAll stops the engines of a local plan: nobody will attach to them.
