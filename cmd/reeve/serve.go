@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,9 @@ func newServe(c *cli) *cobra.Command {
 		Short: "Run the daemon",
 		Long: `serve follows the configured repositories, plans what changed, waits for whom the policy
 names, and applies what was approved. It runs until it is interrupted; engines that are
-at work then go on by themselves, and the next daemon takes them over.`,
+at work then go on by themselves, and the next daemon takes them over.
+
+The configuration file is read again when it changes, and with the files it names on SIGHUP.`,
 		Example: "  reeve serve --config reeve.yaml\n  reeve serve --repository ./infra",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,7 +81,11 @@ func (c *cli) serve(ctx context.Context, environ []string, over []config.Overrid
 	if err != nil {
 		return err
 	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
 	return app.Serve(ctx, app.ServeOptions{
+		Again:   again,
 		Options: app.Options{Config: cfg, Executable: append(exe, "run-job"), Environ: environ, Version: thisBuild().Version, Log: newLogger(c.err, cfg.Log)},
 		Load: func() (config.Config, diag.List, error) {
 			return config.Load(config.Options{Path: cfg.File, Environ: environ, Overrides: over})

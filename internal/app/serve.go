@@ -26,6 +26,8 @@ type ServeOptions struct {
 	Options
 	// Load reads the configuration anew, after its file changed.
 	Load func() (config.Config, diag.List, error)
+	// Again makes Load be called although the file has not changed.
+	Again <-chan os.Signal
 	// Ready is called once with the address of the HTTP listener, when the
 	// daemon answers.
 	Ready func(address string)
@@ -89,11 +91,23 @@ func (a *App) serve(ctx context.Context, ln net.Listener, o ServeOptions) error 
 	if o.Ready != nil {
 		o.Ready(ln.Addr().String())
 	}
+	interrupts := os.Getpid() == 1 || o.AtEnd == InterruptEngines
+	g.Go(func() error {
+		<-gctx.Done()
+		if ctx.Err() != nil { // else a part of the daemon failed, and Serve returns why
+			engines := "go on by themselves"
+			if interrupts {
+				engines = "are interrupted"
+			}
+			a.log.Info("stopping", "reason", context.Cause(ctx).Error(), "engines", engines)
+		}
+		return nil
+	})
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	if os.Getpid() == 1 || o.AtEnd == InterruptEngines {
+	if interrupts {
 		a.drain(time.Duration(o.Config.Jobs.Grace))
 	}
 	return err
@@ -174,7 +188,7 @@ func Schemas() map[string]json.RawMessage {
 // old one stays.
 func (a *App) watchConfig(ctx context.Context, server *web.Server, o ServeOptions) error {
 	return config.Watch(ctx, config.WatchOptions{
-		Current: o.Config, Load: o.Load,
+		Current: o.Config, Load: o.Load, Again: o.Again,
 		Fixed: []string{"jobs.parallel", "log.format", "log.level"},
 		Apply: func(c config.Config) error {
 			access, err := accessOf(c, o.Environ)

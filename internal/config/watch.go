@@ -29,6 +29,9 @@ type WatchOptions struct {
 	// Fixed are further fields, by path ("jobs.parallel"), whose values the daemon cannot change
 	// while it runs.
 	Fixed []string
+	// Again makes the configuration be read once more although its file is the same: what it
+	// names, a token's file, may have changed. nil means never.
+	Again <-chan os.Signal
 	// Debounce is how long the file must have been quiet before it is read; zero means 200 ms.
 	Debounce time.Duration
 }
@@ -46,7 +49,7 @@ type Reload struct {
 	Err error
 }
 
-// Watch reads the configuration again whenever its file changes, until ctx ends, and then
+// Watch reads the configuration again whenever its file changes or o.Again says so, until ctx ends, and then
 // returns nil. A configuration with errors changes nothing. It watches the file's folder, and so sees
 // editors that save by renaming, and Kubernetes, which swaps a link. An error says that the folder
 // cannot be watched.
@@ -83,6 +86,9 @@ func Watch(ctx context.Context, o WatchOptions) error {
 			if err != nil {
 				o.Report(Reload{Err: fmt.Errorf("watch configuration: %w", err)})
 			}
+		case <-o.Again:
+			seen = "" // whatever the file says, it is taken as changed
+			quiet.Reset(0)
 		case <-quiet.C:
 			if err := watchFolders(w, file); err != nil { // a link may lead elsewhere now
 				o.Report(Reload{Err: fmt.Errorf("watch configuration: %w", err)})

@@ -185,3 +185,17 @@ func TestWhatNeedsARestartIsKeptAndNamedAndTheRestTaken(t *testing.T) {
 		t.Errorf("applied: %+v", c)
 	}
 }
+
+func TestTheFileIsReadAgainWhenToldAlthoughItIsTheSame(t *testing.T) {
+	t.Parallel()
+	again := make(chan os.Signal)
+	w := watch(t, "jobs: {parallel: 3}\n", WatchOptions{Again: again})
+	again <- os.Interrupt
+	if r, c := next(t, w.reports), next(t, w.applied); !r.Applied || c.Jobs.Parallel != 3 {
+		t.Errorf("%+v, %d", r, c.Jobs.Parallel)
+	}
+	w.rename("jobs: {parallel: many}\n")
+	if r := next(t, w.reports); r.Applied || !r.Diagnostics.HasErrors() {
+		t.Errorf("%+v", r)
+	}
+}
