@@ -58,12 +58,13 @@ func (c *cli) newAnswer(a answer) *cobra.Command {
 						return err
 					}
 				}
-				job, err = a.say(ctx, b, ans)
+				after, err := a.say(ctx, b, ans)
 				if err != nil {
-					return err
+					return anotherPlan(err, job, ans)
 				}
+				job = after
 				return c.print(job, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "%s %s: %s\n", job.ID, job.Desired.Key, job.State.Sentence())
+					_, err := fmt.Fprintf(w, "%s %s: %s\n", job.ID, job.Desired.Key, answered(job))
 					return err
 				})
 			})
@@ -77,6 +78,32 @@ func (c *cli) newAnswer(a answer) *cobra.Command {
 		cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask on a terminal after showing the plan")
 	}
 	return cmd
+}
+
+// answered says how a job is after an answer. An engine that was told to stop still
+// runs for a while: that must not read as if nothing had happened.
+func answered(j stackjob.Job) string {
+	if j.CancelledBy != nil && j.State.IsRunning() {
+		return j.State.Sentence() + "; its engine was told to stop, which may take its grace time"
+	}
+	return j.State.Sentence()
+}
+
+// anotherPlan says which plan the job has, when the answer named another.
+func anotherPlan(err error, job stackjob.Job, a api.Answer) error {
+	if !errors.Is(err, stackjob.ErrStaleApproval) {
+		return err
+	}
+	now := ""
+	if job.Plan != nil {
+		now = job.Plan.Digest
+	}
+	var p *api.Problem
+	if errors.As(err, &p) && p.CurrentDigest != "" {
+		now = p.CurrentDigest
+	}
+	return fmt.Errorf("job %s of %s: the answer is for another plan, %s; its plan now is %s: `reeve explain %s` shows it",
+		job.ID, job.Desired.Key, stackjob.ShortDigest(a.PlanDigest), stackjob.ShortDigest(now), job.Desired.Key)
 }
 
 // findJob asks for one job, and says where to look when it is not there.
@@ -176,6 +203,16 @@ func newRerun(c *cli) *cobra.Command {
 		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Rerun(ctx, a) }})
 }
 
+// jobLog is a log for programs.
+type jobLog struct {
+	Job stackjob.JobID `json:"job"`
+	// State is the job's when it was read; while it is running the log may grow.
+	State stackjob.State `json:"state"`
+	// From is the byte that the log was read from.
+	From int64  `json:"from"`
+	Log  string `json:"log"`
+}
+
 func newLogs(c *cli) *cobra.Command {
 	var follow bool
 	var from int64
@@ -187,6 +224,9 @@ func newLogs(c *cli) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeJobs(func(stackjob.State) bool { return true }),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if follow && c.output != "text" {
+				return usage("a log that is followed is text: leave out --output, or --follow")
+			}
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, _ api.Filter) error {
 				job, err := findJob(ctx, b, args[0])
 				if err != nil {
@@ -201,6 +241,13 @@ func newLogs(c *cli) *cobra.Command {
 					return err
 				}
 				defer func() { _ = r.Close() }()
+				if c.output != "text" {
+					text, err := io.ReadAll(r)
+					if err != nil {
+						return err
+					}
+					return c.print(jobLog{Job: job.ID, State: job.State, From: from, Log: string(text)}, nil)
+				}
 				n, err := io.Copy(c.out, r)
 				if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 					return nil // a person has seen enough

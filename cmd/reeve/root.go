@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
@@ -37,6 +39,7 @@ type cli struct {
 	configFile string
 	output     string
 	context    string
+	contextSet bool
 	server     string
 	tokenFile  string
 	noColor    bool
@@ -62,11 +65,18 @@ Exit codes: 0 done, 1 findings, 2 wrong usage, 3 the work could not be done.`,
 	f := root.PersistentFlags()
 	f.StringVar(&c.configFile, "config", "", "configuration file (default: $REEVE_CONFIG, ./reeve.yaml, then the user's and the system's)")
 	f.StringVarP(&c.output, "output", "o", "text", "output format: text, json or yaml")
-	f.StringVar(&c.context, "context", "", "show only this organization or environment: org or org/env")
+	f.Var(&contextFlag{c}, "context", "show only this organization or environment: org or org/env")
 	f.StringVar(&c.server, "server", "", "address of the daemon, http://host:port (default: the local socket)")
 	f.StringVar(&c.tokenFile, "token-file", "", "file with the API token for --server (or $REEVE_TOKEN)")
 	f.BoolVar(&c.noColor, "no-color", false, "no colours (also with $NO_COLOR)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Name() != "serve" && !signal.Ignored(syscall.SIGHUP) {
+			// A terminal that is closed stops a command as Ctrl-C does, so that a plan
+			// or a demo leaves no engine behind. To serve it means: read again.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			context.AfterFunc(ctx, stop)
+			cmd.SetContext(ctx)
+		}
 		switch c.output {
 		case "text", "json", "yaml":
 			return nil
@@ -184,16 +194,34 @@ func (c *cli) token() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// filter is the context as a filter: --context, or what `reeve context use` kept.
+// filter is the context as a filter: --context, or what `reeve context use` kept. An
+// empty --context shows everything.
 func (c *cli) filter() (api.Filter, error) {
 	ctx := c.context
-	if ctx == "" {
+	if !c.contextSet {
 		var err error
 		if ctx, err = savedContext(c.getenv); err != nil {
 			return api.Filter{}, err
 		}
 	}
 	return parseContext(ctx)
+}
+
+// contextFlag is --context, which differs from none when it is empty.
+type contextFlag struct{ c *cli }
+
+func (f *contextFlag) String() string {
+	if f.c == nil {
+		return ""
+	}
+	return f.c.context
+}
+
+func (f *contextFlag) Type() string { return "string" }
+
+func (f *contextFlag) Set(s string) error {
+	f.c.context, f.c.contextSet = s, true
+	return nil
 }
 
 func parseContext(s string) (api.Filter, error) {

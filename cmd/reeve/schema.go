@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -47,8 +48,14 @@ func newSchema(c *cli) *cobra.Command {
 			if !ok {
 				return usage("kind %q: expected one of %s (or --path for kinds that a repository registers)", args[0], strings.Join(kinds, ", "))
 			}
-			_, err := fmt.Fprintf(c.out, "%s\n", strings.TrimRight(string(s), "\n"))
-			return err
+			asText := func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s\n", strings.TrimRight(string(s), "\n"))
+				return err
+			}
+			if c.output != "yaml" {
+				return asText(c.out) // it is JSON already
+			}
+			return c.print(json.RawMessage(s), asText)
 		},
 	}
 	cmd.Flags().StringVar(&path, "path", "", "a config repository whose registered kinds are meant too")

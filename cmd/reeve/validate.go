@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -73,7 +74,11 @@ func (c *cli) printDiagnostics(found diag.List, annotations string, tree *schema
 		_, err := c.out.Write(diag.JSON(found))
 		return err
 	case "yaml":
-		return c.print(found, nil)
+		var same any // as JSON has it: the list and its counts
+		if err := json.Unmarshal(diag.JSON(found), &same); err != nil {
+			return err
+		}
+		return c.print(same, nil)
 	}
 	if _, err := io.WriteString(c.out, diag.Text(found, diag.TextOptions{Color: c.color()})); err != nil {
 		return err
