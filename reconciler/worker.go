@@ -59,7 +59,7 @@ type Worker struct {
 
 // NewWorker returns a Worker.
 func NewWorker(o WorkerOptions) *Worker {
-	return &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log.With("component", "worker"), running: map[stackjob.JobID]engine.Run{}}
+	return &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log, running: map[stackjob.JobID]engine.Run{}}
 }
 
 // Interrupt asks the engine of a running job to stop. It does nothing when no
@@ -156,7 +156,11 @@ func (w *Worker) move(ctx context.Context, id stackjob.JobID, m stackjob.Move) (
 		return job, err
 	}
 	if m.Event() != stackjob.EvRecord && m.Event() != stackjob.EvRenew && m.Event() != stackjob.EvPostpone {
-		w.log.Info("job "+string(job.State), "job", id, "resource", job.Desired.Key.String(), "reason", job.Reason.String())
+		said := []any{"job", id, "resource", job.Desired.Key.String()}
+		if !job.Reason.IsZero() {
+			said = append(said, "reason", job.Reason.String())
+		}
+		w.log.Info("job "+string(job.State), said...)
 	}
 	w.r.metrics.moved(job, m)
 	return job, nil
