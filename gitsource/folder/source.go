@@ -89,15 +89,13 @@ func New(o Options) (*Source, error) {
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		s.o.Mode = Worktree
 	} else if err == nil {
-		s.git, err = treefs.NewStore(func() (treefs.Objects, error) {
-			r, err := s.repository()
-			if err != nil {
-				return nil, err
-			}
-			return r.Storer, nil
-		})
+		_, common := gitFolders(o.Path)
+		s.git, err = treefs.NewStore(func() (treefs.Objects, error) { return treefs.OpenRepository(common) })
 	}
 	if err != nil && !errors.Is(err, git.ErrRepositoryNotExists) {
+		if errors.Is(err, git.ErrUnknownExtension) {
+			err = fmt.Errorf("%w (its .git/config asks for something newer: SHA-256 object names and reftable are not supported)", err)
+		}
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
 	if s.copies, err = gitmirror.OpenBare(gitmirror.Folder(o.Cache, o.Path), o.Log); err != nil {
@@ -183,10 +181,11 @@ func (s *Source) look(ctx context.Context) (gitsource.Revision, error) {
 }
 
 func branchOf(ref *plumbing.Reference) string {
-	if ref.Name().IsBranch() {
-		return ref.Name().Short()
+	branch, ok := strings.CutPrefix(ref.Name().String(), "refs/heads/")
+	if !ok {
+		return "" // a detached HEAD
 	}
-	return "" // a detached HEAD
+	return branch
 }
 
 // Snapshot opens a revision. Copies of a folder's files stay in the cache.

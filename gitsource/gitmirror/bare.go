@@ -74,10 +74,14 @@ func (b *Bare) open() error {
 	if err := b.clean(); err != nil {
 		return fmt.Errorf("open the mirror: %w", err)
 	}
-	if damage := b.verify(); damage != nil {
-		return b.setAside(damage)
+	err := b.verify()
+	switch {
+	case err == nil:
+		return nil
+	case treefs.IsDamage(err):
+		return b.setAside(err)
 	}
-	return nil
+	return fmt.Errorf("open the mirror: %w", err)
 }
 
 // init makes the folder one that Git's own tools can read.

@@ -42,8 +42,12 @@ func (s stat) Mode() fs.FileMode {
 
 func failed(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
 
+// isPath is fs.ValidPath, but for names that are no UTF-8: Git has such files, and a
+// module must not fail because of one that it does not read.
+func isPath(name string) bool { return fs.ValidPath(strings.ToValidUTF8(name, "?")) }
+
 func (s *Snapshot) stat(op, name string) (stat, error) {
-	if !fs.ValidPath(name) {
+	if !isPath(name) {
 		return stat{}, failed(op, name, fs.ErrInvalid)
 	}
 	e, err := s.lookup(name)
@@ -97,7 +101,7 @@ func (s *Snapshot) ReadLink(name string) (string, error) {
 
 // ReadFile reads a file whole.
 func (s *Snapshot) ReadFile(name string) ([]byte, error) {
-	if !fs.ValidPath(name) {
+	if !isPath(name) {
 		return nil, failed("read", name, fs.ErrInvalid)
 	}
 	e, err := s.lookup(name)

@@ -13,14 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
@@ -29,6 +30,10 @@ var ErrDamaged = errors.New("the object store is damaged")
 
 // ErrMissing is returned for an object that the store does not hold.
 var ErrMissing = errors.New("no such object")
+
+// ErrName is returned for a tree that names an entry as no file can be named, which
+// Git never writes: a path out of the tree, for one.
+var ErrName = errors.New("the tree names an entry as no file can be named")
 
 // cacheBytes bounds the objects kept per store: an idle daemon stays small, and the
 // bases of delta chains are still at hand.
@@ -39,7 +44,9 @@ const maxCachedEntries = 40_000
 
 // Objects is what a store reads from.
 type Objects interface {
-	storer.EncodedObjectStorer
+	EncodedObject(plumbing.ObjectType, plumbing.Hash) (plumbing.EncodedObject, error)
+	EncodedObjectSize(plumbing.Hash) (int64, error)
+	HasEncodedObject(plumbing.Hash) error
 }
 
 // Store reads objects. It is safe for concurrent use: go-git's storages are not, so
@@ -86,14 +93,15 @@ func (s *Store) reopen() error {
 	if err != nil {
 		return err
 	}
-	s.objects, s.damaged = o, nil
+	s.objects = o
 	return nil
 }
 
-// Close lets go of files.
+// Close lets go of files, and of what was said about damage in them.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.damaged = nil
 	return s.close()
 }
 
@@ -107,7 +115,7 @@ func (s *Store) close() error {
 	return nil
 }
 
-// Damaged is the first damage that a read met since the store was opened, or nil.
+// Damaged is the first damage that a read met since the store was made or closed, or nil.
 func (s *Store) Damaged() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,29 +124,27 @@ func (s *Store) Damaged() error {
 
 var errClosed = errors.New("the repository is closed")
 
-// object reads one object. An object that is not found is looked for once more in a
-// reopened store: another program may have packed anew.
-func (s *Store) object(t plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
+// read does one read, and once more in a reopened store when it fails: another program,
+// or a merge of packs, may have moved the objects into another pack.
+func (s *Store) read(h plumbing.Hash, do func() error) error {
 	if s.objects == nil {
-		return nil, errClosed
+		return errClosed
 	}
-	o, err := s.objects.EncodedObject(t, h)
-	if errors.Is(err, plumbing.ErrObjectNotFound) {
-		if err := s.reopen(); err != nil {
-			return nil, err
-		}
-		o, err = s.objects.EncodedObject(t, h)
+	err := do()
+	if err == nil {
+		return nil
 	}
-	if errors.Is(err, plumbing.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%s %s: %w", t, h, ErrMissing)
+	if err := s.reopen(); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, s.damage(h, err)
+	switch err = do(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return fmt.Errorf("object %s: %w", h, ErrMissing)
+	case !IsDamage(err):
+		return fmt.Errorf("object %s: %w", h, err)
 	}
-	return o, nil
-}
-
-func (s *Store) damage(h plumbing.Hash, err error) error {
 	err = fmt.Errorf("object %s: %w: %w", h, ErrDamaged, err)
 	if s.damaged == nil {
 		s.damaged = err
@@ -146,40 +152,63 @@ func (s *Store) damage(h plumbing.Hash, err error) error {
 	return err
 }
 
+// IsDamage tells whether a read failed because of what the files hold, and not because the
+// system would not let us read them (too many open files, no permission): then
+// they may be whole.
+func IsDamage(err error) bool {
+	var sys syscall.Errno
+	if !errors.As(err, &sys) {
+		return err != nil
+	}
+	return sys == syscall.ENOENT || sys == syscall.ENOTDIR || sys == syscall.EISDIR
+}
+
+// maxAhead is the memory that an object's header alone may claim.
+const maxAhead = 16 << 20
+
+// object reads one object whole and checks it against its name.
+func (s *Store) object(t plumbing.ObjectType, h plumbing.Hash) (*plumbing.MemoryObject, []byte, error) {
+	o, err := s.objects.EncodedObject(t, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := o.Reader()
+	if err != nil {
+		return nil, nil, err
+	}
+	b := bytes.NewBuffer(make([]byte, 0, min(max(o.Size(), 0), maxAhead)+bytes.MinRead))
+	_, err = b.ReadFrom(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, nil, err
+	}
+	if plumbing.ComputeHash(o.Type(), b.Bytes()) != h {
+		return nil, nil, errors.New("its content is not what its name says")
+	}
+	m := &plumbing.MemoryObject{}
+	m.SetType(o.Type())
+	if t == plumbing.BlobObject {
+		return m, b.Bytes(), nil // taken as it is: large ones are not copied
+	}
+	_, err = m.Write(b.Bytes())
+	return m, b.Bytes(), err
+}
+
 // Commit reads a commit.
 func (s *Store) Commit(h plumbing.Hash) (*object.Commit, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o, err := s.object(plumbing.CommitObject, h)
+	c := &object.Commit{}
+	err := s.read(h, func() error {
+		o, _, err := s.object(plumbing.CommitObject, h)
+		if err != nil {
+			return err
+		}
+		return c.Decode(o)
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &object.Commit{}
-	if err := c.Decode(o); err != nil {
-		return nil, s.damage(h, err)
-	}
 	return c, nil
-}
-
-// Peel follows annotated tags to the commit that they name.
-func (s *Store) Peel(h plumbing.Hash) (plumbing.Hash, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for range 10 {
-		o, err := s.object(plumbing.AnyObject, h)
-		if err != nil {
-			return h, err
-		}
-		if o.Type() != plumbing.TagObject {
-			return h, nil
-		}
-		t := &object.Tag{}
-		if err := t.Decode(o); err != nil {
-			return h, s.damage(h, err)
-		}
-		h = t.Target
-	}
-	return h, errors.New("a tag of a tag of a tag …")
 }
 
 // Has tells whether the store holds an object.
@@ -189,47 +218,26 @@ func (s *Store) Has(h plumbing.Hash) bool {
 	return s.objects != nil && s.objects.HasEncodedObject(h) == nil
 }
 
-// blob reads one blob and checks its content against its name.
+// blob reads one blob.
 func (s *Store) blob(h plumbing.Hash) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o, err := s.object(plumbing.BlobObject, h)
-	if err != nil {
-		return nil, err
-	}
-	r, err := o.Reader()
-	if err != nil {
-		return nil, s.damage(h, err)
-	}
-	b := bytes.NewBuffer(make([]byte, 0, o.Size()+bytes.MinRead))
-	_, err = b.ReadFrom(r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, s.damage(h, err)
-	}
-	if plumbing.ComputeHash(plumbing.BlobObject, b.Bytes()) != h {
-		return nil, s.damage(h, errors.New("its content is not what its name says"))
-	}
-	return b.Bytes(), nil
+	var raw []byte
+	err := s.read(h, func() (err error) {
+		_, raw, err = s.object(plumbing.BlobObject, h)
+		return err
+	})
+	return raw, err
 }
 
-func (s *Store) size(h plumbing.Hash) (int64, error) {
+func (s *Store) size(h plumbing.Hash) (n int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.objects == nil {
-		return 0, errClosed
-	}
-	n, err := s.objects.EncodedObjectSize(h)
-	if errors.Is(err, plumbing.ErrObjectNotFound) {
-		o, err := s.object(plumbing.BlobObject, h)
-		if err != nil {
-			return 0, err
-		}
-		return o.Size(), nil
-	}
-	if err != nil {
-		return 0, s.damage(h, err)
-	}
-	return n, nil
+	err = s.read(h, func() (err error) {
+		n, err = s.objects.EncodedObjectSize(h)
+		return err
+	})
+	return n, err
 }
 
 // entry is one line of a tree, in Git's order: a folder sorts as if its name ended in "/",
@@ -257,16 +265,22 @@ func (s *Store) folder(h plumbing.Hash) ([]entry, error) {
 	if list, ok := s.folders[h]; ok {
 		return list, nil
 	}
-	o, err := s.object(plumbing.TreeObject, h)
+	t := &object.Tree{}
+	err := s.read(h, func() error {
+		o, _, err := s.object(plumbing.TreeObject, h)
+		if err != nil {
+			return err
+		}
+		return t.Decode(o)
+	})
 	if err != nil {
 		return nil, err
 	}
-	t := &object.Tree{}
-	if err := t.Decode(o); err != nil {
-		return nil, s.damage(h, err)
-	}
 	list := make([]entry, 0, len(t.Entries))
 	for _, e := range t.Entries {
+		if e.Name == "" || e.Name == "." || e.Name == ".." || strings.Contains(e.Name, "/") {
+			return nil, fmt.Errorf("tree %s: %w: %q", h, ErrName, e.Name)
+		}
 		if e.Mode != filemode.Submodule {
 			list = append(list, entry{e.Name, e.Mode, e.Hash})
 		}
