@@ -344,8 +344,8 @@ func summary(jobs []stackjob.Job) string {
 // writeConfig writes reeve.yaml and returns its path.
 func (w *world) writeConfig() string {
 	w.t.Helper()
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1s\nengine:\n  default: %s\n  %s: %q\n  pluginCache: false\n  cliConfig: %q\n",
-		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, tooltest.EmptyCLIConfig(w.t))
+	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1s\nengine:\n  default: %s\n  %s: %q\n  pluginCache: false\n  cliConfig: %q\njobs:\n  grace: 20s\n%s",
+		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, tooltest.EmptyCLIConfig(w.t), w.yaml)
 	file := filepath.Join(w.root, "reeve.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)

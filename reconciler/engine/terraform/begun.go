@@ -15,7 +15,7 @@ import (
 // note that the apply keeps while it runs and removes when it ends, so a note that
 // is found was left by a crash.
 type begun struct {
-	// plan is the digest of the saved plan.
+	// plan is the saved plan's name: see planName.
 	plan  string
 	order []string // addresses
 	done  map[string]bool
@@ -56,12 +56,18 @@ func (p *phase) readBegun() (*begun, error) {
 	return &out, nil
 }
 
+// planName names a saved plan. Its digest is not enough: two plans made within one
+// second from the same state are the same bytes.
+func (p *phase) planName() string {
+	return fmt.Sprintf("%s %s/%d", p.task.PlanFileDigest, p.task.Job, p.task.Attempt)
+}
+
 // refuseAgain refuses a plan whose apply was killed. The daemon's intent refuses
 // it before us; but an engine killed before its first state write would run it
 // again, with every side effect, so this is said twice.
 func (p *phase) refuseAgain() error {
 	b, err := p.readBegun()
-	if err != nil || b == nil || b.plan != p.task.PlanFileDigest {
+	if err != nil || b == nil || b.plan != p.planName() {
 		return err
 	}
 	text := "This plan was being applied when its engine was killed, and a plan runs once.\nNothing was applied now."
@@ -85,7 +91,7 @@ func (p *phase) openBegun() (*note, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(f, "plan %s\n", p.task.PlanFileDigest); err != nil {
+	if _, err := fmt.Fprintf(f, "plan %s\n", p.planName()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := f.Sync(); err != nil {
