@@ -97,15 +97,18 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 		return err
 	}
 	var total stackjob.Counts
+	unplanned := 0
 	for _, r := range result.Resources {
-		if _, err := fmt.Fprintf(w, "\n%s: %s (%s)\n", r.Key, r.Action, because(r.Because)); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s: %s (%s)\n", r.Key, r.Action, report.Because(r.Because)); err != nil {
 			return err
 		}
 		var text string
 		switch {
 		case r.Deferred != nil:
+			unplanned++
 			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there yet\n", r.Deferred)
 		case r.Problem != nil:
+			unplanned++
 			text = "no plan: " + r.Problem.String() + "\n"
 		case r.Job != nil && r.Job.Plan != nil:
 			text = report.Plan(*r.Job.Plan, report.Style{Color: c.color()})
@@ -117,10 +120,22 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 		if r.Refused != nil {
 			text += "would not be applied: " + r.Refused.String() + "\n"
 		}
+		if r.Hold != nil && r.Refused == nil {
+			text += "would wait for a person: " + r.Hold.String() + "\n"
+		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d stacks differ, %d are as desired: %s\n", len(result.Resources), result.Unchanged, total)
+	for _, f := range result.Frozen {
+		if _, err := fmt.Fprintf(w, "\n%s/%s is left as it is: %s: %s\n", f.Org, f.Env, stackjob.ReasonFrozen.Sentence(), f.Pos); err != nil {
+			return err
+		}
+	}
+	changes := total.String()
+	if unplanned > 0 {
+		changes += fmt.Sprintf(", %d not planned", unplanned)
+	}
+	_, err := fmt.Fprintf(w, "\n%d stacks differ, %d are as desired: %s\n", len(result.Resources), result.Unchanged, changes)
 	return err
 }

@@ -51,8 +51,10 @@ type PlannedResource struct {
 	Because []stackjob.Because `json:"because"`
 	// Deferred is the producer that must be applied before it can be planned.
 	Deferred *schema.ResourceKey `json:"deferred,omitempty"`
-	// Refused says that a rule forbids it.
+	// Refused says that a rule forbids it; Hold that a person would be asked, whatever
+	// the policy says.
 	Refused *stackjob.Reason `json:"refused,omitempty"`
+	Hold    *stackjob.Reason `json:"hold,omitempty"`
 	Job     *stackjob.Job    `json:"job,omitempty"`
 	// Problem is why there is no plan.
 	Problem *stackjob.Reason `json:"problem,omitempty"`
@@ -63,6 +65,15 @@ type LocalPlan struct {
 	Diagnostics diag.List         `json:"diagnostics,omitempty"`
 	Resources   []PlannedResource `json:"resources"`
 	Unchanged   int               `json:"unchanged"`
+	// Frozen are the environments in which nothing is changed or planned.
+	Frozen []FrozenFolder `json:"frozen,omitempty"`
+}
+
+// FrozenFolder is an environment whose folder has errors.
+type FrozenFolder struct {
+	Org string        `json:"org"`
+	Env string        `json:"env"`
+	Pos diag.Position `json:"pos"`
 }
 
 // Plan plans a folder with the same engine, rules and code as the daemon, in a
@@ -222,7 +233,7 @@ func (a *App) localPlan(ctx context.Context, p reconciler.Preview, want func(sch
 		if !want(ch.Key) {
 			continue
 		}
-		r := PlannedResource{Key: ch.Key, Action: ch.Action, Because: ch.Because, Refused: ch.Refused, Problem: ch.Error}
+		r := PlannedResource{Key: ch.Key, Action: ch.Action, Because: ch.Because, Refused: ch.Refused, Hold: ch.Hold, Problem: ch.Error}
 		if producer, ok := p.Deferred[ch.Key]; ok {
 			r.Deferred = &producer
 		}
@@ -237,6 +248,11 @@ func (a *App) localPlan(ctx context.Context, p reconciler.Preview, want func(sch
 			}
 		}
 		out.Resources = append(out.Resources, r)
+	}
+	for _, f := range p.Result.Frozen {
+		if want(schema.ResourceKey{Org: f.Org, Env: f.Env}) {
+			out.Frozen = append(out.Frozen, FrozenFolder{Org: f.Org, Env: f.Env, Pos: f.Diagnostic.Pos})
+		}
 	}
 	slices.SortFunc(out.Resources, func(a, b PlannedResource) int { return a.Key.Compare(b.Key) })
 	return out, nil
