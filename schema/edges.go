@@ -18,13 +18,13 @@ type graph struct {
 }
 
 // newGraph collects the edges between the resources of an organization that
-// exist, leaving out those that close a cycle.
+// exist, leaving out those that close a cycle; org "" means all organizations.
 func newGraph(t *tree, org string) *Graph {
 	g := &Graph{}
 	g.producers, g.consumers = map[ResourceKey][]ResourceKey{}, map[ResourceKey][]ResourceKey{}
 	var nodes []ResourceKey
 	for _, r := range t.resources {
-		if r.Key.Org != org {
+		if org != "" && r.Key.Org != org {
 			continue
 		}
 		nodes = append(nodes, r.Key)
@@ -37,9 +37,7 @@ func newGraph(t *tree, org string) *Graph {
 			g.consumers[e.To] = append(g.consumers[e.To], e.From)
 		}
 	}
-	slices.SortStableFunc(g.edges, func(a, b Reference) int {
-		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.FieldPath, b.FieldPath), a.Pos.Compare(b.Pos))
-	})
+	slices.SortStableFunc(g.edges, compareEdges)
 	for _, m := range []map[ResourceKey][]ResourceKey{g.producers, g.consumers} {
 		for k, l := range m {
 			slices.SortFunc(l, ResourceKey.Compare)
@@ -48,6 +46,49 @@ func newGraph(t *tree, org string) *Graph {
 	}
 	g.order = g.sorted(nodes)
 	return g
+}
+
+// JoinGraphs is the graph of several trees in one. A resource that two of them have
+// counts once, as the first has it.
+func JoinGraphs(graphs ...*Graph) *Graph {
+	if len(graphs) == 1 {
+		return graphs[0]
+	}
+	out := &Graph{}
+	out.producers, out.consumers = map[ResourceKey][]ResourceKey{}, map[ResourceKey][]ResourceKey{}
+	seen := map[ResourceKey]bool{}
+	for _, g := range graphs {
+		own := map[ResourceKey]bool{}
+		for _, n := range g.order {
+			own[n] = !seen[n]
+		}
+		both := func(a, b ResourceKey) bool { return own[a] && own[b] }
+		for _, e := range g.edges {
+			if both(e.From, e.To) {
+				out.edges = append(out.edges, e)
+			}
+		}
+		for _, n := range g.order {
+			if !own[n] {
+				continue
+			}
+			seen[n] = true
+			out.order = append(out.order, n)
+			for _, p := range g.producers[n] {
+				if both(n, p) {
+					out.producers[n] = append(out.producers[n], p)
+					out.consumers[p] = append(out.consumers[p], n)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out.edges, compareEdges)
+	out.order = out.sorted(out.order)
+	return out
+}
+
+func compareEdges(a, b Reference) int {
+	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.FieldPath, b.FieldPath), a.Pos.Compare(b.Pos))
 }
 
 // closesCycle tells whether both ends of an edge lie on the same cycle.
@@ -101,13 +142,19 @@ func (g *graph) sorted(nodes []ResourceKey) []ResourceKey {
 // label is a node as the pictures show it, below its environment.
 func (k ResourceKey) label() string { return k.Kind + "/" + k.Name }
 
-// byEnvironment gives the nodes of each environment, and all nodes' numbers.
+// byEnvironment gives the nodes of each environment, and all nodes' numbers. An
+// environment is called by its organization too when there are several.
 func (g *graph) byEnvironment() (envs []string, members map[string][]ResourceKey, number map[ResourceKey]int) {
 	members, number = map[string][]ResourceKey{}, map[ResourceKey]int{}
 	nodes := slices.SortedFunc(slices.Values(g.order), ResourceKey.Compare)
+	several := slices.ContainsFunc(nodes, func(n ResourceKey) bool { return n.Org != nodes[0].Org })
 	for i, n := range nodes {
 		number[n] = i
-		members[n.Env] = append(members[n.Env], n)
+		env := n.Env
+		if several {
+			env = n.Org + "/" + env
+		}
+		members[env] = append(members[env], n)
 	}
 	return sortedKeys(members), members, number
 }

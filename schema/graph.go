@@ -1,6 +1,6 @@
 package schema
 
-// Graph is who needs whom among the resources of an organization. Edges point
+// Graph is who needs whom among the resources of an organization, or of all. Edges point
 // from a consumer to its producer. It has no cycle: resources on a cycle carry a
 // diagnostic and their folders are frozen.
 type Graph struct{ graph }

@@ -50,7 +50,8 @@ func (t *Tree) Environment(org, env string) (*Environment, bool) { return t.envi
 // longer has is not frozen by itself.
 func (t *Tree) Frozen(org, env string) (diag.Diagnostic, bool) { return t.frozen(org, env) }
 
-// Graph is the graph of all resources of an organization.
+// Graph is the graph of all resources of an organization, or of all organizations
+// (org ""): references do not leave an organization.
 func (t *Tree) Graph(org string) *Graph { return t.graph(org) }
 
 // FromFS makes a Source of any fs.FS, by reading and hashing all of it. It is for

@@ -100,8 +100,10 @@ func (c *cli) printDiagnostics(found diag.List, annotations string, tree *schema
 func newGraph(c *cli) *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
-		Use:     "graph [ORG]",
-		Short:   "Print who needs whom: -o mermaid (default), dot or json",
+		Use:   "graph [ORG]",
+		Short: "Print who needs whom: -o mermaid (default), dot or json",
+		Long: `graph prints the resources of an organization with what each reads of others: of all
+organizations, when none is named and the context names none.`,
 		Example: "  reeve graph acme -o dot | dot -Tsvg > graph.svg\n  reeve graph --path . -o mermaid",
 		Args:    cobra.MaximumNArgs(1),
 		// Its formats are its own.
@@ -151,10 +153,11 @@ func (c *cli) graph(ctx context.Context, path, org, format string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	for _, o := range tree.Organizations() {
-		if org == "" || o.Slug == org {
-			return desk.RenderGraph(tree.Graph(o.Slug), format)
+	if !desk.HasOrganization(tree, org) {
+		if org == "" {
+			return "", fmt.Errorf("there is no organization in %s", path)
 		}
+		return "", fmt.Errorf("there is no organization %q in %s", org, path)
 	}
-	return "", fmt.Errorf("there is no organization %q in %s", org, path)
+	return desk.RenderGraph(tree.Graph(org), format)
 }

@@ -128,7 +128,7 @@ type Reading interface {
 	Repositories(ctx context.Context) ([]RepositoryStatus, error)
 	Changes(ctx context.Context, f Filter) ([]Change, error)
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
-	// Graph renders an organization's graph: format is "mermaid", "dot" or "json".
+	// Graph renders the graph of an organization, or of all (org ""): format is "mermaid", "dot" or "json".
 	Graph(ctx context.Context, org, format string) (string, error)
 }
 

@@ -367,17 +367,22 @@ func (d *Desk) Changes(ctx context.Context, f api.Filter) ([]api.Change, error) 
 	return out, nil
 }
 
-// Graph renders an organization's graph.
+// Graph renders an organization's graph, or that of all organizations (org "") of all
+// repositories.
 func (d *Desk) Graph(_ context.Context, org, format string) (string, error) {
+	var graphs []*schema.Graph
 	for _, repo := range d.o.Reconciler.Repositories() {
-		if repo.View == nil {
-			continue
-		}
-		for _, o := range repo.View.Tree.Organizations() {
-			if org == "" || o.Slug == org {
-				return RenderGraph(repo.View.Tree.Graph(o.Slug), format)
-			}
+		if repo.View != nil && HasOrganization(repo.View.Tree, org) {
+			graphs = append(graphs, repo.View.Tree.Graph(org))
 		}
 	}
-	return "", fmt.Errorf("organization %q: %w", org, store.ErrNotFound)
+	if len(graphs) == 0 && org != "" {
+		return "", fmt.Errorf("organization %q: %w", org, store.ErrNotFound)
+	}
+	return RenderGraph(schema.JoinGraphs(graphs...), format)
+}
+
+// HasOrganization tells whether a tree has an organization; org "" means any.
+func HasOrganization(t *schema.Tree, org string) bool {
+	return slices.ContainsFunc(t.Organizations(), func(o *schema.Organization) bool { return org == "" || o.Slug == org })
 }

@@ -209,7 +209,7 @@ func (r registrar) reading() {
 }
 
 func (r registrar) graph(ctx context.Context, in *struct {
-	Org    string `query:"org" maxLength:"200" doc:"The organization; may be left out when there is one."`
+	Org    string `query:"org" maxLength:"200" doc:"The organization; all of them when it is left out."`
 	Format string `query:"format" enum:"json,mermaid,dot" default:"json" doc:"How it is rendered."`
 },
 ) (*text, error) {
