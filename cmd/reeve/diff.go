@@ -11,7 +11,6 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/report"
-	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -34,7 +33,7 @@ func newDiff(c *cli) *cobra.Command {
 						if !ch.Hold.IsZero() {
 							hold = ch.Hold.String()
 						}
-						t.Rows = append(t.Rows, []string{ch.Key.String(), string(ch.Action), because(ch.Because), string(ch.Job), hold})
+						t.Rows = append(t.Rows, []string{ch.Key.String(), string(ch.Action), report.Because(ch.Because), string(ch.Job), hold})
 					}
 					return writeTable(w, t, "everything is as the repository says")
 				})
@@ -45,20 +44,6 @@ func newDiff(c *cli) *cobra.Command {
 			})
 		},
 	}
-}
-
-func because(list []stackjob.Because) string {
-	s := ""
-	for i, b := range list {
-		if i > 0 {
-			s += "; "
-		}
-		s += b.Cause.Sentence()
-		if b.Detail != "" {
-			s += ": " + b.Detail
-		}
-	}
-	return s
 }
 
 func newExplain(c *cli) *cobra.Command {
