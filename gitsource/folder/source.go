@@ -98,7 +98,7 @@ func New(o Options) (*Source, error) {
 		}
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
-	if s.copies, err = gitmirror.OpenBare(gitmirror.Folder(o.Cache, o.Path), o.Log); err != nil {
+	if s.copies, err = gitmirror.OpenBare(gitmirror.Folder(o.Cache, o.Name, o.Path), o.Log); err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
 	s.scanner = &scanner{root: o.Path, store: s.copies}

@@ -1,12 +1,10 @@
 package gitmirror
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,8 +14,6 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
@@ -159,40 +155,6 @@ func (b *Bare) verify() error {
 	return nil
 }
 
-func verifyPack(name string) error {
-	const sum = 20
-	in, err := tail(name, sum)
-	if err != nil {
-		return err
-	}
-	want, err := tail(strings.TrimSuffix(name, ".pack")+".idx", 2*sum)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(in, want[:sum]) {
-		return fmt.Errorf("%w: the pack is not whole", treefs.ErrDamaged)
-	}
-	return nil
-}
-
-func tail(name string, n int64) (b []byte, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if fi.Size() < n {
-		return nil, treefs.ErrDamaged
-	}
-	b = make([]byte, n)
-	_, err = f.ReadAt(b, fi.Size()-n)
-	return b, err
-}
-
 // setAside keeps a damaged repository for a person to look at, and starts anew.
 func (b *Bare) setAside(damage error) error {
 	to := fmt.Sprintf("%s.damaged-%s", b.dir, time.Now().UTC().Format("20060102T150405.000"))
@@ -240,8 +202,13 @@ func (b *Bare) SetTip(t Tip) error {
 func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want, have []plumbing.Hash) error {
 	want = slices.DeleteFunc(slices.Clone(want), b.Store.Has)
 	if len(want) > 0 {
+		// First: a commit must not be there without a word that its parents are not.
+		shallow, err := b.addShallow(s.Shallow())
+		if err != nil {
+			return fmt.Errorf("record where the server's history begins: %w", err)
+		}
 		sto := treefs.OpenStorage(b.dir)
-		err := s.Fetch(ctx, sto, want, b.haves(have))
+		err = s.Fetch(ctx, sto, remote.Request{Want: want, Have: b.haves(have), Shallow: shallow})
 		if err = errors.Join(err, sto.Close()); err != nil {
 			return errors.Join(err, b.clean())
 		}
@@ -256,6 +223,35 @@ func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want, have []plumbi
 		b.log.Warn("merging small packs failed; fetching goes on", "mirror", b.dir, "error", err)
 	}
 	return nil
+}
+
+// addShallow adds to the commits whose parents the mirror may lack, because a server had
+// only the end of a history, and returns all of them. A later server that has the
+// beginning too would otherwise believe that we have it. The file is Git's own.
+func (b *Bare) addShallow(more []plumbing.Hash) ([]plumbing.Hash, error) {
+	name := filepath.Join(b.dir, "shallow")
+	raw, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []plumbing.Hash
+	for _, line := range strings.Fields(string(raw)) {
+		all = append(all, plumbing.NewHash(line))
+	}
+	known := len(all)
+	for _, h := range more {
+		if !slices.Contains(all, h) {
+			all = append(all, h)
+		}
+	}
+	if len(all) == known {
+		return all, nil
+	}
+	var text strings.Builder
+	for _, h := range all {
+		text.WriteString(h.String() + "\n")
+	}
+	return all, renameio.WriteFile(name, []byte(text.String()), 0o600)
 }
 
 // maxHaves is how many commits are offered, so that a server whose branch was
@@ -279,136 +275,6 @@ func (b *Bare) haves(from []plumbing.Hash) []plumbing.Hash {
 		queue = append(queue, c.ParentHashes...)
 	}
 	return out
-}
-
-type pack struct {
-	path string
-	size int64
-}
-
-func (b *Bare) packs() ([]pack, error) {
-	names, err := filepath.Glob(filepath.Join(b.dir, "objects", "pack", "pack-*.pack"))
-	if err != nil {
-		return nil, err
-	}
-	var out []pack
-	for _, n := range names {
-		fi, err := os.Stat(n)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, pack{n, fi.Size()})
-	}
-	return out, nil
-}
-
-func (b *Bare) sync() error {
-	dir := filepath.Join(b.dir, "objects", "pack")
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		fi, err := e.Info()
-		if err != nil || time.Since(fi.ModTime()) > time.Hour { // synced when it was new
-			continue
-		}
-		f, err := os.Open(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return fmt.Errorf("store the pack: %w", err)
-		}
-	}
-	return syncFolder(dir)
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-const (
-	maxPacks  = 24      // more than that are merged
-	smallPack = 8 << 20 // bytes; larger packs are left alone, so that merging stays cheap
-)
-
-// merge makes one pack of the small ones when fetches have left many: a lookup asks
-// every pack. The old ones go when the new one is durable.
-func (b *Bare) merge() error {
-	all, err := b.packs()
-	if err != nil || len(all) <= maxPacks {
-		return err
-	}
-	seen := map[plumbing.Hash]bool{}
-	var hashes []plumbing.Hash
-	var small []string
-	for _, p := range all {
-		if p.size >= smallPack {
-			continue
-		}
-		small = append(small, p.path)
-		if err := eachObject(p.path, func(h plumbing.Hash) {
-			if !seen[h] {
-				seen[h] = true
-				hashes = append(hashes, h)
-			}
-		}); err != nil {
-			return err
-		}
-	}
-	if len(small) < 2 {
-		return nil
-	}
-	sto := treefs.OpenStorage(b.dir)
-	w, err := sto.PackfileWriter()
-	if err != nil {
-		return errors.Join(err, sto.Close())
-	}
-	sum, err := packfile.NewEncoder(w, sto, false).Encode(hashes, 10)
-	if err = errors.Join(err, w.Close(), sto.Close()); err != nil {
-		return err
-	}
-	merged := filepath.Join(b.dir, "objects", "pack", "pack-"+sum.String()+".pack")
-	if err := errors.Join(b.sync(), verifyPack(merged)); err != nil {
-		return err
-	}
-	for _, p := range small {
-		if p != merged {
-			err = errors.Join(err, os.Remove(p), os.Remove(strings.TrimSuffix(p, ".pack")+".idx"))
-		}
-	}
-	return errors.Join(err, b.Store.Reopen())
-}
-
-func eachObject(pack string, visit func(plumbing.Hash)) (err error) {
-	f, err := os.Open(strings.TrimSuffix(pack, ".pack") + ".idx")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	idx := idxfile.NewMemoryIndex()
-	if err := idxfile.NewDecoder(f).Decode(idx); err != nil {
-		return err
-	}
-	it, err := idx.Entries()
-	if err != nil {
-		return err
-	}
-	for {
-		e, err := it.Next()
-		if errors.Is(err, io.EOF) {
-			return it.Close()
-		}
-		if err != nil {
-			return err
-		}
-		visit(e.Hash)
-	}
 }
 
 // Close lets go of the folder.

@@ -82,7 +82,7 @@ func New(o Options) (*Source, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("component", "gitsource", "repository", o.Name)
-	b, err := OpenBare(Folder(o.Cache, o.URL), o.Log)
+	b, err := OpenBare(Folder(o.Cache, o.Name, o.URL), o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
@@ -96,9 +96,11 @@ func New(o Options) (*Source, error) {
 }
 
 // Folder is where the mirror of a URL is kept below a cache: a readable name and a
-// hash, so that another URL never meets the objects of the old one.
-func Folder(cache, url string) string {
-	sum := sha256.Sum256([]byte(url))
+// hash, so that another URL never meets the objects of the old one. Two repositories
+// of the configuration may follow two branches of one URL: each has its own mirror. name
+// is "" for a mirror that belongs to none of them.
+func Folder(cache, name, url string) string {
+	sum := sha256.Sum256([]byte(name + "\x00" + url))
 	last := strings.TrimSuffix(url[strings.LastIndexAny(url, "/:")+1:], ".git")
 	clean := strings.Map(func(r rune) rune {
 		if r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -165,7 +167,8 @@ func (s *Source) failed(err error) error {
 		return fe
 	}
 	class := gitsource.ClassPerson
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, treefs.ErrDamaged) {
+		// Damage is mended by the next poll.
 		class = gitsource.ClassWait
 	}
 	return &gitsource.FetchError{Repository: s.o.Name, Class: class, Err: err}
@@ -197,10 +200,13 @@ func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
 	if ok {
 		have = append(have, plumbing.NewHash(last.Commit))
 	}
+	isThere := s.bare.Store.Has(head) // a branch that was set back, or a commit that was asked for
 	if err := s.bare.Fetch(ctx, session, []plumbing.Hash{head}, have); err != nil {
 		return gitsource.Revision{}, err
 	}
-	s.polls.Fetched()
+	if !isThere {
+		s.polls.Fetched()
+	}
 	c, err := s.bare.Store.Commit(head)
 	if err != nil {
 		return gitsource.Revision{}, err

@@ -238,7 +238,7 @@ func (m *Modules) mirror(url string) (*mirror, error) {
 	if err != nil {
 		return nil, errors.New("the module's URL cannot be used: it must be https or ssh, without credentials in it")
 	}
-	b, err := gitmirror.OpenBare(gitmirror.Folder(filepath.Join(m.o.Cache, "git"), url), m.o.Log)
+	b, err := gitmirror.OpenBare(gitmirror.Folder(filepath.Join(m.o.Cache, "git"), "", url), m.o.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,13 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"os"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/stackreeve/stackreeve/gitsource"
@@ -21,6 +25,7 @@ import (
 // answer is what the server last said, which go-git keeps to itself.
 type answer struct {
 	status     int
+	content    string // its media type
 	retryAfter time.Duration
 }
 
@@ -36,8 +41,16 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		*r.seen = answer{}
 		return nil, err
 	}
-	*r.seen = answer{status: res.StatusCode, retryAfter: retryAfter(res.Header, time.Now())}
+	*r.seen = answer{status: res.StatusCode, content: mediaType(res.Header), retryAfter: retryAfter(res.Header, time.Now())}
 	return res, nil
+}
+
+func mediaType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
 }
 
 // maxRetryAfter keeps a wrong header from silencing a repository for days.
@@ -115,6 +128,33 @@ func (s *Session) failed(ctx context.Context, err error) error {
 		fe.Err = &scrubbed{clean, err}
 	}
 	return fe
+}
+
+// noList explains a list of refs that cannot be read: waiting mends none of these. The
+// server's words are not quoted.
+func (s *Session) noList(err error) error {
+	const wanted = "application/x-git-upload-pack-advertisement"
+	if s.seen.status == http.StatusOK && s.seen.content != wanted {
+		kind := s.seen.content
+		if kind == "" {
+			kind = "something of no type"
+		}
+		return person(fmt.Sprintf("%s answered with %s, which is not how a Git server answers: check the URL (is this a page to log in, "+
+			"or a server that only hands out files?)", s.r.Host(), kind), nil)
+	}
+	var (
+		odd  *packp.ErrUnexpectedData
+		said *pktline.ErrorLine
+	)
+	switch {
+	case errors.As(err, &odd) && bytes.Contains(odd.Data, []byte("object-format=sha256")):
+		return person("the repository has SHA-256 object names, which are not supported: use one with SHA-1", nil)
+	case errors.As(err, &odd):
+		return errors.New("the server's list of refs cannot be read: " + odd.Msg)
+	case errors.As(err, &said):
+		return person("the server said", errors.New((&voice{text: []byte(said.Text)}).line()))
+	}
+	return err
 }
 
 // byStatus explains an HTTP failure. The body is not quoted: it is the server's, and

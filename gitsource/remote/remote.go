@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +107,9 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.refs, err = s.session.AdvertisedReferencesContext(ctx)
+	if s.refs, err = s.session.AdvertisedReferencesContext(ctx); err != nil && !errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		return s.noList(err)
+	}
 	return err
 }
 
@@ -207,12 +208,14 @@ func (s *Session) Ref(name string) (plumbing.Hash, error) {
 
 // Tips are the commits of all branches and tags, each once.
 func (s *Session) Tips() []plumbing.Hash {
+	seen := map[plumbing.Hash]bool{}
 	var out []plumbing.Hash
 	for name, h := range s.refs.References {
 		if p, ok := s.refs.Peeled[name]; ok {
 			h = p
 		}
-		if (strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")) && !slices.Contains(out, h) {
+		if (strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")) && !seen[h] {
+			seen[h] = true
 			out = append(out, h)
 		}
 	}
@@ -220,16 +223,33 @@ func (s *Session) Tips() []plumbing.Hash {
 	return out
 }
 
-// Fetch writes the objects behind want that are not behind haves into a storage, as
-// one pack with its index.
-func (s *Session) Fetch(ctx context.Context, into storer.PackfileWriter, want, haves []plumbing.Hash) (err error) {
+// Shallow are the commits whose parents the server does not have itself.
+func (s *Session) Shallow() []plumbing.Hash { return s.refs.Shallows }
+
+// Request says which objects are to be sent.
+type Request struct {
+	// Want are commits that the server has; Have are commits that we have.
+	Want, Have []plumbing.Hash
+	// Shallow are commits that we have without their parents.
+	Shallow []plumbing.Hash
+}
+
+// Fetch writes the objects behind what is wanted that are not behind what we have into a
+// storage, as one pack with its index.
+func (s *Session) Fetch(ctx context.Context, into storer.PackfileWriter, r Request) (err error) {
 	req := packp.NewUploadPackRequestFromCapabilities(s.refs.Capabilities)
 	if s.refs.Capabilities.Supports(capability.NoProgress) {
 		if err := req.Capabilities.Set(capability.NoProgress); err != nil {
 			return s.failed(ctx, err)
 		}
 	}
-	req.Wants, req.Haves = want, haves
+	req.Wants, req.Haves = r.Want, r.Have
+	if len(r.Shallow) > 0 && s.refs.Capabilities.Supports(capability.Shallow) {
+		if err := req.Capabilities.Set(capability.Shallow); err != nil {
+			return s.failed(ctx, err)
+		}
+		req.Shallows = r.Shallow
+	}
 	res, err := s.session.UploadPack(ctx, req)
 	if err != nil {
 		return s.failed(ctx, err)
