@@ -189,11 +189,10 @@ func (l *localSource) check(folders map[string]*codeFolder, src Source) (diag.Di
 		return d, false
 	}
 	d.Found, d.Expected = "no such folder", "a folder with *.tf files"
-	if near := nearest(key, sortedKeys(folders)); near != "" {
-		d.Hint = fmt.Sprintf("did you mean %q?", "/"+near)
-	}
 	if _, ok := src.FolderHash(l.path); ok {
-		d.Found = "a folder without *.tf files"
+		d.Found = "a folder without *.tf files" // it is the one that was meant
+	} else if near := nearest(key, sortedKeys(folders)); near != "" {
+		d.Hint = fmt.Sprintf("did you mean %q?", "/"+near)
 	}
 	if l.provisioner == Pulumi {
 		d.Expected = "a folder with a Pulumi.yaml"

@@ -74,7 +74,7 @@ func (a *assembly) idle(p *boundPolicy) {
 			return
 		}
 		d.Detail = "kind " + p.Selector.Kind
-		d.Hint = didYouMean(p.Selector.Kind, known)
+		d.Hint = didYouMean(p.Selector.Kind, append(known, string(SelectPlatform), string(SelectOrganization), string(SelectEnvironment)))
 	default:
 		return
 	}
