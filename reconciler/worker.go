@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -71,7 +72,10 @@ func (w *Worker) Interrupt(id stackjob.JobID) error {
 	if run == nil {
 		return nil
 	}
-	return run.Interrupt()
+	if err := run.Interrupt(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil // it runs no more, and how it ended is about to be recorded
 }
 
 // Running lists the jobs whose engines this worker is watching.

@@ -152,7 +152,7 @@ func (a *App) interruptRunner(ctx context.Context, j stackjob.Job) error {
 	if err != nil {
 		return err
 	}
-	if err := run.Interrupt(); err != nil {
+	if err := run.Interrupt(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	_, err = run.Wait(ctx, nil)
