@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 )
 
 // unfinished starts the name of a folder that is being written or removed.
@@ -57,12 +56,12 @@ func writePart(snap fs.FS, at, root string) error {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // as above
 			return err
 		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			return link(snap, p, to)
+		}
 		raw, err := fs.ReadFile(snap, p)
 		if err != nil {
 			return err
-		}
-		if d.Type()&fs.ModeSymlink != 0 {
-			return link(p, string(raw), to)
 		}
 		fi, err := d.Info()
 		if err != nil {
@@ -74,10 +73,15 @@ func writePart(snap fs.FS, at, root string) error {
 
 // link leaves out what points outside. In a folder of the config repository that is an
 // error long before (references); in a Git repository it may be none of the module's.
-func link(p, target, to string) error {
-	end := path.Join(path.Dir(p), target)
-	if path.IsAbs(target) || end == ".." || strings.HasPrefix(end, "../") {
+func link(snap fs.FS, p, to string) error {
+	target, err := fs.ReadLink(snap, p)
+	if err != nil {
+		return err
+	}
+	if _, _, err := resolve(snap, path.Dir(p), target); errors.Is(err, ErrOutside) || errors.Is(err, errLoop) {
 		return nil
+	} else if err != nil {
+		return err
 	}
 	return os.Symlink(filepath.FromSlash(target), to)
 }

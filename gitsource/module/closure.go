@@ -73,18 +73,19 @@ func (m *Modules) closureOf(snap gitsource.Snapshot, folder string) (closure, er
 			return nil, fmt.Errorf("module /%s: %w", folder, err)
 		}
 		for _, r := range refs {
-			to := path.Join(at, r.to)
-			if to == ".." || strings.HasPrefix(to, "../") {
-				return nil, fmt.Errorf("module /%s: %s refers to %q: %w", folder, path.Join(at, r.from), r.to, ErrOutside)
+			to, via, err := resolve(snap, path.Join(at, path.Dir(r.from)), r.to)
+			if err != nil {
+				return nil, fmt.Errorf("module /%s: %s refers to %q: %w", folder, path.Join(at, r.from), r.to, err)
 			}
-			queue = append(queue, to)
+			queue = append(append(queue, via...), to)
 		}
 	}
 	slices.SortFunc(out, func(a, b part) int { return cmp.Compare(a.path, b.path) })
 	return out, nil
 }
 
-// reference is a path that a folder's file names, relative to the folder.
+// reference is a path that a folder's file names; from is relative to the folder, to
+// is relative to where from is.
 type reference struct{ from, to string }
 
 // maxRemembered bounds the folders whose references are kept.
@@ -98,29 +99,26 @@ func (m *Modules) references(snap gitsource.Snapshot, folder, hash string) ([]re
 	if ok {
 		return refs, nil
 	}
-	sub, err := fs.Sub(snap, folder)
-	if err != nil {
-		return nil, err
-	}
-	err = fs.WalkDir(sub, ".", func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(snap, folder, func(at string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
+		p := at
+		if folder != "." {
+			p = strings.TrimPrefix(at, folder+"/")
+		}
 		if d.Type()&fs.ModeSymlink != 0 {
-			to, err := fs.ReadFile(sub, p) // a symlink's content is its target
+			to, err := fs.ReadLink(snap, at)
 			if err != nil {
 				return err
 			}
-			if path.IsAbs(string(to)) {
-				return fmt.Errorf("the symlink %s points at %q: %w", path.Join(folder, p), to, ErrOutside)
-			}
-			refs = append(refs, reference{p, path.Join(path.Dir(p), string(to))})
+			refs = append(refs, reference{p, to})
 			return nil
 		}
 		if d.IsDir() || strings.Contains(p, "/") || !isCode(p) {
 			return nil
 		}
-		raw, err := fs.ReadFile(sub, p)
+		raw, err := fs.ReadFile(snap, at)
 		if err != nil {
 			return err
 		}

@@ -18,13 +18,55 @@ import (
 
 // mirror is one Git repository with modules.
 type mirror struct {
-	m      *Modules
-	remote *remote.Remote
-	bare   *gitmirror.Bare
+	m    *Modules
+	url  string
+	bare *gitmirror.Bare
 
 	mu      sync.Mutex // one exchange at a time; guards what follows
 	refs    *remote.Session
 	askedAt time.Time
+	// failure is what the remote said when it was last asked, with failedWith.
+	failure    error
+	failedAt   time.Time
+	failedWith remote.Credentials
+}
+
+// credentials are those of now: a new configuration may name others.
+func (g *mirror) credentials() remote.Credentials {
+	if g.m.o.Credentials == nil {
+		return remote.Credentials{}
+	}
+	return g.m.o.Credentials(g.url)
+}
+
+func (g *mirror) connect(ctx context.Context) (*remote.Session, error) {
+	r, err := remote.New(remote.Options{Name: "module " + g.url, URL: g.url, Credentials: g.credentials()})
+	if err != nil {
+		return nil, err
+	}
+	return r.Connect(ctx)
+}
+
+// ask gets the refs anew. A remote that just failed is not asked again at once: many
+// modules may be of it, and each would wait as long.
+func (g *mirror) ask(ctx context.Context) error {
+	with := g.credentials()
+	if g.failure != nil && g.failedWith == with && time.Since(g.failedAt) < g.m.o.RetryAfter {
+		return g.failure
+	}
+	within, cancel := context.WithTimeout(ctx, g.m.o.Timeout)
+	defer cancel()
+	s, err := g.connect(within)
+	g.failure = nil
+	if err != nil {
+		if ctx.Err() == nil { // else the caller ended it, and the remote said nothing
+			g.failure, g.failedAt, g.failedWith = err, time.Now(), with
+		}
+		return err
+	}
+	s.Close() // its refs are still there
+	g.refs, g.askedAt = s, time.Now()
+	return nil
 }
 
 // resolve asks which commit a branch or tag is, at most once per interval for all refs.
@@ -33,14 +75,10 @@ func (g *mirror) resolve(ctx context.Context, ref string) (plumbing.Hash, error)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refs == nil || time.Since(g.askedAt) >= g.m.o.Interval {
-		ctx, cancel := context.WithTimeout(ctx, g.m.o.Timeout)
-		defer cancel()
-		s, err := g.remote.Connect(ctx)
+		err := g.ask(ctx)
 		var fe *gitsource.FetchError
 		switch {
 		case err == nil:
-			s.Close() // its refs are still there
-			g.refs, g.askedAt = s, time.Now()
 		case g.refs == nil || !errors.As(err, &fe) || fe.Class != gitsource.ClassWait:
 			return plumbing.ZeroHash, err
 		default:
@@ -89,7 +127,7 @@ func (g *mirror) fetch(ctx context.Context, h plumbing.Hash) error {
 		have = append(have, plumbing.NewHash(tip.Commit))
 	}
 	ask := func(want []plumbing.Hash) error {
-		s, err := g.remote.Connect(ctx)
+		s, err := g.connect(ctx)
 		if err != nil {
 			return err
 		}

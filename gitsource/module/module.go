@@ -44,6 +44,8 @@ type Options struct {
 	Credentials func(url string) remote.Credentials
 	// Interval is how long an answer about branches and tags holds; 0 means a minute.
 	Interval time.Duration
+	// RetryAfter is how long the answer of a remote that fails holds; 0 means ten seconds.
+	RetryAfter time.Duration
 	// Timeout ends one exchange with a remote; 0 means two minutes.
 	Timeout time.Duration
 	// Log may be nil.
@@ -57,7 +59,7 @@ type Modules struct {
 
 	mu      sync.Mutex // guards what follows
 	refs    map[string][]reference
-	mirrors map[string]*mirror
+	mirrors map[string]*mirror // by URL
 }
 
 var _ gitsource.Modules = (*Modules)(nil)
@@ -66,6 +68,9 @@ var _ gitsource.Modules = (*Modules)(nil)
 func New(o Options) (*Modules, error) {
 	if o.Interval <= 0 {
 		o.Interval = time.Minute
+	}
+	if o.RetryAfter <= 0 {
+		o.RetryAfter = 10 * time.Second
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Minute
@@ -230,19 +235,14 @@ func (m *Modules) mirror(url string) (*mirror, error) {
 	if g, ok := m.mirrors[url]; ok {
 		return g, nil
 	}
-	var c remote.Credentials
-	if m.o.Credentials != nil {
-		c = m.o.Credentials(url)
-	}
-	r, err := remote.New(remote.Options{Name: "module " + url, URL: url, Credentials: c})
-	if err != nil {
+	if _, err := remote.New(remote.Options{URL: url}); err != nil {
 		return nil, errors.New("the module's URL cannot be used: it must be https or ssh, without credentials in it")
 	}
 	b, err := gitmirror.OpenBare(gitmirror.Folder(filepath.Join(m.o.Cache, "git"), "", url), m.o.Log)
 	if err != nil {
 		return nil, err
 	}
-	g := &mirror{m: m, remote: r, bare: b}
+	g := &mirror{m: m, url: url, bare: b}
 	m.mirrors[url] = g
 	return g, nil
 }
