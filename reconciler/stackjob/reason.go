@@ -75,8 +75,8 @@ const (
 )
 
 var reasonSentences = map[ReasonCode]string{
-	ReasonWaitsForProducer: "waits until its producers have succeeded",
-	ReasonBlocked:          "blocked by a producer that did not succeed",
+	ReasonWaitsForProducer: "waits until what goes before it has succeeded",
+	ReasonBlocked:          "blocked by what goes before it and did not succeed",
 	ReasonStackBusy:        "another job runs on this stack",
 	ReasonManual:           "the policy wants a person to start it",
 	ReasonPending:          "the policy lets no change start by itself; start it by hand",
