@@ -2,10 +2,12 @@ package app
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"os/user"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -57,6 +59,9 @@ func jobEnvironment(c config.Config, environ []string) (env map[string]string, s
 			env[name] = v.Value
 		}
 	}
+	for _, s := range slices.Clone(secrets) {
+		secrets = append(secrets, passwordsIn(s)...)
+	}
 	if c.Engine.CLIConfig != "" {
 		env["TF_CLI_CONFIG_FILE"] = c.Engine.CLIConfig
 	}
@@ -85,6 +90,36 @@ func looksSecret(name string) bool {
 		}
 	}
 	return false
+}
+
+// passwordIn is a password in a database's connection string of words.
+var passwordIn = regexp.MustCompile(`(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)`)
+
+// passwordsIn are the parts of a secret that are secret by themselves: the password
+// of a URL or of a connection string. A program that got the whole may print the part.
+func passwordsIn(secret string) []string {
+	var out []string
+	if u, err := url.Parse(secret); err == nil && u.User != nil {
+		if p, ok := u.User.Password(); ok && p != "" {
+			out = append(out, p)
+			if _, encoded, ok := strings.Cut(u.User.String(), ":"); ok && encoded != p {
+				out = append(out, encoded)
+			}
+		}
+	} else if _, rest, ok := strings.Cut(secret, "://"); ok {
+		// One that is not quite a URL is just what programs complain about.
+		if user, _, ok := strings.Cut(rest, "@"); ok {
+			if _, p, ok := strings.Cut(user, ":"); ok && p != "" {
+				out = append(out, p)
+			}
+		}
+	}
+	for _, m := range passwordIn.FindAllStringSubmatch(secret, -1) {
+		if p := strings.Trim(m[1], "'"); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func lookup(environ []string, name string) (string, bool) {

@@ -2,6 +2,8 @@ package terraform
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 const (
@@ -57,7 +60,33 @@ func (p *phase) backendNow() backendRecord {
 	if p.isLocal() {
 		return backendRecord{Type: backendLocal, StateFile: p.task.StateFile}
 	}
-	return backendRecord{Type: p.task.Backend.Type, Config: p.task.Backend.Config}
+	now := backendRecord{Type: p.task.Backend.Type, Config: p.task.Backend.Config}
+	if now.Type == backendPG && now.Config["schema_name"] == "" {
+		// Without one every stack would have the same state: the backend's own
+		// default knows no stacks (decision 0091).
+		now.Config = maps.Clone(now.Config)
+		if now.Config == nil {
+			now.Config = map[string]string{}
+		}
+		now.Config["schema_name"] = pgSchema(p.task.Key)
+	}
+	return now
+}
+
+// pgSchema is the name of the database schema that holds the state of a stack: words
+// that a person recognises, and a hash, as they are cut to what a name may be.
+func pgSchema(k schema.ResourceKey) string {
+	words := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '_'
+	}, k.Org+"_"+k.Env+"_"+k.Name)
+	sum := sha256.Sum256([]byte(k.String()))
+	return "reeve_" + words[:min(len(words), 40)] + "_" + hex.EncodeToString(sum[:6]) // 63 is the most that PostgreSQL keeps
 }
 
 func (p *phase) backendFile() string { return filepath.Join(p.at.workspace, "backend.json") }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -137,6 +138,35 @@ func (p *phase) initProcess(ctx context.Context, reconfigure bool) error {
 	if settings != "" {
 		opts = append(opts, tfexec.BackendConfig(settings))
 	}
+	// The pg backend makes what all states of a database share when it is not there
+	// yet, and PostgreSQL lets only one of several at once do that.
+	for tries := 1; ; tries++ {
+		err := p.initEngine(ctx, opts)
+		var pr *problem
+		if err == nil || tries == pgInits || !errors.As(err, &pr) || !isFirstUseRace(pr.failure.Text) {
+			return err
+		}
+		p.say("Another stack set up the database in the same moment: init is run again.")
+	}
+}
+
+// pgInits is how often init is run before a database counts as broken: one of those
+// that meet wins each time.
+const pgInits = 5
+
+// isFirstUseRace tells whether several backends made the same thing at once, whatever
+// the "if not exists".
+func isFirstUseRace(text string) bool {
+	for _, sign := range []string{"pg_class_relname_nsp_index", "pg_namespace_nspname_index", "pg_type_typname_nsp_index", "tuple concurrently updated"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// initEngine runs init once.
+func (p *phase) initEngine(ctx context.Context, opts []tfexec.InitOption) error {
 	v := p.voice(stackjob.OpInit, nil)
 	// JSON came with 1.9 in both engines; before, init speaks to people only.
 	words, do := []string{"init"}, func(ctx context.Context) error {

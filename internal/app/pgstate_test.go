@@ -1,0 +1,220 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/tool/pgtest"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// onPostgreSQL has stacks a and c keep their states in the database; how to connect
+// comes from the configuration, as a file. It starts the database.
+func (w *world) onPostgreSQL(module string) *pgtest.Server {
+	w.t.Helper()
+	server := pgtest.Start(w.t)
+	// What a stack's state needs of a database, and no more.
+	server.Query("create role reeve login password '" + server.Password + "'; grant create on database postgres to reeve; grant usage, create on schema public to reeve")
+	w.connectBy(server.URL("reeve"))
+	onPG := func(name string) string {
+		return strings.Replace(w.stackDocument(name, "one"), "spec:", "spec:\n  backend: {type: pg}", 1)
+	}
+	w.write("modules/counter/main.tf", module, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", onPG("a"), "acme/dev/c.yaml", onPG("c"))
+	w.commit("states in a database")
+	return server
+}
+
+// connectBy gives jobs a connection string.
+func (w *world) connectBy(conn string) {
+	w.t.Helper()
+	file := filepath.Join(w.root, "connection")
+	if err := os.WriteFile(file, []byte(conn+"\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.yaml = fmt.Sprintf("  environment:\n    PG_CONN_STR: {file: %q}\n", file)
+}
+
+// states lists the states in the database that hold a resource.
+func states(s *pgtest.Server) int {
+	s.Query(`create or replace function public.states() returns int language plpgsql as $$
+		declare t record; n int; total int := 0;
+		begin
+			for t in select schemaname from pg_tables where tablename = 'states' loop
+				execute format('select count(*) from %I.states where data like ''%%terraform_data%%''', t.schemaname) into n;
+				total := total + n;
+			end loop;
+			return total;
+		end $$`)
+	var n int
+	if _, err := fmt.Sscan(s.Query("select public.states()"), &n); err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func TestStatesInPostgreSQLAreAppliedAndDestroyed(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		server := w.onPostgreSQL(counter)
+		w.start()
+		a, c := w.await(devA, stackjob.Succeeded), w.await(devC, stackjob.Succeeded)
+		if w.effects("a") != 1 || w.effects("c") != 1 {
+			t.Errorf("side effects: %d and %d", w.effects("a"), w.effects("c"))
+		}
+		if n := states(server); n != 2 {
+			t.Errorf("%d states with resources in the database, expected one for each stack", n)
+		}
+		if found, err := filepath.Glob(filepath.Join(w.root, "data", "stacks", "*", "*", "*", "*", "state", "*.tfstate")); err != nil || len(found) != 0 {
+			t.Errorf("there are local states as well: %v %v", found, err)
+		}
+		if o := w.stack(devA).Observed; o == nil || len(o.Outputs) != 1 || string(o.Outputs[0].Value) != `"one"` {
+			t.Errorf("recorded of a: %+v", o)
+		}
+		if locks := server.Query("select * from pg_locks where locktype = 'advisory'"); locks != "" {
+			t.Errorf("locks are still held: %s", locks)
+		}
+
+		w.remove("acme/dev/a.yaml")
+		w.commit("a is gone")
+		w.until("a is destroyed", func() bool { j := w.newest(devA); return j.Action == stackjob.Destroy && j.State.IsFinal() })
+		gone := w.job(w.newest(devA).ID)
+		if gone.State != stackjob.Succeeded || gone.Plan.Counts.Delete != 1 {
+			t.Errorf("a: %s (%s), %s", gone.State, gone.Reason, gone.Plan.Counts)
+		}
+		if n := states(server); n != 1 {
+			t.Errorf("%d states with resources in the database, expected that of c", n)
+		}
+		for _, j := range []stackjob.Job{a, c, gone} {
+			if log := w.jobLog(j.ID); strings.Contains(log, server.Password) {
+				t.Errorf("the password is in the log of %s:\n%s", j.ID, log)
+			}
+		}
+		told := w.log.String()
+		w.stop()
+		if strings.Contains(told, server.Password) {
+			t.Error("the password is in the daemon's log")
+		}
+		w.nothingTold(server.Password)
+	})
+}
+
+// TestALockInPostgreSQLGoesWithTheRunThatHeldIt kills everything in the middle of an
+// apply: the database releases the lock with the connection, so the next run works.
+func TestALockInPostgreSQLGoesWithTheRunThatHeldIt(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		server := w.onPostgreSQL(waiting)
+		w.remove("acme/dev/c.yaml")
+		w.commit("a alone")
+		cfg, client, _ := w.killedInApply(ctx, "daemon", "engine", "runner")
+		second := w.daemon(cfg)
+		jobs := awaitQuiet(ctx, t, client)
+		if jobs[len(jobs)-1].State != stackjob.Interrupted || len(jobs) != 2 || jobs[0].State != stackjob.WaitingApply || jobs[0].Hold == nil {
+			t.Fatalf("jobs: %s", summary(jobs))
+		}
+		fresh, err := client.Job(ctx, jobs[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Approve(ctx, api.Answer{Job: fresh.ID, Actor: ada, PlanDigest: fresh.Plan.Digest}); err != nil {
+			t.Fatal(err)
+		}
+		// While the engine is at work, nothing that `ps` shows tells how it connects.
+		awaitJob(ctx, t, client, func(j stackjob.Job) bool {
+			return j.State == stackjob.Applying && strings.Contains(logOf(t, client, j.ID), "Creating...")
+		})
+		if lines, err := filepath.Glob("/proc/[0-9]*/cmdline"); err == nil {
+			for _, f := range lines {
+				if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), server.Password) {
+					t.Errorf("the password is on a command line: %q", b)
+				}
+			}
+		}
+		if server.Query("select count(*) > 0 from pg_locks where locktype = 'advisory'") != "t" {
+			t.Error("the apply holds no lock")
+		}
+		w.mayEnd()
+		awaitJob(ctx, t, client, func(j stackjob.Job) bool { return j.ID == fresh.ID && j.State == stackjob.Succeeded })
+		if n := states(server); n != 1 {
+			t.Errorf("%d states with resources in the database", n)
+		}
+		second.end()
+		w.nothingTold(server.Password, second)
+	})
+}
+
+// TestALockInPostgreSQLOfSomebodyElseIsTold has another session hold the lock.
+func TestALockInPostgreSQLOfSomebodyElseIsTold(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		server := w.onPostgreSQL(counter)
+		w.start()
+		w.await(devA, stackjob.Succeeded)
+		w.await(devC, stackjob.Succeeded)
+		table := server.Query("select quote_ident(schemaname) from pg_tables where tablename = 'states' and schemaname like 'reeve_acme_dev_a_%'")
+		psql := exec.Command("psql", "-X", "-q", "-c", "select pg_advisory_lock(id) from "+table+".states", "-c", "select pg_sleep(600)", server.URL("postgres"))
+		if err := psql.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the other session has the lock", func() bool { return server.Query("select count(*) from pg_locks where locktype = 'advisory'") == "1" })
+
+		w.write("acme/dev/a.yaml", strings.Replace(w.stackDocument("a", "two"), "spec:", "spec:\n  backend: {type: pg}", 1))
+		w.commit("another text")
+		failed := w.await(devA, stackjob.Failed)
+		if failed.Reason.Code != stackjob.ReasonStateLocked || failed.Attempt != 1 {
+			t.Errorf("attempt %d: %s", failed.Attempt, failed.Reason)
+		}
+		if log := w.jobLog(failed.ID); !strings.Contains(log, "pg_locks") || !strings.Contains(log, "rerun the job") || strings.Contains(log, "force-unlock") {
+			t.Errorf("a person is not told what to do:\n%s", log)
+		}
+		if server.Query("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'") != "t" {
+			t.Error("what a person is told to do does not work")
+		}
+		_ = psql.Wait() // its session was ended
+		rerun, err := w.app.Backend().Rerun(context.Background(), api.Answer{Job: failed.ID, Actor: ada})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.until("the rerun has applied", func() bool { return w.job(rerun.ID).State == stackjob.Succeeded })
+	})
+}
+
+// TestAConnectionStringThatIsWrongIsNotQuoted has engines complain about it.
+func TestAConnectionStringThatIsWrongIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	const canary = "canary%21of-the-database"
+	for name, conn := range map[string]string{
+		"a port that is no number": "postgres://reeve:" + canary + "@127.0.0.1:port/postgres?sslmode=disable",
+		"nobody there":             "postgres://reeve:" + canary + "@127.0.0.1:1/postgres?sslmode=disable",
+		"words":                    "host=127.0.0.1 port=1 user=reeve password=" + canary + " sslmode=disable",
+		"words that are no pairs":  "host=127.0.0.1 password=" + canary + " sslmode",
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			onEveryEngine(t, func(t *testing.T, w *world) {
+				w.connectBy(conn)
+				w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce,
+					"acme/dev/a.yaml", strings.Replace(w.stackDocument("a", "one"), "spec:", "spec:\n  backend: {type: pg}", 1))
+				w.commit("a database that is not there")
+				w.start()
+				failed := w.await(devA, stackjob.Failed)
+				told := w.jobLog(failed.ID) + fmt.Sprint(failed) + fmt.Sprint(w.stack(devA)) + w.log.String()
+				w.stop()
+				for _, secret := range []string{canary, "canary!of-the-database"} {
+					if strings.Contains(told, secret) {
+						t.Errorf("%q is told:\n%s", secret, told)
+					}
+					w.nothingTold(secret)
+				}
+			})
+		})
+	}
+}
