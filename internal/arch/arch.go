@@ -45,10 +45,10 @@ type Rule struct {
 }
 
 // nouns are what everything may speak of.
-var nouns = []string{"schema", "schema/diag", "reconciler/stackjob"}
+var nouns = []string{"schema", "schema/diag", "reconciler/stackjob", "reconciler/pull"}
 
 // ports are the contracts; what stands below one is an adapter.
-var ports = []string{"reconciler/store", "gitsource", "reconciler/engine"}
+var ports = []string{"reconciler/store", "gitsource", "gitsource/forge", "reconciler/engine"}
 
 // adapters are known to app alone.
 var adapters = []string{"reconciler/store/...", "gitsource/...", "reconciler/engine/..."}
@@ -56,7 +56,7 @@ var adapters = []string{"reconciler/store/...", "gitsource/...", "reconciler/eng
 // Rules returns the arrows.
 func Rules() []Rule {
 	join := slices.Concat[[]string]
-	decisions := []string{"reconciler/diff", "reconciler/flowcontrol", "reconciler/report"}
+	decisions := []string{"reconciler/diff", "reconciler/flowcontrol", "reconciler/access", "reconciler/command", "reconciler/report", "reconciler/report/comment"}
 	below := func(patterns []string) (out []string) { // "x/..." without x itself
 		for _, p := range patterns {
 			out = append(out, strings.TrimSuffix(p, "/...")+"/*")
@@ -67,8 +67,11 @@ func Rules() []Rule {
 		{For: "schema/diag", Because: "a diagnostic is the lowest noun"},
 		{For: "schema/...", Because: "the language of the config repository knows nothing of what is done with it"},
 		{For: "reconciler/stackjob", May: []string{"schema", "schema/diag"}, Because: "the product's nouns know only the language"},
+		{For: "reconciler/pull", May: []string{"schema", "reconciler/stackjob"}, Because: "what is remembered of a pull request is told in the product's nouns"},
 		{For: "reconciler/diff/...", May: nouns, Because: "a decision is a function of nouns"},
 		{For: "reconciler/flowcontrol/...", May: nouns, Because: "a decision is a function of nouns"},
+		{For: "reconciler/access/...", May: nouns, Because: "a decision is a function of nouns"},
+		{For: "reconciler/command/...", May: nouns, Because: "a decision is a function of nouns"},
 		{For: "reconciler/report/...", May: join(nouns, []string{"reconciler/diff", "reconciler/flowcontrol"}), Because: "rendering is a function of nouns and decisions"},
 
 		{For: "reconciler/store/...", May: nouns, Because: "a port knows no other port"},
@@ -76,6 +79,7 @@ func Rules() []Rule {
 		{For: "reconciler/engine/...", May: nouns, Because: "a port knows no other port"},
 
 		{For: "reconciler", May: join(nouns, ports, decisions), Because: "the loop knows ports, not adapters"},
+		{For: "reconciler/pullrequest", May: join(nouns, ports, decisions, []string{"reconciler"}), Because: "the loop of pull requests knows ports, not adapters"},
 		{For: "internal/api", May: join(nouns, ports, []string{"internal/config"}), Because: "the words of the API are the nouns, what ports return and settings"},
 		{For: "internal/web/...", May: join(nouns, ports, decisions, []string{"internal/api", "internal/config"}), Because: "the API is served from what a backend offers"},
 		{For: "internal/desk/...", May: join(nouns, ports, decisions, []string{"internal/api", "reconciler"}), Because: "what people ask and answer goes through the loop and the ports"},
@@ -105,7 +109,7 @@ type Purity struct {
 func Pure() Purity {
 	return Purity{
 		Packages: []string{
-			"schema/...", "reconciler/stackjob/...", "reconciler/diff/...", "reconciler/flowcontrol/...", "reconciler/report/...",
+			"schema/...", "reconciler/stackjob/...", "reconciler/pull/...", "reconciler/diff/...", "reconciler/access/...", "reconciler/command/...", "reconciler/flowcontrol/...", "reconciler/report/...",
 		},
 		Forbidden: []string{
 			"os/...", "net", "net/http/...", "database/sql/...", "log/...", "math/rand/...", "crypto/rand", "syscall",

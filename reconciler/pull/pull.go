@@ -1,0 +1,278 @@
+// Package pull holds the nouns of a pull request to a config repository: what is
+// remembered of it, the rounds of plans that were made for it, the commands that
+// people wrote, and what was posted.
+//
+//	open ─▶ landing ─▶ done          (merged: the daemon carries it out)
+//	   └──▶ done                     (closed without a merge)
+//
+// A pull request is reconciled like everything else: from what the forge says and what
+// is recorded, the loop derives what should be planned and what should stand in the
+// pull request, and makes it so. Nothing depends on which event told it to look.
+//
+// The package is pure.
+package pull
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Key names a pull request: the config repository's name in the configuration and the
+// forge's number.
+type Key struct {
+	Repository string `json:"repository"`
+	Number     int    `json:"number"`
+}
+
+// String is "infra#7".
+func (k Key) String() string { return fmt.Sprintf("%s#%d", k.Repository, k.Number) }
+
+// IsZero tells whether it names nothing.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// Phase is where a pull request is on its way.
+type Phase string
+
+// The phases.
+const (
+	Open    Phase = "open"    // it is planned and may be approved
+	Landing Phase = "landing" // it was merged, and its jobs have not all ended
+	Done    Phase = "done"    // nothing is left to do for it
+)
+
+// Proposal is what the forge says of it, as far as it matters.
+type Proposal struct {
+	Title string `json:"title"`
+	URL   string `json:"url"`
+	// Author is a login of the forge.
+	Author string `json:"author"`
+	Draft  bool   `json:"draft,omitempty"`
+	Fork   bool   `json:"fork,omitempty"`
+	// Head is the proposed commit and HeadRef where it can be fetched from.
+	Head       string `json:"head"`
+	HeadRef    string `json:"headRef"`
+	BaseBranch string `json:"baseBranch"`
+	// Merged and Closed say how it ended; MergeCommit is what a merge made.
+	Merged      bool      `json:"merged,omitempty"`
+	Closed      bool      `json:"closed,omitempty"`
+	MergeCommit string    `json:"mergeCommit,omitempty"`
+	UpdatedAt   time.Time `json:"updatedAt,omitzero"`
+}
+
+// Pull is all that is remembered of a pull request.
+type Pull struct {
+	Key      Key      `json:"key"`
+	Phase    Phase    `json:"phase"`
+	Proposal Proposal `json:"proposal"`
+	// Round is the newest round of plans; nil before the first.
+	Round *Round `json:"round,omitempty"`
+	// Allowed is who let the code of a head run that does not run by itself.
+	Allowed *Allowed `json:"allowed,omitempty"`
+	// Commands are those that were read, oldest first.
+	Commands []Command `json:"commands,omitempty"`
+	// CommentsSince is where reading of comments goes on.
+	CommentsSince time.Time `json:"commentsSince,omitzero"`
+	// Shown is what people could see when, oldest first: an approval is for what was
+	// shown when it was written.
+	Shown []Shown `json:"shown,omitempty"`
+	// Posts are the comments that were written, by what they are.
+	Posts []Post `json:"posts,omitempty"`
+	// Statuses are the commit statuses that were set.
+	Statuses []Status `json:"statuses,omitempty"`
+	// Landed is the commit of the followed branch that was compared with this pull
+	// request in it; "" before.
+	Landed    string    `json:"landed,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Allowed is a person's word that the code of one head may run.
+type Allowed struct {
+	Head string         `json:"head"`
+	By   stackjob.Actor `json:"by"`
+	At   time.Time      `json:"at"`
+}
+
+// Round is one set of plans: of one head merged into one base.
+type Round struct {
+	// Number grows by one with each round.
+	Number int `json:"number"`
+	// Head and Base are the commits, Merge the commit that a merge of them makes; ""
+	// when there is none.
+	Head  string `json:"head"`
+	Base  string `json:"base"`
+	Merge string `json:"merge,omitempty"`
+	// Refused says why nothing was planned: the merge has conflicts, the author has
+	// no right, the tree cannot be read. Conflicts are the paths.
+	Refused   stackjob.Reason `json:"refused,omitzero"`
+	Conflicts []string        `json:"conflicts,omitempty"`
+	// Errors and Warnings count the diagnostics of the merged tree, Report is their
+	// text.
+	Errors   int    `json:"errors,omitempty"`
+	Warnings int    `json:"warnings,omitempty"`
+	Report   string `json:"report,omitempty"`
+	// Rows are the affected resources, in graph order.
+	Rows      []Row     `json:"rows,omitempty"`
+	StartedAt time.Time `json:"startedAt"`
+}
+
+// Row is one affected resource of a round.
+type Row struct {
+	Key    schema.ResourceKey `json:"key"`
+	Action stackjob.Action    `json:"action"`
+	// Because is why it is affected.
+	Because []stackjob.Because `json:"because,omitempty"`
+	// Job is the plan-only job; "" when none was made. It may be one of an earlier
+	// round whose inputs were the same (Reused).
+	Job    stackjob.JobID `json:"job,omitempty"`
+	Reused bool           `json:"reused,omitempty"`
+	// Deferred names the producer that must be applied before this can be planned.
+	Deferred *schema.ResourceKey `json:"deferred,omitempty"`
+	// MovedFrom is the file that its document was in before, when only that changed.
+	MovedFrom string `json:"movedFrom,omitempty"`
+	// After are the rows that must be applied before this one.
+	After []schema.ResourceKey `json:"after,omitempty"`
+	// Unchanged tells that what is recorded is as this wants it already.
+	Unchanged bool `json:"unchanged,omitempty"`
+	// Error says why there is no job: the module cannot be had, the policy forbids
+	// it.
+	Error stackjob.Reason `json:"error,omitzero"`
+}
+
+// Row returns the row of a resource, or nil.
+func (r *Round) Row(key schema.ResourceKey) *Row {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Rows {
+		if r.Rows[i].Key == key {
+			return &r.Rows[i]
+		}
+	}
+	return nil
+}
+
+// Shown is what stood in the pull request from a time on.
+type Shown struct {
+	// At is the forge's time of the edit.
+	At    time.Time `json:"at"`
+	Round int       `json:"round"`
+	// Plans are the digests by resource.
+	Plans []ShownPlan `json:"plans"`
+}
+
+// ShownPlan is one plan that people could see.
+type ShownPlan struct {
+	Key    schema.ResourceKey `json:"key"`
+	Digest string             `json:"digest"`
+	Job    stackjob.JobID     `json:"job"`
+}
+
+// ShownAt finds what stood in the pull request when a comment was written. The second
+// result is false when nothing was shown yet, or when it changed in the very second
+// of the comment: forges tell no more than seconds, and then nobody knows what its
+// writer saw.
+func (p *Pull) ShownAt(t time.Time) (Shown, bool) {
+	t = t.Truncate(time.Second)
+	at := -1
+	for i, s := range p.Shown {
+		if !s.At.Truncate(time.Second).After(t) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return Shown{}, false
+	}
+	s := p.Shown[at]
+	if s.At.Truncate(time.Second).Equal(t) && at > 0 && !slices.Equal(s.Plans, p.Shown[at-1].Plans) {
+		return s, false
+	}
+	return s, true
+}
+
+// CommandState is how far a command came.
+type CommandState string
+
+// The states of a command.
+const (
+	Received CommandState = "received" // written down; the forge may not know yet
+	Started  CommandState = "started"  // what it asks for is under way
+	Ended    CommandState = "ended"
+)
+
+// Answer is how a command ended.
+type Answer string
+
+// The answers.
+const (
+	Yes      Answer = "yes"      // 👍 done
+	No       Answer = "no"       // 👎 understood and not done
+	Confused Answer = "confused" // 😕 not understood or not allowed
+)
+
+// Command is one that a person wrote.
+type Command struct {
+	// Comment is the id of the comment; Line is which line of it, from 0: a comment
+	// may hold several.
+	Comment string         `json:"comment"`
+	Line    int            `json:"line"`
+	Text    string         `json:"text"`
+	By      stackjob.Actor `json:"by"`
+	// WrittenAt is the forge's time.
+	WrittenAt time.Time    `json:"writtenAt"`
+	State     CommandState `json:"state"`
+	Answer    Answer       `json:"answer,omitempty"`
+	// Reason is one line for whoever wrote it.
+	Reason string `json:"reason,omitempty"`
+	// Reacted is the newest reaction that the forge has confirmed.
+	Reacted string    `json:"reacted,omitempty"`
+	EndedAt time.Time `json:"endedAt,omitzero"`
+}
+
+// Post is a comment of ours.
+type Post struct {
+	// Name is what it is: "plan" is the living comment, others are written once:
+	// "outcome-3", "answer-12345".
+	Name string `json:"name"`
+	// ID is the forge's; "" when it is about to be written, or may have been: then
+	// the forge is asked first for a comment with its mark.
+	ID string `json:"id,omitempty"`
+	// Digest is of the body that stands there.
+	Digest string    `json:"digest,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// Status is a commit status that was set.
+type Status struct {
+	Commit  string `json:"commit"`
+	Context string `json:"context"`
+	// Digest is of all that it says.
+	Digest string `json:"digest"`
+}
+
+// Approval is a person's word on one plan of one stack, wherever it is shown next.
+type Approval struct {
+	Stack schema.ResourceKey `json:"stack"`
+	stackjob.Approval
+	// Pull is where it was given.
+	Pull Key `json:"pull,omitzero"`
+	// OwnProposal tells that who gave it had proposed the change.
+	OwnProposal bool `json:"ownProposal,omitempty"`
+}
+
+// Delivery is a webhook's delivery in the inbox.
+type Delivery struct {
+	// Repository is the name in the configuration; ID the forge's id of the delivery.
+	Repository string    `json:"repository"`
+	ID         string    `json:"id"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	// Topic, Number, Branch and Comment are what it was about (forge.Delivery).
+	Topic   string `json:"topic"`
+	Number  int    `json:"number,omitempty"`
+	Branch  string `json:"branch,omitempty"`
+	Comment string `json:"comment,omitempty"`
+}
