@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -267,6 +269,74 @@ func TestAFullDiskStopsNewJobsAndLosesNothing(t *testing.T) {
 	w.await(devA, stackjob.Succeeded)
 	if s := w.look(); s.FetchError != "" {
 		t.Errorf("with room again: %s", s.FetchError)
+	}
+}
+
+// TestADaemonThatCanWriteNothingMoreLosesNothing is the story of the full disk for every
+// user: the daemon is a process of its own that may suddenly write no file any more.
+func TestADaemonThatCanWriteNothingMoreLosesNothing(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux limits another process")
+	}
+	w := onOneEngine(t)
+	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	p := w.daemon(w.writeConfig())
+	ended := false
+	defer func() {
+		if !ended {
+			p.end()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
+	if jobs := awaitQuiet(ctx, t, client); len(jobs) != 1 || jobs[0].State != stackjob.Succeeded {
+		t.Fatalf("jobs: %s", summary(jobs))
+	}
+	lift, err := limitFiles(p.cmd.Process.Pid, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lift() }() // or it could not even stop in order
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "two"))
+	w.commit("two")
+	status := func() api.RepositoryStatus {
+		s, err := client.Poll(ctx, "config", stackjob.Actor{})
+		if err != nil {
+			t.Fatalf("it no longer answers: %v", err)
+		}
+		return s
+	}
+	s := status()
+	if !strings.Contains(s.FetchError, "file too large") && !strings.Contains(s.FetchError, "disk") {
+		t.Errorf("the status does not say what is wrong: %+v", s)
+	}
+	if strings.Contains(s.FetchError, "\n") || strings.Contains(s.FetchError, "goroutine") {
+		t.Errorf("that is no message: %s", s.FetchError)
+	}
+	if again := status(); again.FetchError != s.FetchError {
+		t.Errorf("it says %q, and then %q", s.FetchError, again.FetchError)
+	}
+	// What is recorded can be read, and nothing has begun.
+	jobs, err := client.Jobs(ctx, store.JobQuery{})
+	if err != nil || len(jobs) != 1 || jobs[0].State != stackjob.Succeeded || w.effects("a") != 1 {
+		t.Errorf("jobs: %s (%v), with %d side effects", summary(jobs), err, w.effects("a"))
+	}
+	if err := lift(); err != nil {
+		t.Fatal(err)
+	}
+	if s := status(); s.FetchError != "" {
+		t.Errorf("with room again: %s", s.FetchError)
+	}
+	if jobs := awaitQuiet(ctx, t, client); len(jobs) != 2 || jobs[0].State != stackjob.Succeeded || w.effects("a") != 2 {
+		t.Errorf("jobs: %s with %d side effects", summary(jobs), w.effects("a"))
+	}
+	ended = true
+	p.end()
+	if log := p.out.String(); !strings.Contains(log, s.FetchError[max(0, len(s.FetchError)-20):]) || strings.Contains(log, "panic") {
+		t.Error("the log does not say it, or says too much")
 	}
 }
 
