@@ -114,7 +114,7 @@ var causeSentences = map[Cause]string{
 	CauseModule:      "its module changed",
 	CauseProvisioner: "its engine changed",
 	CauseBackend:     "its state backend changed",
-	CauseOutput:      "an output that it reads changed",
+	CauseOutput:      "a value that it reads changed",
 	CauseRerun:       "a rerun was asked for",
 	CauseUnfinished:  "the last apply did not finish",
 }
