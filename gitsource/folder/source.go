@@ -81,7 +81,9 @@ func New(o Options) (*Source, error) {
 	if o.Path, err = filepath.Abs(o.Path); err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
-	if o.Path, err = filepath.EvalSymlinks(o.Path); err != nil {
+	// It must be there, but is not kept resolved: a symlink that is set to another folder
+	// (as git-sync does) is followed.
+	if _, err := filepath.EvalSymlinks(o.Path); err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
 	s := &Source{o: o}
@@ -89,8 +91,10 @@ func New(o Options) (*Source, error) {
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		s.o.Mode = Worktree
 	} else if err == nil {
-		_, common := gitFolders(o.Path)
-		s.git, err = treefs.NewStore(func() (treefs.Objects, error) { return treefs.OpenRepository(common) })
+		s.git, err = treefs.NewStore(func() (treefs.Objects, error) {
+			_, common := gitFolders(o.Path)
+			return treefs.OpenRepository(common)
+		})
 	}
 	if err != nil && !errors.Is(err, git.ErrRepositoryNotExists) {
 		if errors.Is(err, git.ErrUnknownExtension) {

@@ -23,14 +23,10 @@ const (
 // Watch calls notice after changes have come to rest, until ctx ends. When the
 // system has no watches left it says so and calls notice at an interval instead.
 func (s *Source) Watch(ctx context.Context, notice func()) error {
-	w, err := fsnotify.NewWatcher()
-	if err == nil {
-		watch := &watch{Watcher: w, source: s}
-		err = watch.start()
-		if err == nil {
-			err = watch.run(ctx, notice)
-		}
-		err = errors.Join(err, w.Close())
+	err := s.watch(ctx, notice)
+	for errors.Is(err, errMoved) {
+		notice() // what happened between two watches was not seen
+		err = s.watch(ctx, notice)
 	}
 	if err == nil || ctx.Err() != nil {
 		return nil
@@ -50,17 +46,43 @@ func (s *Source) Watch(ctx context.Context, notice func()) error {
 	}
 }
 
+// errMoved says that the path is a symlink which now leads elsewhere.
+var errMoved = errors.New("the folder is another one now")
+
+// watch watches what the path leads to now.
+func (s *Source) watch(ctx context.Context, notice func()) error {
+	n, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	w := &watch{Watcher: n, source: s}
+	if err = w.start(); err == nil {
+		err = w.run(ctx, notice)
+	}
+	return errors.Join(err, w.Close())
+}
+
 type watch struct {
 	*fsnotify.Watcher
-	source       *Source
+	source *Source
+	// root is what the path leads to.
+	root         string
 	head, common string
 }
 
-func (w *watch) start() error {
-	if w.source.o.Mode == Worktree {
-		return w.tree(w.source.o.Path)
+func (w *watch) start() (err error) {
+	if w.root, err = filepath.EvalSymlinks(w.source.o.Path); err != nil {
+		return err
 	}
-	w.head, w.common = gitFolders(w.source.o.Path)
+	if w.isLink() {
+		if err := w.Add(filepath.Dir(w.source.o.Path)); err != nil {
+			return fmt.Errorf("watch %s: %w", filepath.Dir(w.source.o.Path), err)
+		}
+	}
+	if w.source.o.Mode == Worktree {
+		return w.tree(w.root)
+	}
+	w.head, w.common = gitFolders(w.root)
 	for _, dir := range []string{w.head, w.common} {
 		if err := w.Add(dir); err != nil {
 			return fmt.Errorf("watch %s: %w", dir, err)
@@ -92,9 +114,20 @@ func (w *watch) tree(root string) error {
 	})
 }
 
+func (w *watch) isLink() bool {
+	fi, err := os.Lstat(w.source.o.Path)
+	return err == nil && fi.Mode()&fs.ModeSymlink != 0
+}
+
 // counts tells whether an event may mean something new; a new folder is watched.
 func (w *watch) counts(e fsnotify.Event) (bool, error) {
 	name := filepath.Base(e.Name)
+	if now, err := filepath.EvalSymlinks(w.source.o.Path); err == nil && now != w.root {
+		return true, errMoved
+	}
+	if filepath.Dir(e.Name) == filepath.Dir(w.source.o.Path) && w.isLink() {
+		return false, nil // the symlink's neighbour
+	}
 	if e.Op == fsnotify.Chmod && w.source.o.Mode != Worktree || strings.HasSuffix(name, ".lock") {
 		return false, nil
 	}
