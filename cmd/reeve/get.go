@@ -48,7 +48,7 @@ func newGetResources(c *cli) *cobra.Command {
 					for _, r := range list {
 						t.Rows = append(t.Rows, []string{r.Key.String(), r.Status, string(r.Engine), r.Policy, string(r.Job), ago(r.AppliedAt), reasonOf(r)})
 					}
-					return writeTable(w, t, "no resources")
+					return writeTable(w, t, "no resources"+within(f))
 				})
 			})
 		},
@@ -94,10 +94,10 @@ func newGetJobs(c *cli) *cobra.Command {
 				}
 				return c.print(list, func(w io.Writer) error {
 					if q.Open && len(list) == 0 {
-						_, err := fmt.Fprintln(w, "no open jobs; --all shows those that have ended")
+						_, err := fmt.Fprintln(w, "no open jobs"+within(f)+"; --all shows those that have ended")
 						return err
 					}
-					return writeTable(w, report.Jobs(list, time.Now()), "no jobs")
+					return writeTable(w, report.Jobs(list, time.Now()), "no jobs"+within(f))
 				})
 			})
 		},
@@ -171,7 +171,7 @@ func newGetEnvironments(c *cli) *cobra.Command {
 						}
 						t.Rows = append(t.Rows, []string{e.Org + "/" + e.Name, strconv.Itoa(e.Resources), status, e.Description})
 					}
-					return writeTable(w, t, "no environments")
+					return writeTable(w, t, "no environments"+within(f))
 				})
 			})
 		},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 )
 
@@ -19,6 +20,18 @@ func writeTable(w io.Writer, t report.Table, empty string) error {
 	}
 	_, err := io.WriteString(w, t.String())
 	return err
+}
+
+// within names the context that a list was narrowed to: a context that was chosen long
+// ago, or misspelt, must not look like nothing being there.
+func within(f api.Filter) string {
+	switch {
+	case f.Org == "":
+		return ""
+	case f.Env == "":
+		return " in the context " + f.Org
+	}
+	return " in the context " + f.Org + "/" + f.Env
 }
 
 // ago is how long ago t was, roughly; "" for never.
