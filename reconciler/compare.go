@@ -235,19 +235,22 @@ func (r *Reconciler) regate(ctx context.Context, repo *repository, v, old *View)
 	if err != nil {
 		return fmt.Errorf("judge waiting jobs again: %w", err)
 	}
+	var wake []stackjob.JobID
 	for _, j := range open {
 		if j.Desired.Repository != repo.o.Source.Name() {
 			continue
 		}
-		if old == nil {
-			// Until now there was no tree to judge by, and every look was put off.
-			if err := r.o.Records.Wake(ctx, j.ID, time.Time{}); err != nil {
-				return fmt.Errorf("wake job %s: %w", j.ID, err)
-			}
+		// Until the first view there was no tree to judge by, and every look was put
+		// off. What is queued may start under another policy.
+		if old == nil || j.State == stackjob.Queued {
+			wake = append(wake, j.ID)
 		}
 		if err := r.regateJob(ctx, v, j); err != nil {
 			r.o.Log.Warn("judging a waiting job again failed", "job", j.ID, "error", err)
 		}
+	}
+	if err := r.o.Records.WakeAll(ctx, wake); err != nil {
+		return fmt.Errorf("judge waiting jobs again: %w", err)
 	}
 	return nil
 }
@@ -289,8 +292,6 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 		}
 		_, err = r.move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)))
 		return err
-	case stackjob.Queued:
-		return r.o.Records.Wake(ctx, j.ID, time.Time{})
 	}
 	return nil
 }

@@ -153,6 +153,9 @@ type Revisions interface {
 type Wakeups interface {
 	// Wake asks for a look at a job at a time (zero: now).
 	Wake(ctx context.Context, id stackjob.JobID, at time.Time) error
+	// WakeAll asks for a look at many jobs now, at the cost of few writes. When it
+	// fails some of them may have been woken.
+	WakeAll(ctx context.Context, ids []stackjob.JobID) error
 	// Work calls advance for every wake-up, at most slots at once and never twice at
 	// once for one job, until ctx ends; then it waits for the calls to return. A call that
 	// fails is repeated with back-off. Open jobs are woken at its start. The

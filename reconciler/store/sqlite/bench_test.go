@@ -107,6 +107,38 @@ func BenchmarkStacks10000(b *testing.B) {
 	}
 }
 
+// BenchmarkWake10000 wakes 10,000 jobs that have no wake-up, as a first comparison does:
+// each by itself, and all at once.
+func BenchmarkWake10000(b *testing.B) {
+	ids := make([]stackjob.JobID, many)
+	for name, wake := range map[string]func(s *sqlite.Store) error{
+		"one-by-one": func(s *sqlite.Store) error {
+			for _, id := range ids {
+				if err := s.Wake(b.Context(), id, time.Time{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"at-once": func(s *sqlite.Store) error { return s.WakeAll(b.Context(), ids) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := open(b, sqlite.Options{Folder: b.TempDir()})
+			defer s.Close()
+			round := 0
+			for b.Loop() {
+				round++
+				for i := range ids { // of other jobs, so that none waits already
+					ids[i] = stackjob.JobID(fmt.Sprintf("sj_%04d_%06d", round, i))
+				}
+				if err := wake(s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkWakeToCall is the way from a wake-up to its call, idle in between.
 func BenchmarkWakeToCall(b *testing.B) {
 	s := open(b, sqlite.Options{Folder: b.TempDir()})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,23 @@ func (s *Store) Wake(ctx context.Context, id stackjob.JobID, at time.Time) error
 		return fmt.Errorf("wake job %s: %w", id, err)
 	}
 	s.queue.nudge()
+	return nil
+}
+
+// wakesAtOnce is how many jobs are woken in one transaction: a flush to the disk for each
+// job would take tens of seconds for 10,000, and one transaction for all of them would
+// keep other writers waiting.
+const wakesAtOnce = 500
+
+// WakeAll asks for a look at many jobs now.
+func (s *Store) WakeAll(ctx context.Context, ids []stackjob.JobID) error {
+	for some := range slices.Chunk(ids, wakesAtOnce) {
+		err := s.inTx(ctx, opWake, func(ctx context.Context, tx *sql.Tx) error { return s.queue.wakeTx(ctx, tx, some) })
+		if err != nil {
+			return fmt.Errorf("wake %d jobs: %w", len(ids), err)
+		}
+		s.queue.nudge()
+	}
 	return nil
 }
 

@@ -31,6 +31,32 @@ var wakeupTests = []namedTest{
 		s.equal("open", l.at(open.ID) > 0, true)
 		s.equal("ended", l.at(ended.ID), 0)
 	}},
+	{"ManyJobsAreWokenAtOnce", func(t *testing.T, s *subject) {
+		var jobs []stackjob.Job
+		for i := range 1200 {
+			jobs = append(jobs, s.job(fmt.Sprintf("net%d", i), "1"))
+		}
+		ids := s.enqueue(jobs...)
+		l := s.work(8)
+		l.flush()
+		before := map[stackjob.JobID]int{}
+		for _, id := range ids {
+			before[id] = l.at(id)
+		}
+		if err := s.WakeAll(s.ctx(), ids[1:]); err != nil {
+			t.Fatal(err)
+		}
+		l.flush()
+		for _, id := range ids[1:] {
+			if l.at(id) == before[id] {
+				t.Fatalf("%s was not looked at", id)
+			}
+		}
+		s.equal("looks at the one that was left out", l.at(ids[0]), before[ids[0]])
+		if err := s.WakeAll(s.ctx(), nil); err != nil {
+			t.Error(err)
+		}
+	}},
 	{"AJobThatEndsWakesThoseThatWaitForIt", func(t *testing.T, s *subject) {
 		for i, end := range []func(stackjob.Job){
 			func(j stackjob.Job) { s.succeeded(j.ID) },
