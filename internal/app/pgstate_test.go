@@ -58,10 +58,14 @@ func states(s *pgtest.Server) int {
 	return n
 }
 
+// talkative is the counter that also says aloud which password it connects with.
+var talkative = strings.Replace(counter, "  provisioner", `  provisioner "local-exec" { command = "echo the password is $(echo $PG_CONN_STR | cut -d: -f3 | cut -d@ -f1)." }
+  provisioner`, 1)
+
 func TestStatesInPostgreSQLAreAppliedAndDestroyed(t *testing.T) {
 	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, w *world) {
-		server := w.onPostgreSQL(counter)
+		server := w.onPostgreSQL(talkative)
 		w.start()
 		a, c := w.await(devA, stackjob.Succeeded), w.await(devC, stackjob.Succeeded)
 		if w.effects("a") != 1 || w.effects("c") != 1 {
@@ -89,6 +93,9 @@ func TestStatesInPostgreSQLAreAppliedAndDestroyed(t *testing.T) {
 		}
 		if n := states(server); n != 1 {
 			t.Errorf("%d states with resources in the database, expected that of c", n)
+		}
+		if log := w.jobLog(a.ID); !strings.Contains(log, "the password is (sensitive).") && !strings.Contains(log, "the password is ***.") {
+			t.Errorf("a's log:\n%s", log)
 		}
 		for _, j := range []stackjob.Job{a, c, gone} {
 			if log := w.jobLog(j.ID); strings.Contains(log, server.Password) {
