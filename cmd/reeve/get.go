@@ -105,6 +105,13 @@ func newGetJobs(c *cli) *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also jobs that have ended")
 	cmd.Flags().StringSliceVar(&states, "state", nil, "only jobs in these states")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most this many")
+	names := make([]cobra.Completion, 0, len(stackjob.States()))
+	for _, st := range stackjob.States() {
+		names = append(names, cobra.CompletionWithDesc(string(st), "the job "+st.Sentence()))
+	}
+	if err := cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is defined above
+	}
 	return cmd
 }
 
