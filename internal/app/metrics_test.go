@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -36,6 +39,13 @@ func (s *served) scrape() []series {
 	b, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
 		s.w.t.Fatalf("%s: %v\n%s", res.Status, err, b)
+	}
+	slips, err := promlint.New(bytes.NewReader(b)).Lint()
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	for _, slip := range slips {
+		s.w.t.Errorf("%s: %s", slip.Metric, slip.Text)
 	}
 	var out []series
 	for line := range strings.Lines(string(b)) {
