@@ -20,7 +20,7 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, nil
 	}
 	key := job.Desired.Key
-	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !isRerun(job) {
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) {
 		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()}))
 		return true, err
 	}
@@ -30,6 +30,10 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 	}
 	if newer != nil {
 		_, err := w.move(ctx, job.ID, stackjob.Supersede(now, nil, newer.ID))
+		return false, err
+	}
+	if why := unwanted(view, job); !why.IsZero() {
+		_, err := w.move(ctx, job.ID, stackjob.Unneeded(now, nil, why))
 		return false, err
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), key)

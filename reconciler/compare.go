@@ -65,7 +65,7 @@ func (r *Reconciler) enqueue(ctx context.Context, repo *repository, rev gitsourc
 	}
 	old := repo.view.Load()
 	// The new policies are in force before its jobs can run.
-	view := &View{Revision: rev, Tree: tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now()}
+	view := r.newView(rev, snap, c)
 	repo.view.Store(view)
 	e, err := r.enqueueOf(ctx, view, c)
 	if err != nil {
@@ -170,9 +170,7 @@ func (r *Reconciler) enqueueOf(ctx context.Context, v *View, c Comparison) (stor
 	rec.Errors, rec.Warnings, rec.Report = Count(diags)
 	e := store.Enqueue{Revision: rec}
 	ids := map[schema.ResourceKey]stackjob.JobID{}
-	changed := map[schema.ResourceKey]bool{}
 	for _, ch := range c.Result.Changes {
-		changed[ch.Key] = true
 		if !starts(v.Tree, ch) || !allStarted(ch, ids) {
 			continue
 		}
@@ -183,19 +181,47 @@ func (r *Reconciler) enqueueOf(ctx context.Context, v *View, c Comparison) (stor
 		}
 		e.Jobs = append(e.Jobs, job)
 	}
-	// An open job whose stack is as desired again has lost its purpose.
+	// An open job whose stack is as desired again, or no longer wants this, has lost
+	// its purpose.
 	for _, key := range slices.SortedFunc(maps.Keys(c.Stacks), schema.ResourceKey.Compare) {
 		st := c.Stacks[key]
-		if st.Open == nil || changed[key] || st.Open.Desired.Repository != v.Revision.Repository || st.Open.Purpose != stackjob.Reconcile {
+		if st.Open == nil || st.Open.Desired.Repository != v.Revision.Repository || st.Open.State.IsRunning() {
 			continue
 		}
-		if _, frozen := v.Tree.Frozen(key.Org, key.Env); frozen || st.Open.State.IsRunning() || isRerun(*st.Open) {
-			continue
+		if why := unwanted(v, *st.Open); why.Code == stackjob.ReasonNothingToDo {
+			e.Supersede = append(e.Supersede, st.Open.ID)
 		}
-		e.Supersede = append(e.Supersede, st.Open.ID)
 	}
 	return e, ctx.Err()
 }
+
+// unwanted says why an open job is not to be carried on, judged by the newest view; the
+// zero Reason says that it is. A job that runs when its document comes back, or when
+// its environment becomes protected, is left alone by the comparison and must find
+// out by itself before it applies anything.
+func unwanted(v *View, j stackjob.Job) stackjob.Reason {
+	k := j.Desired.Key
+	if _, frozen := v.Tree.Frozen(k.Org, k.Env); frozen || j.Purpose != stackjob.Reconcile {
+		return stackjob.Reason{}
+	}
+	ch := v.changes[k]
+	switch {
+	case ch != nil && ch.Action == j.Action:
+		if ch.Refused != nil && ch.Refused.Code != stackjob.ReasonBlocked { // a blocked one waits
+			return *ch.Refused
+		}
+		return stackjob.Reason{}
+	case insists(j) && ch == nil:
+		return stackjob.Reason{}
+	case ch == nil && slices.ContainsFunc(v.Result.Unverified, func(u diff.Unverified) bool { return u.Key == k }):
+		return stackjob.Reason{} // nobody can tell
+	}
+	return stackjob.Reason{Code: stackjob.ReasonNothingToDo}
+}
+
+// insists tells that a person asked for an apply of what is there already. A removal
+// that a person asked for again is still one that the repository must want.
+func insists(j stackjob.Job) bool { return j.Action == stackjob.Apply && isRerun(j) }
 
 func isRerun(j stackjob.Job) bool {
 	return slices.ContainsFunc(j.Because, func(b stackjob.Because) bool { return b.Cause == stackjob.CauseRerun })
@@ -269,6 +295,10 @@ func (r *Reconciler) openJobs(ctx context.Context) ([]stackjob.Job, error) {
 }
 
 func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) error {
+	if why := unwanted(v, j); !why.IsZero() && !j.State.IsRunning() {
+		_, err := r.move(ctx, j.ID, stackjob.Unneeded(r.o.Now(), nil, why))
+		return err
+	}
 	choice := flowcontrol.Choose(v.Tree.Policies(), j.Desired.Key)
 	if j.Policy != nil && samePolicy(*j.Policy, choice) && !j.State.IsRunning() && j.State != stackjob.Queued {
 		return nil

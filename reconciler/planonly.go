@@ -32,7 +32,7 @@ func (r *Reconciler) PreviewRevision(ctx context.Context, rev gitsource.Revision
 	if err != nil {
 		return Preview{}, err
 	}
-	repo.view.Store(&View{Revision: rev, Tree: c.Tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now()})
+	repo.view.Store(r.newView(rev, snap, c))
 	p := Preview{Comparison: c, Jobs: map[schema.ResourceKey]stackjob.JobID{}, Deferred: map[schema.ResourceKey]schema.ResourceKey{}}
 	e := store.Enqueue{Revision: store.RevisionRecord{Repository: rev.Repository, Commit: rev.Commit, TreeHash: c.Tree.TreeHash(),
 		Changes: len(c.Result.Changes), ComparedAt: r.o.Now()}}

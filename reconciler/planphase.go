@@ -112,6 +112,10 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonRepositoryLeft, Detail: job.Desired.Repository}))
 		return false, err
 	}
+	if why := unwanted(view, job); !why.IsZero() {
+		_, err := w.move(ctx, job.ID, stackjob.Unneeded(now, &l, why))
+		return false, err
+	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
 	if job, err = w.r.held(ctx, job); err != nil {
 		return false, err

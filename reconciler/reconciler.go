@@ -87,6 +87,17 @@ type View struct {
 	Snapshot   gitsource.Snapshot
 	Result     diff.Result
 	ComparedAt time.Time
+
+	changes map[schema.ResourceKey]*diff.Change
+}
+
+// newView is the view of a comparison that was just made.
+func (r *Reconciler) newView(rev gitsource.Revision, snap gitsource.Snapshot, c Comparison) *View {
+	v := &View{Revision: rev, Tree: c.Tree, Snapshot: snap, Result: c.Result, ComparedAt: r.o.Now(), changes: map[schema.ResourceKey]*diff.Change{}}
+	for i := range v.Result.Changes {
+		v.changes[v.Result.Changes[i].Key] = &v.Result.Changes[i]
+	}
+	return v
 }
 
 // Reconciler turns revisions into jobs.

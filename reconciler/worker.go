@@ -178,8 +178,12 @@ func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, nil // woken when the repository has been compared
 	}
 	key := job.Desired.Key
-	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !isRerun(job) {
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) {
 		return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()})
+	}
+	if why := unwanted(view, job); !why.IsZero() {
+		_, err := w.move(ctx, job.ID, stackjob.Unneeded(now, nil, why))
+		return false, err
 	}
 	if wait, err := w.unmetProducer(ctx, job); err != nil || !wait.IsZero() {
 		if err != nil {

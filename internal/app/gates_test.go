@@ -2,14 +2,20 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // policy is a policy for the whole organization.
@@ -97,6 +103,324 @@ func TestAnEnvironmentThatVanishesAsAWholeWaitsForAPerson(t *testing.T) {
 	if w.effects("a") != 1 || w.effects("b") != 1 {
 		t.Errorf("side effects: %d and %d", w.effects("a"), w.effects("b"))
 	}
+}
+
+// destroyedNothing fails when a destroy was carried out, or could have been.
+func (w *world) destroyedNothing(when string) {
+	w.t.Helper()
+	for _, j := range w.jobs("") {
+		for _, op := range w.job(j.ID).Operations {
+			if op.Kind == stackjob.OpDestroy {
+				w.t.Fatalf("%s: %s of %s began a destroy (%s)", when, j.ID, j.Desired.Key, j.Reason)
+			}
+		}
+	}
+}
+
+// held waits until exactly these stacks of dev have an open destroy, each planned and
+// held by the brake.
+func (w *world) held(when string, names ...string) {
+	w.t.Helper()
+	for _, n := range names {
+		j := w.await("acme/dev/TerraformStack/"+n, stackjob.WaitingApply)
+		if j.Action != stackjob.Destroy || j.Reason.Code != stackjob.ReasonMassDeletion || j.Hold == nil {
+			w.t.Fatalf("%s: %s waits to %s because %s", when, n, j.Action, j.Reason)
+		}
+	}
+	w.quiet()
+	if open, err := w.app.Backend().Jobs(context.Background(), store.JobQuery{Open: true}); err != nil || len(open) != len(names) {
+		w.t.Fatalf("%s: %d jobs are open, expected %d (%v)%s", when, len(open), len(names), err, w.describe())
+	}
+	w.destroyedNothing(when)
+}
+
+func TestNothingThatTheBrakeHoldsIsDestroyedUntilAPersonApproves(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.yaml = "brake: {count: 3, share: 100%}\n"
+	all := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	w.begin(all...)
+	document := func(n string) string { return "acme/dev/" + n + ".yaml" }
+	for _, n := range all[:5] {
+		w.remove(document(n))
+	}
+	w.commit("five are gone")
+	w.held("at once", all[:5]...)
+
+	w.write("README.md", "hello\n")
+	w.commit("another file")
+	w.held("after another file", all[:5]...)
+
+	w.write(document("d"), w.stackDocument("d", "one"), document("e"), w.stackDocument("e", "one"))
+	w.commit("two are back: the rest is below the limit")
+	w.held("after a part came back", "a", "b", "c")
+
+	w.remove(document("f"))
+	w.remove(document("c"))
+	w.write(document("c"), w.stackDocument("c", "one"))
+	w.commit("one more is back, and another is gone")
+	w.held("after another removal", "a", "b", "f")
+
+	w.git("mv", "acme/dev/g.yaml", "acme/dev/renamed.yaml")
+	w.write("modules/counter/more.tf", "# the module has moved\n")
+	w.write("acme/policies/only.yaml", policy("previewBeforeUpdateOrDestroy: false", ""))
+	w.commit("a file has another name, the module has moved, the policy has changed")
+	w.until("the others are applied with the new module", func() bool {
+		for _, n := range []string{"c", "d", "e", "g", "h"} {
+			if j := w.newest("acme/dev/TerraformStack/" + n); j.Action != stackjob.Apply || j.State != stackjob.Succeeded || j.Desired.File == "" || len(w.jobs("acme/dev/TerraformStack/"+n)) < 2 {
+				return false
+			}
+		}
+		return true
+	})
+	w.held("after the policy and the module have moved", "a", "b", "f")
+
+	w.stop()
+	w.start()
+	w.look()
+	w.held("after a restart", "a", "b", "f")
+	first := w.newest(devA)
+	w.rerun(first)
+	w.until("the rerun takes its place", func() bool { return w.newest(devA).ID != first.ID })
+	w.held("after a rerun", "a", "b", "f")
+	w.stop()
+	w.start()
+	w.look()
+	w.held("after a rerun and a restart", "a", "b", "f")
+
+	w.approve(w.await(devA, stackjob.WaitingApply))
+	w.until("a is destroyed", func() bool { return w.newest(devA).State == stackjob.Succeeded })
+	w.look()
+	w.quiet()
+	for _, n := range []string{"b", "f"} {
+		if j := w.newest("acme/dev/TerraformStack/" + n); j.State != stackjob.WaitingApply {
+			t.Errorf("%s is %s (%s): the approval was for another", n, j.State, j.Reason)
+		}
+	}
+	w.write(document("b"), w.stackDocument("b", "one"), document("f"), w.stackDocument("f", "one"))
+	w.commit("the rest is back")
+	w.until("the destroys are called off", func() bool {
+		open, err := w.app.Backend().Jobs(context.Background(), store.JobQuery{Open: true})
+		return err == nil && len(open) == 0
+	})
+	for _, j := range w.jobs("") {
+		if j.Action == stackjob.Destroy && j.State != stackjob.Superseded && j.Desired.Key != w.key(devA) {
+			t.Errorf("the destroy of %s is %s", j.Desired.Key, j.State)
+		}
+	}
+	for _, n := range []string{"b", "f"} {
+		if st := w.stack("acme/dev/TerraformStack/" + n); st.Observed == nil || !st.Observed.Complete {
+			t.Errorf("%s is recorded as %+v", n, st.Observed)
+		}
+	}
+}
+
+// heldAfterInterrupt waits until the newest job of a is planned and held, with nothing
+// applied since the interruption.
+func (w *world) heldAfterInterrupt(when string, action stackjob.Action) stackjob.Job {
+	w.t.Helper()
+	w.quiet()
+	j := w.await(devA, stackjob.WaitingApply)
+	if j.Action != action || j.Reason.Code != stackjob.ReasonAfterInterrupt || w.effects("a") != 1 {
+		w.t.Fatalf("%s: the newest job waits to %s because %s, with %d side effects", when, j.Action, j.Reason, w.effects("a"))
+	}
+	w.destroyedNothing(when)
+	return j
+}
+
+func TestAnInterruptedApplyHoldsWhateverComesAfterIt(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.write("modules/counter/main.tf", counter, "acme/policies/only.yaml", policy("", ""), "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	w.start()
+	w.await(devA, stackjob.Succeeded)
+	w.stop()
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "two"))
+	w.commit("two")
+	cfg := w.writeConfig()
+	b, err := json.Marshal(crash{At: "operation-started apply", Kill: []string{"daemon", "runner"}, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(w.root, "crash.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	w.daemon(cfg, file).awaitEnd(ctx)
+
+	w.start()
+	w.heldAfterInterrupt("at once", stackjob.Apply)
+	w.write("README.md", "hello\n")
+	w.commit("another file")
+	first := w.heldAfterInterrupt("after another file", stackjob.Apply)
+	w.rerun(first)
+	if again := w.heldAfterInterrupt("after a rerun", stackjob.Apply); again.ID == first.ID {
+		t.Error("the rerun is the same job")
+	}
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "three"))
+	w.commit("another desired state")
+	w.heldAfterInterrupt("after another desired state", stackjob.Apply)
+	w.stop()
+	w.start()
+	w.look()
+	w.heldAfterInterrupt("after a restart", stackjob.Apply)
+	w.write("acme/policies/only.yaml", policy("previewBeforeUpdateOrDestroy: false", ""), "modules/counter/more.tf", "# moved\n")
+	w.commit("another policy and another module")
+	j := w.heldAfterInterrupt("after the policy and the module have moved", stackjob.Apply)
+	if _, err := w.app.Backend().Cancel(ctx, api.Answer{Job: j.ID, Actor: ada}); err != nil {
+		t.Fatal(err)
+	}
+	w.rerun(j)
+	w.heldAfterInterrupt("after a cancel and a rerun", stackjob.Apply)
+	w.write("acme/dev/b.yaml", w.stackDocument("b", "one"))
+	w.remove("acme/dev/a.yaml")
+	w.commit("a is gone")
+	w.heldAfterInterrupt("after its removal", stackjob.Destroy)
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "four"))
+	w.commit("a is back")
+	w.approve(w.heldAfterInterrupt("after its return", stackjob.Apply))
+	w.await(devA, stackjob.Succeeded)
+
+	// A person has looked: the next change goes by itself.
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "five"))
+	w.commit("five")
+	w.until("five is applied", func() bool { return w.effects("a") == 3 && w.newest(devA).State == stackjob.Succeeded })
+}
+
+// pausingRecords stop the first caller who reads a job that is as at says, until goOn
+// is closed.
+type pausingRecords struct {
+	reconciler.Records
+	at            func(stackjob.Job) bool
+	reached, goOn chan struct{}
+	once          *sync.Once
+}
+
+func (r pausingRecords) Job(ctx context.Context, id stackjob.JobID) (stackjob.Job, error) {
+	j, err := r.Records.Job(ctx, id)
+	if err == nil && r.at(j) {
+		r.once.Do(func() {
+			close(r.reached)
+			select {
+			case <-r.goOn:
+			case <-ctx.Done():
+			}
+		})
+	}
+	return j, err
+}
+
+// TestADocumentThatComesBackWhileItsRemovalIsPlannedKeepsItsStack is also true of a removal that
+// nothing holds: it is about to be carried out when the commit arrives.
+func TestADocumentThatComesBackWhileItsRemovalIsPlannedKeepsItsStack(t *testing.T) {
+	t.Parallel()
+	for name, back := range map[string]func(w *world){
+		"as it was": func(w *world) { w.write("acme/dev/a.yaml", w.stackDocument("a", "one")) },
+		"with a module that cannot be had": func(w *world) {
+			w.write("acme/dev/a.yaml", strings.ReplaceAll(w.stackDocument("a", "one"), "{path: /modules/counter}", `{git: {url: "http://127.0.0.1:1/there.git", ref: main}}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := onOneEngine(t)
+			reached, goOn := make(chan struct{}), make(chan struct{})
+			w.records = func(r reconciler.Records) reconciler.Records {
+				return pausingRecords{Records: r, reached: reached, goOn: goOn, once: &sync.Once{}, at: func(j stackjob.Job) bool {
+					return j.Action == stackjob.Destroy && j.State == stackjob.Planning && slices.ContainsFunc(j.Operations, func(op stackjob.Operation) bool {
+						return op.Kind == stackjob.OpPlan && op.Result == stackjob.ResultSucceeded
+					})
+				}}
+			}
+			w.begin("a", "b")
+			w.remove("acme/dev/a.yaml")
+			w.commit("a is gone")
+			select {
+			case <-reached:
+			case <-time.After(patience):
+				t.Fatal("the removal was never planned")
+			}
+			back(w)
+			w.commit("a is back")
+			close(goOn)
+			w.until("the removal is called off", func() bool {
+				return slices.ContainsFunc(w.jobs(devA), func(j stackjob.Job) bool { return j.Action == stackjob.Destroy && j.State == stackjob.Superseded })
+			})
+			w.quiet()
+			w.destroyedNothing("in the end")
+			if st := w.stack(devA); st.Observed == nil || !st.Observed.Complete {
+				t.Errorf("a is recorded as %+v", st.Observed)
+			}
+		})
+	}
+}
+
+func TestRemovalsOfTwoCommitsAreBrakedTogether(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.yaml = "brake: {count: 3, share: 100%}\n"
+	w.begin("a", "b", "c", "d", "e")
+	// Two of them are under the limit, and have not begun when two more follow.
+	w.write("acme/policies/only.yaml", policy("isManual: true", ""))
+	w.remove("acme/dev/a.yaml")
+	w.remove("acme/dev/b.yaml")
+	w.commit("two are gone")
+	for _, key := range []string{devA, devB} {
+		if j := w.await(key, stackjob.WaitingStart); j.Hold != nil {
+			t.Errorf("%s is held: %s", key, j.Hold)
+		}
+	}
+	w.remove("acme/dev/c.yaml")
+	w.remove("acme/dev/d.yaml")
+	w.commit("and two more")
+	for _, n := range []string{"a", "b", "c", "d"} {
+		w.await("acme/dev/TerraformStack/"+n, stackjob.WaitingStart)
+	}
+	// A yes to the start is none to the destroy.
+	w.approve(w.newest(devA))
+	w.write("acme/policies/only.yaml", policy("", ""))
+	w.commit("everything may go on")
+	w.held("when nothing but the brake holds", "a", "b", "c", "d")
+}
+
+func TestARemovalThatWasAskedForAgainIsCalledOffWithTheOthers(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.begin("a", "b")
+	w.write("acme/policies/only.yaml", policy("isManual: true", ""))
+	w.remove("acme/dev/a.yaml")
+	w.commit("a is gone")
+	j := w.await(devA, stackjob.WaitingStart)
+	w.rerun(j)
+	w.until("the rerun takes its place", func() bool { return w.newest(devA).ID != j.ID })
+	w.await(devA, stackjob.WaitingStart)
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("a is back")
+	w.until("the destroy is called off", func() bool { return w.newest(devA).State == stackjob.Superseded })
+	w.destroyedNothing("in the end")
+}
+
+func TestAProtectionThatComesLateStopsWhatWaits(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.begin("a", "b")
+	w.write("acme/policies/only.yaml", policy("", "  prune: approve\n"))
+	w.remove("acme/dev/a.yaml")
+	w.commit("a is gone")
+	j := w.await(devA, stackjob.WaitingApply)
+	w.write("acme/dev/environment.yaml", "apiVersion: stackreeve.dev/v1\nkind: Environment\nmetadata: {name: dev}\nspec: {protected: true}\n")
+	w.commit("dev is protected")
+	w.until("the destroy is called off", func() bool { return w.newest(devA).State == stackjob.Superseded })
+	if got := w.newest(devA); got.ID != j.ID || got.Reason.Code != stackjob.ReasonPreventDestroy {
+		t.Errorf("%s because %s", got.ID, got.Reason)
+	}
+	if _, err := w.app.Backend().Approve(context.Background(), api.Answer{Job: j.ID, Actor: ada, PlanDigest: j.Plan.Digest}); err == nil {
+		t.Error("it could still be approved")
+	}
+	w.quiet()
+	w.destroyedNothing("in the end")
 }
 
 func TestAProtectedEnvironmentLosesNothing(t *testing.T) {

@@ -329,9 +329,10 @@ func Supersede(at time.Time, l *Lease, by JobID) Move {
 	return Move{event: EvSupersede, at: at, lease: l, reason: Reason{Code: ReasonNewerRevision, Detail: string(by)}, change: needsLease(l)}
 }
 
-// Unneeded ends a job whose stack is as desired again without it.
-func Unneeded(at time.Time) Move {
-	return Move{event: EvSupersede, at: at, reason: Reason{Code: ReasonNothingToDo}, change: needsLease(nil)}
+// Unneeded ends a job that nothing takes the place of: its stack is as desired again
+// without it, or a rule has come to forbid it (why). A running one needs its lease.
+func Unneeded(at time.Time, l *Lease, why Reason) Move {
+	return Move{event: EvSupersede, at: at, lease: l, reason: why, change: needsLease(l)}
 }
 
 // Expire ends a job that waited too long.

@@ -55,7 +55,7 @@ func allMoves() map[string]Move {
 		"AppliedSucceeded": Applied(at, held, Outcome{Result: ResultSucceeded}, &Observed{}), "AppliedFailed": Applied(at, held, Outcome{Result: ResultFailed}, nil),
 		"AppliedCancelled": Applied(at, held, Outcome{Result: ResultCancelled}, nil), "AppliedInterrupted": Applied(at, held, Outcome{Result: ResultInterrupted}, &Observed{}),
 		"Fail": Fail(at, nil, Reason{Code: ReasonModule}), "FailRunning": Fail(at, &held, Reason{Code: ReasonEngine}), "Cancel": Cancel(at, nil, ada), "CancelRunning": Cancel(at, &held, ada),
-		"Supersede": Supersede(at, nil, "sj_2"), "Unneeded": Unneeded(at), "Expire": Expire(at), "Converged": Converged(at), "Refused": Refused(at, verdict(Refuse)),
+		"Supersede": Supersede(at, nil, "sj_2"), "Unneeded": Unneeded(at, nil, Reason{Code: ReasonNothingToDo}), "Expire": Expire(at), "Converged": Converged(at), "Refused": Refused(at, verdict(Refuse)),
 	}
 }
 
@@ -110,7 +110,7 @@ func TestARunningJobIsMovedOnlyUnderItsLease(t *testing.T) {
 	for name, m := range map[string]Move{
 		"an older fence": Planned(at, Lease{Owner: "d1", Fence: 2}, Plan{}, verdict(Proceed)), "another owner": Renew(at, Lease{Owner: "d2", Fence: 3}, until),
 		"no lease to fail": Fail(at, nil, Reason{}), "no lease to cancel": Cancel(at, nil, ada), "no lease to supersede": Supersede(at, nil, "sj_2"),
-		"unneeded": Unneeded(at), "a lease that still holds": TakeOver(at, "d2", until),
+		"unneeded": Unneeded(at, nil, Reason{Code: ReasonNothingToDo}), "a lease that still holds": TakeOver(at, "d2", until),
 	} {
 		if _, err := m.Apply(jobIn(Planning)); !errors.Is(err, ErrFenced) {
 			t.Errorf("%s: got %v", name, err)

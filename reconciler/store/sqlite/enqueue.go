@@ -34,7 +34,7 @@ func (s *Store) Enqueue(ctx context.Context, e store.Enqueue) ([]stackjob.JobID,
 			}
 		}
 		for _, r := range a.Supersede {
-			m := stackjob.Unneeded(s.now())
+			m := stackjob.Unneeded(s.now(), nil, stackjob.Reason{Code: stackjob.ReasonNothingToDo})
 			if r.By != "" {
 				m = stackjob.Supersede(s.now(), nil, r.By)
 			}

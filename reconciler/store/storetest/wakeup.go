@@ -62,7 +62,9 @@ var wakeupTests = []namedTest{
 			func(j stackjob.Job) { s.succeeded(j.ID) },
 			func(j stackjob.Job) { s.failed(j.ID) },
 			func(j stackjob.Job) { s.move(j.ID, stackjob.Cancel(s.now, nil, stackjob.System)) },
-			func(j stackjob.Job) { s.move(j.ID, stackjob.Unneeded(s.now)) },
+			func(j stackjob.Job) {
+				s.move(j.ID, stackjob.Unneeded(s.now, nil, stackjob.Reason{Code: stackjob.ReasonNothingToDo}))
+			},
 		} {
 			producer := s.enqueued(fmt.Sprintf("producer%d", i), "1")
 			consumer := s.enqueued(fmt.Sprintf("consumer%d", i), "1", producer.ID)
