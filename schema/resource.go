@@ -284,6 +284,11 @@ func (b *resourceBinder) terraformStack() {
 	b.out.sources = b.local(b.out.sources, src, Terraform, mf)
 	if spec.Backend != nil {
 		b.res.Backend = Backend{Type: spec.Backend.Type, Config: spec.Backend.Config}
+		if f, ok := v.get("backend"); ok {
+			if config, ok := f.val.get("config"); ok {
+				b.backendSettings(spec.Backend.Type, &config.val)
+			}
+		}
 	}
 	b.res.PreventDestroy = b.res.PreventDestroy || spec.PreventDestroy
 	if vf, ok := v.get("varFiles"); ok {
