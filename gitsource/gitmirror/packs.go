@@ -113,12 +113,15 @@ func (b *Bare) merge() error {
 	if err := errors.Join(b.sync(), verifyPack(merged)); err != nil {
 		return err
 	}
-	for _, p := range small {
-		if p != merged {
-			err = errors.Join(err, os.Remove(p), os.Remove(strings.TrimSuffix(p, ".pack")+".idx"))
+	return b.Store.Replace(func() error {
+		var err error
+		for _, p := range small {
+			if p != merged {
+				err = errors.Join(err, os.Remove(p), os.Remove(strings.TrimSuffix(p, ".pack")+".idx"))
+			}
 		}
-	}
-	return errors.Join(err, b.Store.Reopen())
+		return err
+	})
 }
 
 func eachObject(pack string, visit func(plumbing.Hash)) (err error) {

@@ -342,3 +342,54 @@ func TestManyFetchesLeaveFewPacks(t *testing.T) {
 		t.Errorf("got %q, %v", raw, err)
 	}
 }
+
+func TestReadersGoOnWhileSmallPacksAreMerged(t *testing.T) {
+	t.Parallel()
+	_, repo := setup(t)
+	cache := t.TempDir()
+	var log bytes.Buffer
+	s := open(t, gitmirror.Options{URL: repo.URL, Cache: cache, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	var snaps []gitsource.Snapshot
+	for i := range 24 { // as many packs as are left alone
+		repo.Commit("next", map[string]string{fmt.Sprintf("d%d/f", i): fmt.Sprint(i)})
+		r, _ := poll(t, s)
+		snap, err := s.Snapshot(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snaps = append(snaps, snap)
+	}
+	merged, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			for i, snap := range snaps {
+				if raw, err := fs.ReadFile(snap, fmt.Sprintf("d%d/f", i)); err != nil || string(raw) != fmt.Sprint(i) {
+					done <- fmt.Errorf("got %q, %w", raw, err)
+					return
+				}
+			}
+			select {
+			case <-merged:
+				done <- nil
+				return
+			default:
+			}
+		}
+	}()
+	for i := range 3 {
+		repo.Commit("more", map[string]string{"more": fmt.Sprint(i)})
+		poll(t, s)
+	}
+	close(merged)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	poll(t, s) // mends what was found damaged
+	packs, err := filepath.Glob(filepath.Join(cache, "*.git/objects/pack/*.pack"))
+	if err != nil || len(packs) > 24 {
+		t.Errorf("%d packs, %v: nothing was merged", len(packs), err)
+	}
+	if strings.Contains(log.String(), "damaged") {
+		t.Errorf("the log says: %s", log.String())
+	}
+}

@@ -124,20 +124,36 @@ func (s *Store) Damaged() error {
 
 var errClosed = errors.New("the repository is closed")
 
-// read does one read, and once more in a reopened store when it fails: another program,
-// or a merge of packs, may have moved the objects into another pack.
+// Replace runs what removes or adds files while nobody reads, and notices what came of it.
+func (s *Store) Replace(files func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(files(), s.reopen())
+}
+
+// maxReopen is how often a read that fails is tried again. Git writes the new pack
+// first and then removes the old ones, one after the other: once may be in between.
+const maxReopen = 3
+
+// read does one read, and again in a reopened store when it fails: another program may
+// have moved the objects into another pack.
 func (s *Store) read(h plumbing.Hash, do func() error) error {
 	if s.objects == nil {
 		return errClosed
 	}
 	err := do()
-	if err == nil {
-		return nil
+	for range maxReopen {
+		if err == nil {
+			return nil
+		}
+		if err := s.reopen(); err != nil {
+			return err
+		}
+		if err = do(); errors.Is(err, plumbing.ErrObjectNotFound) {
+			break
+		}
 	}
-	if err := s.reopen(); err != nil {
-		return err
-	}
-	switch err = do(); {
+	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, plumbing.ErrObjectNotFound):
