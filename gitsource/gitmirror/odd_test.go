@@ -3,6 +3,7 @@ package gitmirror_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
+	"github.com/stackreeve/stackreeve/gitsource/remote"
 )
 
 func TestAnswerThatIsNoListOfRefsIsExplainedAndIsForAPerson(t *testing.T) {
@@ -105,6 +107,39 @@ func TestShallowServerIsFollowed(t *testing.T) {
 	for b, err := range snap.Blobs() {
 		if err != nil {
 			t.Errorf("%s: %v", b.Path, err)
+		}
+	}
+}
+
+func TestRedirectToAnotherServerDoesNotTakeTheTokenThere(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-77ac"
+	server, repo := setup(t)
+	commit := repo.Commit("first", nil)
+	sent := make(chan string, 10) // what the other server is told of who asks
+	server.Before(func(_ http.ResponseWriter, r *http.Request) bool {
+		_, pass, _ := r.BasicAuth()
+		sent <- pass
+		return true
+	})
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, server.URL+r.URL.RequestURI(), http.StatusMovedPermanently)
+	}))
+	t.Cleanup(first.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(canary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, gitmirror.Options{URL: first.URL + "/infra.git", Credentials: remote.Credentials{Token: remote.SecretSource{File: file}}})
+	if r, _ := poll(t, s); r.Commit != commit {
+		t.Errorf("got %+v", r)
+	}
+	if len(sent) != 2 {
+		t.Errorf("the other server was asked %d times, want two: refs and a pack", len(sent))
+	}
+	for len(sent) > 0 {
+		if pass := <-sent; pass != "" {
+			t.Errorf("the other server was sent %q", pass)
 		}
 	}
 }
