@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/app"
@@ -255,9 +258,39 @@ func TestALogIsFollowedWhileTheJobRuns(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// Who comes back while the apply runs goes on where the log broke: nothing twice.
+	before, err := wholeLog(ctx, s, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := s.Log(ctx, id, int64(len(before)), api.FollowYes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.letGo()
+	after, err := io.ReadAll(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.await(devA, stackjob.Succeeded)
+	whole, err := wholeLog(ctx, s, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(whole), string(before)+string(after)); diff != "" {
+		t.Errorf("a log that was followed from its middle (-whole +pieces):\n%s", diff)
+	}
 	if got := <-moves; !strings.HasPrefix(got, "queued planning ") || !strings.HasSuffix(got, "applying applying succeeded") {
 		t.Errorf("the events told of %q", got)
 	}
+}
+
+// wholeLog is a job's log as it is now.
+func wholeLog(ctx context.Context, s *served, id stackjob.JobID) ([]byte, error) {
+	r, err := s.Log(ctx, id, 0, api.FollowNo)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	return io.ReadAll(r)
 }

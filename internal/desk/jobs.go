@@ -150,11 +150,13 @@ func (d *Desk) copyLog(ctx context.Context, w io.Writer, id stackjob.JobID, from
 				from -= size
 				continue
 			}
-			n, err := d.copyPhase(ctx, w, folder, from, follow)
-			if err != nil {
+			if err := d.copyPhase(ctx, w, folder, from, follow); err != nil {
 				return err
 			}
-			from = max(0, from-n)
+			// What was asked for may begin after this phase, of which nothing was read then.
+			if size, ok = logSize(folder); ok {
+				from = max(0, from-size)
+			}
 		}
 		if !any {
 			return nil
@@ -162,14 +164,14 @@ func (d *Desk) copyLog(ctx context.Context, w io.Writer, id stackjob.JobID, from
 	}
 }
 
-func (d *Desk) copyPhase(ctx context.Context, w io.Writer, folder string, from int64, follow api.Follow) (int64, error) {
+func (d *Desk) copyPhase(ctx context.Context, w io.Writer, folder string, from int64, follow api.Follow) error {
 	r, err := d.o.OpenLog(ctx, folder, from, follow)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = r.Close() }()
-	n, err := io.Copy(w, r)
-	return n + from, err
+	_, err = io.Copy(w, r)
+	return err
 }
 
 func logSize(folder string) (int64, bool) {
