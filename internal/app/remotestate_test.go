@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +34,8 @@ type stateServer struct {
 	states   map[string][]byte
 	locks    map[string]lockDocument
 	released []string // ids
+	// stalled has whoever holds a lock wait for the state until it is closed.
+	stalled chan struct{}
 }
 
 type lockDocument struct {
@@ -61,6 +65,14 @@ func (s *stateServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	held, isHeld := s.locks[path]
 	switch r.Method {
 	case http.MethodGet:
+		if stalled := s.stalled; isHeld && stalled != nil {
+			s.mu.Unlock()
+			select {
+			case <-stalled:
+			case <-r.Context().Done():
+			}
+			s.mu.Lock()
+		}
 		if s.states[path] == nil {
 			w.WriteHeader(http.StatusNoContent)
 			return
@@ -296,6 +308,52 @@ func TestTheLockOfAnOwnKilledApplyIsReleased(t *testing.T) {
 			})
 		})
 	}
+}
+
+// runnerOf finds the runner of a world's job among all processes.
+func (w *world) runnerOf() int {
+	w.t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range found {
+		b, err := os.ReadFile(f)
+		if err != nil || !strings.Contains(string(b), "run-job\x00"+filepath.Join(w.root, "data")) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil {
+			return pid
+		}
+	}
+	w.t.Fatal("there is no runner")
+	return 0
+}
+
+// TestTheLockOfAnOwnKilledPlanIsReleased kills a runner while its plan has the lock
+// and waits for the state. A lost plan is made again by itself, and so is this one.
+func TestTheLockOfAnOwnKilledPlanIsReleased(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		server := newStateServer(t, statePassword, http.StatusLocked)
+		server.stalled = make(chan struct{})
+		w.onHTTPState(server)
+		w.mayEnd()
+		w.start()
+		w.until("the plan has the lock", func() bool { return server.held().ID != "" })
+		left := server.held()
+		if err := syscall.Kill(w.runnerOf(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		close(server.stalled)
+		j := w.await(devA, stackjob.Succeeded)
+		if left.Operation != "OperationTypePlan" || !server.wasReleased(left.ID) || server.held().ID != "" {
+			t.Errorf("the plan left %+v; held now: %+v", left, server.held())
+		}
+		if j.Attempt != 3 || w.effects("a") != 1 {
+			t.Errorf("attempt %d with %d side effects, expected the plan that was lost, the one that met the lock and the one that released it", j.Attempt, w.effects("a"))
+		}
+	})
 }
 
 // TestALockOfSomebodyElseIsNeverReleased puts another lock in the place of the one
