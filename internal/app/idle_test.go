@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -31,8 +32,12 @@ spec:
 const (
 	manyStacks       = 10_000
 	manyEnvironments = 20
-	// idleFor is how long the idle daemon is watched.
-	idleFor = 20 * time.Second
+	// idleInterval is the poll interval of the idle daemon: a poll is what it does while
+	// nothing happens.
+	idleInterval = 2 * time.Second
+	// restPolls and idlePolls are how many polls it is watched for: until it rests, and
+	// then to see what that costs.
+	restPolls, idlePolls = 2, 10
 )
 
 // manyFiles are 10,000 stacks with a file each, in 20 environments, which share one
@@ -101,7 +106,7 @@ func (w *world) idle(b *testing.B, exe string) {
 	}
 	w.yaml = fmt.Sprintf("socket: %q\n", filepath.Join(w.root, "reeve.sock"))
 	file := filepath.Join(w.root, "reeve.yaml")
-	text := w.configText()
+	text := strings.Replace(w.configText(), "pollInterval: 1h", "pollInterval: "+idleInterval.String(), 1)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -120,7 +125,7 @@ func (w *world) idle(b *testing.B, exe string) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	}()
-	ready := false
+	ready, address := false, ""
 	for !ready {
 		select {
 		case <-ctx.Done():
@@ -131,28 +136,67 @@ func (w *world) idle(b *testing.B, exe string) {
 		if !found {
 			continue
 		}
-		address, _, _ := strings.Cut(rest, " ")
+		address, _, _ = strings.Cut(rest, " ")
 		if r, err := http.Get("http://" + address + "/readyz"); err == nil {
 			ready = r.StatusCode == http.StatusOK
 			_ = r.Body.Close()
 		}
 	}
 	b.ReportMetric(time.Since(began).Seconds(), "ready-s")
-	// It is idle when it has hardly used the CPU for a while.
-	for used := cpuOf(b, cmd.Process.Pid); ; {
-		time.Sleep(5 * time.Second)
-		now := cpuOf(b, cmd.Process.Pid)
-		if now-used < 100*time.Millisecond || ctx.Err() != nil {
-			break
-		}
-		used = now
+	// share is the part of a CPU that it uses while it polls so many times.
+	share := func(polls int) float64 {
+		from, used := time.Now(), cpuOf(b, cmd.Process.Pid)
+		awaitPolls(ctx, b, address, polls)
+		return (cpuOf(b, cmd.Process.Pid) - used).Seconds() / time.Since(from).Seconds()
 	}
-	used := cpuOf(b, cmd.Process.Pid)
-	time.Sleep(idleFor)
-	b.ReportMetric(100*(cpuOf(b, cmd.Process.Pid)-used).Seconds()/idleFor.Seconds(), "cpu-%")
+	// It rests when it has hardly used the CPU from one poll to the next but one.
+	for share(restPolls) > 0.02 {
+		if ctx.Err() != nil {
+			b.Fatalf("the daemon does not come to rest\n%s", out)
+		}
+	}
+	b.ReportMetric(100*share(idlePolls), "cpu-%")
 	b.ReportMetric(statusOf(b, cmd.Process.Pid, "VmRSS"), "rss-MB")
 	b.ReportMetric(statusOf(b, cmd.Process.Pid, "VmHWM"), "peak-MB")
 	b.ReportMetric(0, "ns/op")
+}
+
+// awaitPolls returns when the daemon has polled that many times more, by its own count.
+func awaitPolls(ctx context.Context, b *testing.B, address string, more int) {
+	b.Helper()
+	tick := time.NewTicker(idleInterval / 2) // asking costs the daemon something too
+	defer tick.Stop()
+	for first := pollsOf(b, address); pollsOf(b, address) < first+more; {
+		select {
+		case <-ctx.Done():
+			b.Fatal("the daemon has stopped polling")
+		case <-tick.C:
+		}
+	}
+}
+
+// pollsOf reads from the daemon's metrics how many polls found nothing new.
+func pollsOf(b *testing.B, address string) int {
+	b.Helper()
+	r, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	lines := bufio.NewScanner(r.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), "} ")
+		if !strings.HasPrefix(name, "reeve_gitsource_poll_seconds_count{") || !strings.Contains(name, `result="unchanged"`) {
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	b.Fatalf("the metrics count no polls (%v)", lines.Err())
+	return 0
 }
 
 // statusOf reads a line of /proc/PID/status, in MB.
