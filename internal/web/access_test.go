@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,7 +88,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 				if method == "POST" {
 					want = way.acts
 				}
-				if path == "/healthz" {
+				if path == "/healthz" || path == "/readyz" && want == 401 && way.header["Authorization"] == "" {
 					want = ok
 				}
 				var got int
@@ -150,10 +152,58 @@ func TestOtherAddressesNeedAToken(t *testing.T) {
 		res, _ := do(t, "GET", url+c.path, c.header, "")
 		got[name] = res.StatusCode
 	}
-	want := map[string]int{"healthz": 200, "healthz under any name": 200, "readyz": 401, "metrics": 401, "read": 401,
+	want := map[string]int{"healthz": 200, "healthz under any name": 200, "readyz": 200, "metrics": 401, "read": 401,
 		"metrics with token": 200, "read with token": 200, "read with token for a foreign host": 421}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("status (-want +got):\n%s", d)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAProbeNeedsNoTokenAndLearnsOneWord asks as Kubernetes does: by the pod's address, without a token.
+func TestAProbeNeedsNoTokenAndLearnsOneWord(t *testing.T) {
+	t.Parallel()
+	const why = "the store says canary-detail"
+	var ready atomic.Bool
+	r := start(t, func(o *web.Options) {
+		o.Ready = func(context.Context) error {
+			if ready.Load() {
+				return nil
+			}
+			return errors.New(why)
+		}
+	})
+	ln, err := web.Listen("0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.server.ServeTCP(ctx, ln) }()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	url := "http://127.0.0.1:" + port + "/readyz"
+	for name, h := range map[string]map[string]string{"by address": {"Host": "10.0.0.7:7468"}, "by name": {"Host": "reeve.example"},
+		"through a proxy": {"X-Forwarded-For": "10.0.0.7"}} {
+		if res, body := do(t, "GET", url, h, ""); res.StatusCode != 503 || body != "unready\n" {
+			t.Errorf("%s: %s %q", name, res.Status, body)
+		}
+	}
+	res, body := do(t, "GET", url, map[string]string{"Authorization": "Bearer " + readCanary}, "")
+	if p := problemIn(t, res, body); p.Status != 503 || p.Detail != why {
+		t.Errorf("with a token: %+v", p)
+	}
+	if res, body := do(t, "GET", url, map[string]string{"Authorization": "Bearer wrong"}, ""); res.StatusCode != 401 || strings.Contains(body, why) {
+		t.Errorf("with a wrong token: %s %q", res.Status, body)
+	}
+	if res, _ := do(t, "POST", url, nil, ""); res.StatusCode != 401 {
+		t.Errorf("an act: %s", res.Status)
+	}
+	ready.Store(true)
+	if res, body := do(t, "GET", url, nil, ""); res.StatusCode != 200 || body != "ready\n" {
+		t.Errorf("when ready: %s %q", res.Status, body)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -96,8 +96,16 @@ func fixed(contentType string, body []byte) http.HandlerFunc {
 	}
 }
 
+// readyz tells why the daemon is not ready only to those who may read.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if err := s.ready(r.Context()); err != nil {
+	err := s.ready(r.Context())
+	if err != nil && callerOf(r.Context()).role == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("unready\n"))
+		return
+	}
+	if err != nil {
 		writeProblem(w, api.NewProblem(api.CodeNotReady, err.Error()))
 		return
 	}
