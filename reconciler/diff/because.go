@@ -23,22 +23,27 @@ func (c *comparison) because(r *schema.Resource, d stackjob.Desired, st stackjob
 		}
 		return out
 	}
-	was := &st.Observed.Desired
-	var out []stackjob.Because
-	if detail, moved := specMoved(was, &d); moved {
-		out = append(out, stackjob.Because{Cause: stackjob.CauseSpec, Detail: detail})
-	}
-	if detail, moved := moduleMoved(was, &d, moduleUnknown); moved {
-		out = append(out, stackjob.Because{Cause: stackjob.CauseModule, Detail: detail})
-	}
-	if was.Provisioner != d.Provisioner {
-		out = append(out, stackjob.Because{Cause: stackjob.CauseProvisioner, Detail: arrow(string(was.Provisioner), string(d.Provisioner))})
-	}
-	if detail, moved := backendMoved(was.Backend, d.Backend); moved {
-		out = append(out, stackjob.Because{Cause: stackjob.CauseBackend, Detail: detail})
-	}
+	out := desiredMoved(&st.Observed.Desired, &d, moduleUnknown)
 	out = append(out, c.outputsMoved(r, st.Observed)...)
 	return append(out, unfinished(st)...)
+}
+
+// desiredMoved lists what moved between two desired states of a resource.
+func desiredMoved(was, is *stackjob.Desired, moduleUnknown bool) []stackjob.Because {
+	var out []stackjob.Because
+	if detail, moved := specMoved(was, is); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseSpec, Detail: detail})
+	}
+	if detail, moved := moduleMoved(was, is, moduleUnknown); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseModule, Detail: detail})
+	}
+	if was.Provisioner != is.Provisioner {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseProvisioner, Detail: arrow(string(was.Provisioner), string(is.Provisioner))})
+	}
+	if detail, moved := backendMoved(was.Backend, is.Backend); moved {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseBackend, Detail: detail})
+	}
+	return out
 }
 
 // specMoved tells whether the inputs moved, and names them (never their values:

@@ -99,6 +99,7 @@ const (
 	CauseModule      Cause = "module"      // the module's revision moved
 	CauseProvisioner Cause = "provisioner" // another engine
 	CauseBackend     Cause = "backend"     // another place for the state
+	CauseProducer    Cause = "producer"    // a resource that it reads is affected by the same proposal
 	CauseOutput      Cause = "output"      // an output of a producer moved
 	CauseRerun       Cause = "rerun"       // a person asked
 	CauseUnfinished  Cause = "unfinished"  // the last apply failed or was interrupted
@@ -114,6 +115,7 @@ var causeSentences = map[Cause]string{
 	CauseModule:      "its module changed",
 	CauseProvisioner: "its engine changed",
 	CauseBackend:     "its state backend changed",
+	CauseProducer:    "a resource that it reads is affected too",
 	CauseOutput:      "a value that it reads changed",
 	CauseRerun:       "a rerun was asked for",
 	CauseUnfinished:  "the last apply did not finish",
