@@ -242,6 +242,13 @@ func (a *assembly) hierarchy() {
 	slices.SortFunc(t.environments, func(x, y *Environment) int {
 		return cmp.Or(cmp.Compare(x.Org, y.Org), cmp.Compare(x.Slug, y.Slug))
 	})
+	for _, e := range a.entries {
+		for _, m := range e.file.own.misnamed {
+			if _, other := t.environment(e.layout.scope.org, m.name); other {
+				a.findings = append(a.findings, finding{Diagnostic: m.at, freezes: []scope{e.layout.scope}})
+			}
+		}
+	}
 }
 
 // modules checks that the local module folders exist.

@@ -124,6 +124,15 @@ type ownDocuments struct {
 	policies      []*boundPolicy
 	// hidden are kinds whose component is here but wrong.
 	hidden []string
+	// misnamed are the environments whose name could be that of another one.
+	misnamed []misnamed
+}
+
+// misnamed is an environment that is called something else than its folder. That is its
+// right, the name is for people, unless another environment's folder is called so.
+type misnamed struct {
+	name string
+	at   diag.Diagnostic
 }
 
 // boundComponent is a component with its compiled schema.
@@ -168,6 +177,11 @@ func (r *reader) own(e *envelope, out *ownDocuments) bool {
 		}
 	case KindEnvironment:
 		if r.in(e, s.env != "", "an environment's folder") {
+			if _, given := e.metaAt["slug"]; !given && e.Metadata.Name != s.env && isSlug(e.Metadata.Name) {
+				out.misnamed = append(out.misnamed, misnamed{name: e.Metadata.Name, at: r.text.show(diag.Diagnostic{Code: diag.FolderMismatch,
+					Detail: "metadata.name", Found: fmt.Sprintf("%q, the name of another environment's folder", e.Metadata.Name),
+					Expected: fmt.Sprintf("%q, the folder's name, or a name that no other folder has", s.env)}, e.metaAt["name"])})
+			}
 			env := &Environment{Org: s.org, Slug: s.env}
 			if r.spec(e, &env.Spec) != nil {
 				env.Document = e.Document
