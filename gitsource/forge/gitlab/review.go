@@ -1,0 +1,125 @@
+package gitlab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+)
+
+// account is the short form of a user that stands in other answers.
+type account struct {
+	ID       int    `json:"id"`
+	Username string `json:"username"`
+}
+
+// Reviews lists the approvals that stand, and the reviewers that ask for changes.
+// GitLab keeps one word per person; its id is the person's.
+func (r *Repository) Reviews(ctx context.Context, number int) ([]forge.Review, error) {
+	c, err := r.begin(ctx, fmt.Sprintf("list the reviews of merge request !%d", number))
+	if err != nil {
+		return nil, err
+	}
+	var approvals struct {
+		ApprovedBy []struct {
+			User       account    `json:"user"`
+			ApprovedAt *time.Time `json:"approved_at"` // not from every GitLab
+		} `json:"approved_by"`
+	}
+	if err := r.get(c, fmt.Sprintf("merge_requests/%d/approvals", number), &approvals); err != nil {
+		return nil, err
+	}
+	var reviewers []struct {
+		User  account `json:"user"`
+		State string  `json:"state"`
+	}
+	if err := r.get(c, fmt.Sprintf("merge_requests/%d/reviewers", number), &reviewers); err != nil {
+		return nil, err
+	}
+	type word struct {
+		user  account
+		state forge.ReviewState
+		at    time.Time
+	}
+	var words []word
+	dated := true
+	for _, a := range approvals.ApprovedBy {
+		words = append(words, word{a.User, forge.Approved, at(a.ApprovedAt)})
+		dated = dated && a.ApprovedAt != nil
+	}
+	for _, v := range reviewers {
+		if v.State == "requested_changes" && !slices.ContainsFunc(words, func(w word) bool { return w.user.ID == v.User.ID }) {
+			words = append(words, word{user: v.User, state: forge.ChangesRequested})
+			dated = false // the time that GitLab tells is when the person was asked
+		}
+	}
+	if len(words) == 0 {
+		return []forge.Review{}, nil
+	}
+	if !dated {
+		// GitLab writes a note of its own on each, which has the time.
+		notes, err := r.notes(ctx, c.what, number, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range notes { // oldest first, so that the newest stays
+			for i, w := range words {
+				if n.System && n.Author.ID == w.user.ID && strings.HasPrefix(n.Body, spoken[w.state]) && (w.at.IsZero() || w.state == forge.ChangesRequested) {
+					words[i].at = at(n.CreatedAt)
+				}
+			}
+		}
+	}
+	commitAt, err := r.heads(c, number)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]forge.Review, 0, len(words))
+	for _, w := range words {
+		author, err := r.user(ctx, w.user.ID, w.user.Username)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, forge.Review{ID: fmt.Sprintf("user-%d", w.user.ID), Author: author, State: w.state, Commit: commitAt(w.at), At: w.at})
+	}
+	slices.SortStableFunc(out, func(a, b forge.Review) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	return out, nil
+}
+
+// spoken is how GitLab's own notes begin.
+var spoken = map[forge.ReviewState]string{
+	forge.Approved: "approved this merge request", forge.ChangesRequested: "requested changes",
+}
+
+// heads returns which head a merge request had at a time; "" when the time is not known
+// or is within the second of a push: then nobody can tell what was looked at.
+func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) {
+	var versions []struct {
+		Head      string     `json:"head_commit_sha"`
+		CreatedAt *time.Time `json:"created_at"`
+	}
+	// The newest hundred. An approval of an older head has no use any more.
+	if err := r.get(c, fmt.Sprintf("merge_requests/%d/versions?per_page=%d", number, perPage), &versions); err != nil {
+		return nil, err
+	}
+	return func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		head, since := "", time.Time{}
+		for _, v := range versions {
+			made := at(v.CreatedAt)
+			if made.Truncate(time.Second).Equal(t.Truncate(time.Second)) {
+				return ""
+			}
+			if made.Before(t) && (head == "" || made.After(since)) {
+				head, since = v.Head, made
+			}
+		}
+		return head
+	}, nil
+}
