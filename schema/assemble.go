@@ -47,6 +47,7 @@ func (a *assembly) tree(ctx context.Context, last *state) (*Tree, error) {
 	a.catalogue()
 	a.resources()
 	a.hierarchy()
+	a.root()
 	a.modules()
 	a.policies()
 	a.references()
@@ -249,6 +250,29 @@ func (a *assembly) hierarchy() {
 			}
 		}
 	}
+}
+
+// root says when there is nothing to reconcile because the folder is not the root of a
+// config repository, or an empty one.
+func (a *assembly) root() {
+	if slices.ContainsFunc(a.entries, func(e *entry) bool { return e.file.organization }) {
+		return // its own finding says so
+	}
+	t := &a.out.tree
+	d := diag.Diagnostic{Code: diag.MissingOrganization, Severity: diag.Warning, Pos: diag.Position{File: "."},
+		Expected: "documents in an organization's folder, such as acme/dev/network.yaml"}
+	if len(t.organizations) > 0 {
+		// Documents of environments stand where organizations should be, and no document of
+		// an organization anywhere.
+		i := slices.IndexFunc(a.findings, func(f finding) bool {
+			return f.Code == diag.WrongFolder && len(f.freezes) == 1 && f.freezes[0].org != ""
+		})
+		if i < 0 || len(t.environments) > 0 || len(a.own.organizations)+len(a.own.components)+len(a.own.modules) > 0 {
+			return
+		}
+		d.Hint = fmt.Sprintf("if %q is an environment, this is an organization's folder; give its parent", a.findings[i].freezes[0].org)
+	}
+	a.findings = append(a.findings, finding{Diagnostic: d})
 }
 
 // modules checks that the local module folders exist.

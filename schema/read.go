@@ -28,6 +28,8 @@ type parsedFile struct {
 	// unreadable says that a document is missing from all this because of an error in
 	// its YAML.
 	unreadable bool
+	// organization says that an Organization document lies at the root, where it is not read.
+	organization bool
 }
 
 // parseNew reads and parses the files that the last load did not know.
@@ -86,7 +88,11 @@ func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 		r.report(diag.Diagnostic{Code: diag.UnreadableFile, Found: "neither a file nor a folder"}, place{})
 		return f, nil
 	case e.layout.role == stray:
-		r.report(strayFinding(e.path), place{})
+		d := strayFinding(e.path)
+		if f.organization = l.isOrganization(src, e); f.organization {
+			d.Detail, d.Hint = "an Organization stands in its own folder", rootHint
+		}
+		r.report(d, place{})
 		return f, nil
 	case e.code != "" && (e.layout.role == mixed || e.layout.scope.env == ""):
 		return f, nil
@@ -201,6 +207,26 @@ func symlinkFinding(src Source, p string) diag.Diagnostic {
 		d.Detail = "it leads out of the repository"
 	}
 	return d
+}
+
+// rootHint is for a root that is not the repository's.
+const rootHint = "this looks like an organization's folder; give its parent"
+
+// isOrganization tells whether a file at the root is an organization's document: then the
+// root is the organization's folder and everything in it seems to stand one level too high.
+func (l *loader) isOrganization(src Source, e *entry) bool {
+	if strings.Contains(e.path, "/") {
+		return false
+	}
+	data, err := l.read(src, e)
+	if err != nil {
+		return false // it is not read anyway
+	}
+	docs, _ := parse(&text{path: e.path, data: data}, l.opts)
+	return slices.ContainsFunc(docs, func(v value) bool {
+		k, ok := v.get("kind")
+		return ok && k.val.text == KindOrganization && looksLikeOurs(&v)
+	})
 }
 
 func strayFinding(p string) diag.Diagnostic {

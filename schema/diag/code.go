@@ -38,6 +38,7 @@ const (
 	UnreadableFile      Code = "unreadable-file"
 	Symlink             Code = "symlink"
 	StrayFile           Code = "stray-file"
+	MissingOrganization Code = "missing-organization"
 	InvalidFolderName   Code = "invalid-folder-name"
 	NotADocument        Code = "not-a-document"
 	DocumentInCode      Code = "document-in-code"
@@ -83,6 +84,7 @@ var summaries = map[Code]string{
 	UnreadableFile:      "the file cannot be read",
 	Symlink:             "symbolic links are not followed",
 	StrayFile:           "the file is not read from here",
+	MissingOrganization: "there is no organization's folder here",
 	InvalidFolderName:   "the folder name cannot be a slug",
 	NotADocument:        "the document has no kind",
 	DocumentInCode:      "the document stands among a module's code",
