@@ -48,9 +48,9 @@ func (w *planText) danger(v View) {
 	if len(v.Danger) == 0 {
 		return
 	}
-	w.line(w.style.paint(danger, fmt.Sprintf("This plan destroys or replaces %s:", plural(len(v.Danger), "resource"))))
+	w.line(w.style.paint(danger, fmt.Sprintf("This plan destroys or replaces %s:", Plural(len(v.Danger), "resource"))))
 	for _, d := range v.Danger {
-		text := "  " + sign(d.Action) + " " + word(d.Action) + " " + d.Address
+		text := "  " + Sign(d.Action) + " " + Word(d.Action) + " " + d.Address
 		if d.HoldsData {
 			text += " (MAY HOLD DATA)"
 		}
@@ -64,7 +64,7 @@ func (w *planText) danger(v View) {
 
 func (w *planText) rows(v View) {
 	for _, r := range v.Changes {
-		text := fmt.Sprintf("%s %-8s %s", sign(r.Action), word(r.Action), r.Address)
+		text := fmt.Sprintf("%s %-8s %s", Sign(r.Action), Word(r.Action), r.Address)
 		if r.Previous != "" {
 			text += " (moved from " + r.Previous + ")"
 		}
@@ -102,13 +102,13 @@ func (w *planText) drift(v View) {
 	if len(v.Drift) == 0 {
 		return
 	}
-	head := fmt.Sprintf("Changed outside since the last apply: %s", plural(len(v.Drift), "resource"))
+	head := fmt.Sprintf("Changed outside since the last apply: %s", Plural(len(v.Drift), "resource"))
 	if v.DriftUndone > 0 {
 		head += fmt.Sprintf("; this plan changes %d of them again", v.DriftUndone)
 	}
 	w.line(w.style.paint(yellow, head))
 	for _, r := range v.Drift {
-		w.line(fmt.Sprintf("  %s %s", sign(r.Action), r.Address))
+		w.line(fmt.Sprintf("  %s %s", Sign(r.Action), r.Address))
 		for _, a := range r.Attributes {
 			w.attribute("      ", a, len(a.Path))
 		}
@@ -132,7 +132,7 @@ func (w *planText) attributeLines(list []AttributeView) {
 }
 
 func (w *planText) attribute(indent string, a AttributeView, column int) {
-	text := indent + sign(a.Action) + " " + a.Path + strings.Repeat(" ", max(column-Width(a.Path), 0))
+	text := indent + Sign(a.Action) + " " + a.Path + strings.Repeat(" ", max(column-Width(a.Path), 0))
 	forces := ""
 	if a.Forces {
 		forces = w.style.paint(red, "  (forces replacement)")
@@ -157,8 +157,8 @@ func (w *planText) attribute(indent string, a AttributeView, column int) {
 	w.line(w.style.paint(color(a.Action), text) + forces)
 }
 
-// sign is the action as one character.
-func sign(a stackjob.ChangeAction) string {
+// Sign is the action as one character.
+func Sign(a stackjob.ChangeAction) string {
 	switch a {
 	case stackjob.Create:
 		return "+"
@@ -180,8 +180,8 @@ func sign(a stackjob.ChangeAction) string {
 	return "·"
 }
 
-// word is the action in a word.
-func word(a stackjob.ChangeAction) string {
+// Word is the action in a word.
+func Word(a stackjob.ChangeAction) string {
 	switch a {
 	case stackjob.Delete:
 		return "destroy"
@@ -215,7 +215,8 @@ func lineColor(sign string) tint {
 	return dim
 }
 
-func plural(n int, noun string) string {
+// Plural is a number of things: "1 line", "2 lines".
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -15,6 +15,7 @@
 package report
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -128,8 +129,50 @@ func hex(r rune, digits int) string {
 	return string(out)
 }
 
-// shorten cuts a cleaned text to at most columns, with an ellipsis.
-func shorten(s string, columns int) string {
+// ansi are the sequences by which programs colour what they print: control sequences,
+// operating system commands up to their end, and the short escapes.
+var ansi = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-Z\\\\^-~])")
+
+// tabWidth is how far apart a tab's stops are.
+const tabWidth = 4
+
+// Lines are the lines of what a program printed, each cleaned. Colours are taken out
+// rather than shown, tabs become spaces, and spaces at the end of a line and empty
+// lines at the end are left out.
+func Lines(s string) []string {
+	if strings.ContainsRune(s, '\x1b') {
+		s = ansi.ReplaceAllString(s, "")
+	}
+	var out []string
+	for line := range strings.SplitSeq(s, "\n") {
+		out = append(out, strings.TrimRight(Clean(expandTabs(strings.TrimSuffix(line, "\r"))), " "))
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+func expandTabs(s string) string {
+	if !strings.ContainsRune(s, '\t') {
+		return s
+	}
+	var b strings.Builder
+	column := 0
+	for i, part := range strings.Split(s, "\t") {
+		if i > 0 {
+			gap := tabWidth - column%tabWidth
+			b.WriteString(strings.Repeat(" ", gap))
+			column += gap
+		}
+		b.WriteString(part)
+		column += Width(part)
+	}
+	return b.String()
+}
+
+// Shorten cuts a cleaned text to at most columns, with an ellipsis.
+func Shorten(s string, columns int) string {
 	if Width(s) <= columns {
 		return s
 	}

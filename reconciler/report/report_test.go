@@ -177,6 +177,64 @@ func TestCleanLeavesOnlyWhatCanBeSeen(t *testing.T) {
 	})
 }
 
+func TestLinesOfAProgramAreWithoutColoursAndTabs(t *testing.T) {
+	t.Parallel()
+	in := "\x1b[1m\x1b[31mError:\x1b[0m no\ttab \r\n\x1b]8;;http://x\x07link\x1b]8;;\x1b\\ \u202eturned\x1b[\n\n ok\n\n\n"
+	want := []string{`Error: no   tab`, `link \u202eturned\x1b[`, "", " ok"}
+	if d := cmp.Diff(want, report.Lines(in)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if got := report.Lines("\n\n"); got != nil {
+		t.Errorf("lines of nothing: %q", got)
+	}
+}
+
+func TestWhatDiffersIsSeenInLongValues(t *testing.T) {
+	t.Parallel()
+	same := strings.Repeat("x", 500)
+	v := report.Arrange(stackjob.Plan{Resources: []stackjob.ResourceChange{{Address: "a", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{
+		{Path: "p", Before: raw(`"` + same + `old"`), After: raw(`"` + same + `new"`)},
+	}}}})
+	a := v.Changes[0].Attributes[0]
+	if want := "…" + strings.Repeat("x", 20); a.Before != want+`old"` || a.After != want+`new"` {
+		t.Errorf("%s → %s", a.Before, a.After)
+	}
+}
+
+func TestDriftIsToldApartFromTheChange(t *testing.T) {
+	t.Parallel()
+	change := func(path, before, after string) stackjob.AttributeChange {
+		return stackjob.AttributeChange{Path: path, Before: raw(before), After: raw(after)}
+	}
+	v := report.Arrange(stackjob.Plan{
+		Drift: []stackjob.ResourceChange{
+			{Address: "back", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `443`, `80`), change("gone", `1`, `null`)}},
+			{Address: "both", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `443`, `80`)}},
+			{Address: "deleted", Action: stackjob.Delete},
+			{Address: "left", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `443`, `80`)}},
+		},
+		Resources: []stackjob.ResourceChange{
+			{Address: "back", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `80`, `443`), change("gone", ``, `1`)}},
+			{Address: "both", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `80`, `443`), change("name", `"a"`, `"b"`)}},
+			{Address: "deleted", Action: stackjob.Create, Attributes: []stackjob.AttributeChange{change("port", ``, `443`)}},
+			{Address: "own", Action: stackjob.Create},
+		},
+	})
+	if v.DriftUndone != 3 || v.DriftOnly != 2 {
+		t.Errorf("%d changes at addresses that drifted, %d of them nothing else; want 3 and 2", v.DriftUndone, v.DriftOnly)
+	}
+	for _, r := range v.Changes {
+		if want := r.Address == "back" || r.Address == "deleted"; r.DriftOnly != want {
+			t.Errorf("%s: only drift is %v", r.Address, r.DriftOnly)
+		}
+		for _, a := range r.Attributes {
+			if want := a.Path != "name"; a.Undoes != want {
+				t.Errorf("%s %s: undoes is %v", r.Address, a.Path, a.Undoes)
+			}
+		}
+	}
+}
+
 func TestTablesAlignByDisplayWidth(t *testing.T) {
 	t.Parallel()
 	tab := report.Table{Header: []string{"NAME", "STATE", "NOTE"}}

@@ -64,7 +64,7 @@ func diffLines(a, b []string) []DiffLine {
 	}
 	var out []DiffLine
 	add := func(sign, text string) {
-		out = append(out, DiffLine{Sign: sign, Text: shorten(Clean(text), maxDiffWidth)})
+		out = append(out, DiffLine{Sign: sign, Text: Shorten(Clean(text), maxDiffWidth)})
 	}
 	i, j := 0, 0
 	for i < len(a) || j < len(b) {
@@ -105,7 +105,7 @@ func foldContext(lines []DiffLine) []DiffLine {
 		for i < len(lines) && !near[i] {
 			i++
 		}
-		out = append(out, DiffLine{Sign: "…", Text: fmt.Sprintf("%s unchanged", plural(i-from, "line"))})
+		out = append(out, DiffLine{Sign: "…", Text: fmt.Sprintf("%s unchanged", Plural(i-from, "line"))})
 	}
 	return out
 }

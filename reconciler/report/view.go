@@ -28,6 +28,9 @@ type View struct {
 	Drift []ResourceView
 	// DriftUndone is how many of Changes are at an address that drifted.
 	DriftUndone int
+	// DriftOnly is how many of Changes do nothing but put drift back: they are there
+	// whatever the change that is looked at.
+	DriftOnly int
 	// Warnings are the engine's.
 	Warnings []string
 }
@@ -41,6 +44,10 @@ type Danger struct {
 	HoldsData bool
 	// Why names what forces it: the attributes, or the engine's own reason.
 	Why []string
+	// Forces are those attributes, and Reason is the engine's reason, for a rendering
+	// that tells them apart.
+	Forces []AttributeView
+	Reason string
 }
 
 // ResourceView is one changed resource.
@@ -49,8 +56,10 @@ type ResourceView struct {
 	Address  string
 	Previous string
 	Why      string
-	// Drifted tells that the resource had changed outside.
-	Drifted    bool
+	// Drifted tells that the resource had changed outside; DriftOnly that all the plan
+	// does to it is to put that back.
+	Drifted, DriftOnly bool
+
 	Attributes []AttributeView
 }
 
@@ -60,6 +69,8 @@ type AttributeView struct {
 	Action        stackjob.ChangeAction
 	Before, After string
 	Forces        bool
+	// Undoes tells that the change puts back what was changed outside.
+	Undoes bool
 	// Lines are a line-by-line difference of a text of several lines; Before and
 	// After are empty then.
 	Lines []DiffLine
@@ -71,9 +82,9 @@ type DiffLine struct{ Sign, Text string }
 // Arrange makes a view of a plan.
 func Arrange(p stackjob.Plan) View {
 	v := View{Digest: Clean(p.ShortDigest()), Engine: Clean(p.Engine), Summary: summary(p)}
-	drifted := map[string]bool{}
+	drifted := map[string]stackjob.ResourceChange{}
 	for _, r := range p.Drift {
-		drifted[r.Address] = true
+		drifted[r.Address] = r
 		v.Drift = append(v.Drift, resourceView(r))
 	}
 	for _, r := range p.Resources {
@@ -81,12 +92,15 @@ func Arrange(p stackjob.Plan) View {
 			continue
 		}
 		rv := resourceView(r)
-		if rv.Drifted = drifted[r.Address]; rv.Drifted {
+		if d, ok := drifted[r.Address]; ok {
 			v.DriftUndone++
+			if rv.drift(r, d); rv.DriftOnly {
+				v.DriftOnly++
+			}
 		}
 		v.Changes = append(v.Changes, rv)
 		if r.Action == stackjob.Delete || r.Action == stackjob.Replace {
-			v.Danger = append(v.Danger, Danger{Action: r.Action, Address: Clean(r.Address), HoldsData: holdsData(r.Type), Why: forcing(r)})
+			v.Danger = append(v.Danger, dangerView(r))
 		}
 	}
 	byAddress := func(a, b ResourceView) int {
@@ -171,23 +185,54 @@ func holdsData(typ string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(dataWords, w) })
 }
 
-// forcing names what forces a destructive action.
-func forcing(r stackjob.ResourceChange) []string {
-	var out []string
+// dangerView names what forces a destructive action.
+func dangerView(r stackjob.ResourceChange) Danger {
+	d := Danger{Action: r.Action, Address: Clean(r.Address), HoldsData: holdsData(r.Type), Reason: engineReason(r.Why)}
 	for _, a := range r.Attributes {
-		if a.Forces {
-			av := attributeView(a)
-			if len(av.Lines) > 0 {
-				out = append(out, av.Path+" changes")
-				continue
-			}
-			out = append(out, av.Path+": "+av.Before+" → "+av.After)
+		if !a.Forces {
+			continue
 		}
+		av := attributeView(a)
+		d.Forces = append(d.Forces, av)
+		if len(av.Lines) > 0 {
+			d.Why = append(d.Why, av.Path+" changes")
+			continue
+		}
+		d.Why = append(d.Why, av.Path+": "+av.Before+" → "+av.After)
 	}
-	if why := engineReason(r.Why); why != "" && len(out) == 0 {
-		out = append(out, why)
+	if d.Reason != "" && len(d.Why) == 0 {
+		d.Why = append(d.Why, d.Reason)
 	}
-	return out
+	return d
+}
+
+// drift marks what a change of a resource that drifted puts back: attributes that go
+// the way back, or the whole resource when it was deleted outside.
+func (v *ResourceView) drift(change, drifted stackjob.ResourceChange) {
+	v.Drifted = true
+	if drifted.Action == stackjob.Delete {
+		v.DriftOnly = change.Action == stackjob.Create
+		for i := range v.Attributes {
+			v.Attributes[i].Undoes = v.DriftOnly
+		}
+		return
+	}
+	back := map[string]stackjob.AttributeChange{}
+	for _, a := range drifted.Attributes {
+		back[a.Path] = a
+	}
+	v.DriftOnly = change.Action == stackjob.Update && len(change.Attributes) > 0
+	for i, a := range change.Attributes {
+		d, ok := back[a.Path]
+		undoes := ok && !a.Unknown && !d.Unknown && sameValue(a.Before, d.After) && sameValue(a.After, d.Before)
+		v.Attributes[i].Undoes = undoes
+		v.DriftOnly = v.DriftOnly && undoes
+	}
+}
+
+// sameValue compares values of a plan; one that is absent is null.
+func sameValue(a, b json.RawMessage) bool {
+	return isAbsent(a) && isAbsent(b) || bytes.Equal(a, b)
 }
 
 // engineReasons are Terraform's words for why, in ours.
@@ -246,10 +291,11 @@ func attributeView(a stackjob.AttributeChange) AttributeView {
 			return v
 		}
 	}
-	v.Before, v.After = shown(a.Before), shown(a.After)
 	if a.Unknown {
-		v.After = unknownWord
+		v.Before, v.After = shown(a.Before), unknownWord
+		return v
 	}
+	v.Before, v.After = shownPair(a.Before, a.After)
 	return v
 }
 
@@ -275,13 +321,35 @@ func hidden(raw json.RawMessage) string {
 }
 
 // shown is a value on one line, cleaned and shortened.
-func shown(raw json.RawMessage) string {
+func shown(raw json.RawMessage) string { return Shorten(oneLine(raw), maxValue) }
+
+// shownPair is two values, shortened so that what differs is seen: where they begin
+// alike for long, the beginning is left out.
+func shownPair(before, after json.RawMessage) (string, string) {
+	b, a := oneLine(before), oneLine(after)
+	sb, sa := Shorten(b, maxValue), Shorten(a, maxValue)
+	if sb != sa || b == a {
+		return sb, sa
+	}
+	br, ar := []rune(b), []rune(a)
+	same := 0
+	for same < min(len(br), len(ar)) && br[same] == ar[same] {
+		same++
+	}
+	from := max(0, same-leadIn)
+	return Shorten("…"+string(br[from:]), maxValue), Shorten("…"+string(ar[from:]), maxValue)
+}
+
+// leadIn is how many characters stand before what differs.
+const leadIn = 20
+
+func oneLine(raw json.RawMessage) string {
 	if isAbsent(raw) {
 		return absentWord
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, raw); err != nil {
-		return shorten(Clean(string(raw)), maxValue)
+		return Clean(string(raw))
 	}
-	return shorten(Clean(b.String()), maxValue)
+	return Clean(b.String())
 }
