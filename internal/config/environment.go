@@ -3,17 +3,19 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
 
 // foreign are variables that start with REEVE_ and are read by others than Load:
-// the command line's own settings.
-var foreign = []string{"REEVE_CONFIG", "REEVE_CONTEXT", "REEVE_URL", "REEVE_TOKEN", "REEVE_OUTPUT", "REEVE_NO_COLOR", "REEVE_TOOL_CACHE"}
+// the command line's own settings, and the mark of a job's processes.
+var foreign = []string{"REEVE_CONFIG", "REEVE_CONTEXT", "REEVE_URL", "REEVE_TOKEN", "REEVE_OUTPUT", "REEVE_NO_COLOR", "REEVE_TOOL_CACHE", "REEVE_RUN"}
 
 // singleRepository is the prefix of the variables that describe one repository, so that a
 // container can be told by plain variables what to reconcile.
@@ -136,8 +138,8 @@ func singleFromEnvironment(environ []string, places map[string]place) (Repositor
 }
 
 // unknownVariables warns of variables that look like ours and are not: a misspelt name would
-// otherwise be silently without effect. It is no error, for Kubernetes makes variables of service
-// names (REEVE_PORT, REEVE_SERVICE_HOST).
+// otherwise be silently without effect. It is no error, for others may use the prefix; Kubernetes
+// does, for services whose names begin with reeve, which is not worth a word.
 func unknownVariables(environ, known []string) diag.List {
 	var out diag.List
 	seen := map[string]bool{}
@@ -147,14 +149,39 @@ func unknownVariables(environ, known []string) diag.List {
 			continue
 		}
 		seen[name] = true
-		s := nearest(name, known)
-		if s == "" || strings.HasPrefix(name, "REEVE_PORT") || strings.HasPrefix(name, "REEVE_SERVICE_") {
+		if ofService.MatchString(name) {
 			continue
 		}
-		out = append(out, diag.Diagnostic{Code: diag.UnknownField, Severity: diag.Warning, Pos: diag.Position{File: "$" + name},
-			Detail: "no such variable is read", Hint: fmt.Sprintf("did you mean %q?", s)})
+		d := diag.Diagnostic{Code: diag.UnknownField, Severity: diag.Warning, Pos: diag.Position{File: "$" + name}, Detail: "no such variable is read"}
+		if s := nearestVariable(name, known); s != "" {
+			d.Hint = fmt.Sprintf("did you mean %q?", s)
+		}
+		out = append(out, d)
 	}
 	return out
+}
+
+// ofService are the variables that Kubernetes makes of a service called reeve or reeve-….
+var ofService = regexp.MustCompile(`^REEVE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_[A-Z]+(_[A-Z]+)?)?)$`)
+
+// nearestVariable is the variable that was probably meant, or "". What two names have in
+// common before and after the words that differ makes them no more alike: REEVE_TYPO is
+// as far from REEVE_TOKEN as TYPO is from TOKEN.
+func nearestVariable(name string, known []string) string {
+	best, bestScore := "", 0.7
+	for _, k := range known {
+		a, b := strings.Split(name, "_"), strings.Split(k, "_")
+		for len(a) > 1 && len(b) > 1 && a[0] == b[0] {
+			a, b = a[1:], b[1:]
+		}
+		for len(a) > 1 && len(b) > 1 && a[len(a)-1] == b[len(b)-1] {
+			a, b = a[:len(a)-1], b[:len(b)-1]
+		}
+		if score := levenshtein.Match(strings.Join(a, "_"), strings.Join(b, "_"), nil); score > bestScore {
+			best, bestScore = k, score
+		}
+	}
+	return best
 }
 
 func fromOverrides(overrides []Override, c *Config, places map[string]place) diag.List {
