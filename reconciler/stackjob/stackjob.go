@@ -159,6 +159,8 @@ type Job struct {
 	// RerunOf is the job that this one repeats.
 	RerunOf JobID `json:"rerunOf,omitempty"`
 	Actor   Actor `json:"actor"`
+	// Pull is the pull request ("infra#7") that a plan-only job is for; "" for none.
+	Pull string `json:"pull,omitempty"`
 
 	// Attempt counts the runs of the plan phase; a lost plan is run again.
 	Attempt int `json:"attempt"`

@@ -37,7 +37,7 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 	a := arranger{byID: map[stackjob.JobID]stackjob.Job{}, byStack: map[stackOf][]stackjob.Job{}, instead: map[stackjob.JobID]stackjob.JobID{}}
 	for _, j := range open {
 		a.byID[j.ID] = j
-		k := stackOf{j.Desired.Key, j.Purpose}
+		k := stackOfJob(j)
 		a.byStack[k] = append(a.byStack[k], j)
 	}
 	var out Arrangement
@@ -47,7 +47,7 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 		if err := checkNew(j); err != nil {
 			return out, err
 		}
-		k := stackOf{j.Desired.Key, j.Purpose}
+		k := stackOfJob(j)
 		if old, ok := a.byID[j.ID]; written[j.ID] || ok && !sameWork(old, j) {
 			return out, fmt.Errorf("enqueue: the id %s is in use", j.ID)
 		}
@@ -85,11 +85,15 @@ func Arrange(e Enqueue, open []stackjob.Job, known func(stackjob.JobID) bool) (A
 	return out, a.waits(&out, known)
 }
 
-// stackOf is where jobs meet: jobs of different purposes do not.
+// stackOf is where jobs meet: jobs of different purposes do not,
+// nor do the plans of different pull requests.
 type stackOf struct {
 	key     schema.ResourceKey
 	purpose stackjob.Purpose
+	pull    string
 }
+
+func stackOfJob(j stackjob.Job) stackOf { return stackOf{j.Desired.Key, j.Purpose, j.Pull} }
 
 type arranger struct {
 	byID    map[stackjob.JobID]stackjob.Job

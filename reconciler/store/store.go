@@ -185,11 +185,21 @@ type PruneOptions struct {
 // Pruned counts what was forgotten.
 type Pruned struct {
 	Jobs, Events, Revisions int
+	// Pulls are pull requests with nothing left to do, Deliveries finished ones,
+	// Approvals those that no plan has asked for since.
+	Pulls, Deliveries, Approvals int
+}
+
+// Plus adds up.
+func (p Pruned) Plus(o Pruned) Pruned {
+	return Pruned{p.Jobs + o.Jobs, p.Events + o.Events, p.Revisions + o.Revisions,
+		p.Pulls + o.Pulls, p.Deliveries + o.Deliveries, p.Approvals + o.Approvals}
 }
 
 // Upkeep is what an operator does to the records.
 type Upkeep interface {
-	// Prune forgets old ended jobs with their events, and old revisions. It
+	// Prune forgets old ended jobs with their events, old revisions, pull requests
+	// and approvals, and finished deliveries after DeliveriesKept. It
 	// never forgets a job that a stack's record names (the job that was last
 	// applied, the last one that ended), nor the newest revision of a
 	// repository.

@@ -82,7 +82,7 @@ func arrange(ctx context.Context, tx *sql.Tx, e store.Enqueue) (store.Arrangemen
 
 // openJobs reads of every open job what Arrange needs.
 func openJobs(ctx context.Context, tx *sql.Tx) ([]stackjob.Job, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, org, env, kind, name, purpose, action, state, desired_digest, because, coalesce(json_extract(document, '$.hold'), 'null'),
+	rows, err := tx.QueryContext(ctx, `SELECT id, org, env, kind, name, purpose, pull, action, state, desired_digest, because, coalesce(json_extract(document, '$.hold'), 'null'),
 		(SELECT json_group_array(producer) FROM job_waits w WHERE w.job = jobs.id) FROM jobs WHERE ended_at IS NULL`)
 	if err != nil {
 		return nil, fmt.Errorf("read the open jobs: %w", err)
@@ -94,7 +94,7 @@ func openJobs(ctx context.Context, tx *sql.Tx) ([]stackjob.Job, error) {
 		var because, waits string
 		var held string
 		k := &j.Desired.Key
-		if err := rows.Scan(&j.ID, &k.Org, &k.Env, &k.Kind, &k.Name, &j.Purpose, &j.Action, &j.State, &j.DesiredDigest, &because, &held, &waits); err != nil {
+		if err := rows.Scan(&j.ID, &k.Org, &k.Env, &k.Kind, &k.Name, &j.Purpose, &j.Pull, &j.Action, &j.State, &j.DesiredDigest, &because, &held, &waits); err != nil {
 			return nil, fmt.Errorf("read the open jobs: %w", err)
 		}
 		if j.Hold, err = fromJSON[*stackjob.Reason](held); err != nil {
@@ -115,8 +115,8 @@ func (s *Store) insertJobs(ctx context.Context, tx *sql.Tx, jobs []stackjob.Job)
 	if len(jobs) == 0 {
 		return nil, nil
 	}
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO jobs (id, version, org, env, kind, name, purpose, action, state, desired_digest,
-		because, commit_hash, created_at, ended_at, document, plan) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)`)
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO jobs (id, version, org, env, kind, name, purpose, pull, action, state, desired_digest,
+		because, commit_hash, created_at, ended_at, document, plan) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)`)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *Store) insertJobs(ctx context.Context, tx *sql.Tx, jobs []stackjob.Job)
 			return nil, err
 		}
 		k := j.Desired.Key
-		_, err = insert.ExecContext(ctx, j.ID, k.Org, k.Env, k.Kind, k.Name, j.Purpose, j.Action, j.State, j.DesiredDigest,
+		_, err = insert.ExecContext(ctx, j.ID, k.Org, k.Env, k.Kind, k.Name, j.Purpose, j.Pull, j.Action, j.State, j.DesiredDigest,
 			toJSON(j.Because), j.Desired.Commit, micros(j.CreatedAt), r.document, r.plan)
 		if isDouble(err) {
 			return nil, fmt.Errorf("the id %s is in use", j.ID)

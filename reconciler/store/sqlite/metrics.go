@@ -15,6 +15,7 @@ const (
 	opRevision writeOp = "revision"
 	opWake     writeOp = "wake"
 	opPrune    writeOp = "prune"
+	opPull     writeOp = "pull"
 )
 
 // metrics are those of the store. A nil registerer gives metrics nobody reads.
@@ -35,7 +36,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Write transactions that failed, by reason. A refused one is a lost race, not a fault.",
 		}, []string{"reason"}),
 	}
-	for _, op := range []writeOp{opEnqueue, opMove, opRevision, opWake, opPrune} {
+	for _, op := range []writeOp{opEnqueue, opMove, opRevision, opWake, opPrune, opPull} {
 		m.writeSeconds.WithLabelValues(string(op))
 	}
 	for _, reason := range errorReasons {

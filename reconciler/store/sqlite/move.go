@@ -67,6 +67,11 @@ func moveTx(ctx context.Context, tx *sql.Tx, id stackjob.JobID, m stackjob.Move,
 	if err := recordStack(ctx, tx, after, m); err != nil {
 		return before, after, nil, err
 	}
+	if m.Event() == stackjob.EvStartApply {
+		if err := forgetApprovals(ctx, tx, after.Desired.Key); err != nil {
+			return before, after, nil, err
+		}
+	}
 	woken, err = concerned(ctx, tx, before, after, m)
 	return before, after, woken, err
 }

@@ -301,7 +301,7 @@ func TestMetricsCountWritesAndTheirFailures(t *testing.T) {
 		}
 	}
 	want := map[string]float64{}
-	for _, op := range []string{"enqueue", "move", "prune", "revision", "wake"} {
+	for _, op := range []string{"enqueue", "move", "prune", "pull", "revision", "wake"} {
 		want["reeve_store_write_seconds "+op] = 0
 	}
 	for _, reason := range []string{"busy", "cancelled", "clear-secret", "damaged", "full", "not-found", "other", "read-only", "refused", "stack-busy"} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -22,20 +23,20 @@ func (s *Store) Prune(ctx context.Context, o store.PruneOptions) (store.Pruned, 
 	for {
 		var n store.Pruned
 		err := s.inTx(ctx, opPrune, func(ctx context.Context, tx *sql.Tx) (err error) {
-			n, err = pruneTx(ctx, tx, o)
+			n, err = pruneTx(ctx, tx, o, s.now())
 			return err
 		})
 		if err != nil {
 			return total, fmt.Errorf("prune: %w", err)
 		}
-		total.Jobs, total.Events, total.Revisions = total.Jobs+n.Jobs, total.Events+n.Events, total.Revisions+n.Revisions
+		total = total.Plus(n)
 		if n.Jobs < pruneBatch {
 			return total, nil
 		}
 	}
 }
 
-func pruneTx(ctx context.Context, tx *sql.Tx, o store.PruneOptions) (n store.Pruned, err error) {
+func pruneTx(ctx context.Context, tx *sql.Tx, o store.PruneOptions, now time.Time) (n store.Pruned, err error) {
 	before := micros(o.OlderThan)
 	ids, err := queryIDs(ctx, tx, `SELECT j.id FROM jobs j WHERE j.ended_at < ?
 		AND NOT EXISTS (SELECT 1 FROM stacks s WHERE s.org = j.org AND s.env = j.env AND s.kind = j.kind AND s.name = j.name
@@ -56,9 +57,22 @@ func pruneTx(ctx context.Context, tx *sql.Tx, o store.PruneOptions) (n store.Pru
 		}
 		n.Jobs, n.Events = n.Jobs+1, n.Events+events
 	}
-	n.Revisions, err = affected(tx.ExecContext(ctx, `DELETE FROM revisions WHERE compared_at < ?
-		AND seq < (SELECT max(r.seq) FROM revisions r WHERE r.repository = revisions.repository)`, before))
-	return n, err
+	for _, f := range []struct {
+		count *int
+		query string
+		args  []any
+	}{
+		{&n.Revisions, `DELETE FROM revisions WHERE compared_at < ?
+			AND seq < (SELECT max(r.seq) FROM revisions r WHERE r.repository = revisions.repository)`, []any{before}},
+		{&n.Pulls, "DELETE FROM pulls WHERE phase = 'done' AND updated_at < ?", []any{before}},
+		{&n.Approvals, "DELETE FROM approvals WHERE given_at < ?", []any{before}},
+		{&n.Deliveries, "DELETE FROM deliveries WHERE finished_at < ?", []any{micros(now.Add(-store.DeliveriesKept))}},
+	} {
+		if *f.count, err = affected(tx.ExecContext(ctx, f.query, f.args...)); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 func affected(res sql.Result, err error) (int, error) {

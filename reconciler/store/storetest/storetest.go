@@ -32,6 +32,7 @@ type Records interface {
 	store.Wakeups
 	store.Watcher
 	store.Upkeep
+	store.Pulls
 	Close() error
 }
 
@@ -58,6 +59,7 @@ func Run(t *testing.T, newFixture func(tb testing.TB) Fixture) {
 		{"Secret", secretTests},
 		{"Upkeep", upkeepTests},
 		{"Wakeup", wakeupTests},
+		{"Pull", pullTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// ErrConflict means that somebody else wrote the record since it was read.
+var ErrConflict = errors.New("the record was changed meanwhile")
+
+// PullQuery selects pull requests.
+type PullQuery struct {
+	// Repository is the name in the configuration; "" means all.
+	Repository string
+	// Unfinished leaves out those with nothing left to do.
+	Unfinished bool
+	// Limit 0 means 100.
+	Limit int
+}
+
+// Pulls is what is remembered of pull requests, and what came in about them.
+type Pulls interface {
+	// Pull returns one and its version, or ErrNotFound.
+	Pull(ctx context.Context, key pull.Key) (pull.Pull, int64, error)
+	// SavePull writes one whose record is still at a version; 0 is for a new one. It
+	// returns the new version, or ErrConflict.
+	SavePull(ctx context.Context, p pull.Pull, version int64) (int64, error)
+	// Pulls selects, newest number first.
+	Pulls(ctx context.Context, q PullQuery) ([]pull.Pull, error)
+
+	// Receive puts a delivery into the inbox. It is durable when Receive returns.
+	// fresh is false when one with its id was received before, finished or not.
+	Receive(ctx context.Context, d pull.Delivery) (fresh bool, err error)
+	// Inbox returns the deliveries that are not finished, oldest first, at most
+	// limit.
+	Inbox(ctx context.Context, limit int) ([]pull.Delivery, error)
+	// FinishDelivery takes a delivery out of the inbox. Its id is remembered until
+	// the next Prune that forgets as much.
+	FinishDelivery(ctx context.Context, repository, id string) error
+
+	// RecordApproval keeps a person's yes or no to a plan of a stack, in the place of
+	// what the same person said of that plan before.
+	RecordApproval(ctx context.Context, a pull.Approval) error
+	// Approvals returns what was said of a plan of a stack, oldest first. An apply of
+	// the stack that starts forgets all that was said of its plans: they were made for
+	// a state that is no more.
+	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
+}
+
+// DeliveriesKept is how long the ids of finished deliveries are remembered at least:
+// forges repeat a delivery within days.
+const DeliveriesKept = 7 * 24 * time.Hour
