@@ -68,8 +68,8 @@ generate: ## make every generated file anew
 check-generated: ## fail if a generated file is not what generating makes
 	@tools/check-generated
 
-tools: ## get the engines and providers that the tests use
-	@$(TOOLS) ensure tofu providers >/dev/null
+tools: ## get the engine, the providers and the forge that the tests use
+	@$(TOOLS) ensure tofu providers gitea >/dev/null
 
 clean: ## remove what make made; the built tools stay (see go run ./internal/tool/cmd/reeve-tools clean)
 	rm -rf bin

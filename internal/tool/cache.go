@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,6 +163,9 @@ func (c *Cache) build(ctx context.Context, r Recipe, home string) (err error) {
 	if err := c.run(ctx, goTool, source, r, append(args, "tool")); err != nil {
 		return err
 	}
+	if err := c.bring(ctx, goTool, source, building, r); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(source); err != nil {
 		return fmt.Errorf("build %s: %w", r.Title, err)
 	}
@@ -177,6 +182,54 @@ func (c *Cache) build(ctx context.Context, r Recipe, home string) (err error) {
 	}
 	fmt.Fprintf(c.progress, "built %s in %s\n", r.Title, time.Since(started).Round(time.Second))
 	return nil
+}
+
+// bring copies the folders of a module that the program needs when it runs. The
+// module is where the build has just read it.
+func (c *Cache) bring(ctx context.Context, goTool, source, building string, r Recipe) error {
+	if len(r.Brings.Names) == 0 {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, goTool, "list", "-m", "-f", "{{.Dir}}", r.Brings.Module)
+	cmd.Dir = source
+	cmd.Env = buildEnv()
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("build %s: find the folder of %s: %w", r.Title, r.Brings.Module, err)
+	}
+	module := strings.TrimSpace(string(out))
+	for _, name := range r.Brings.Names {
+		if err := copyFolder(filepath.Join(module, name), filepath.Join(building, name)); err != nil {
+			return fmt.Errorf("build %s: copy %s of %s: %w", r.Title, name, r.Brings.Module, err)
+		}
+	}
+	return nil
+}
+
+// copyFolder copies regular files, and makes them ours to remove again: those of
+// the module cache are read-only.
+func copyFolder(from, to string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, below)
+		switch {
+		case entry.IsDir():
+			return os.MkdirAll(target, 0o755)
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, text, 0o644)
+	})
 }
 
 // run runs the Go command in the recipe's module. It tries twice: a module proxy
@@ -199,11 +252,7 @@ func (c *Cache) run(ctx context.Context, goTool, dir string, r Recipe, args []st
 func (c *Cache) runOnce(ctx context.Context, goTool, dir, title string, args []string) (string, error) {
 	cmd := exec.CommandContext(ctx, goTool, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
-		"CGO_ENABLED=0", "GOWORK=off",
-		"GOFLAGS=-mod=readonly", // ours alone, so that the key tells the truth
-		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH,
-	)
+	cmd.Env = buildEnv()
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	// Interrupted, go ends its compilers and removes its work folder; killed, it leaves them.
@@ -216,6 +265,14 @@ func (c *Cache) runOnce(ctx context.Context, goTool, dir, title string, args []s
 	defer stop()
 	err := cmd.Wait()
 	return output.String(), err
+}
+
+func buildEnv() []string {
+	return append(os.Environ(),
+		"CGO_ENABLED=0", "GOWORK=off",
+		"GOFLAGS=-mod=readonly", // ours alone, so that the key tells the truth
+		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH,
+	)
 }
 
 // tick says now and then that a long build still goes on, until stop returns.
@@ -268,11 +325,14 @@ func (c *Cache) Tidy(ctx context.Context, r Recipe) (goMod, goSum string, err er
 }
 
 func writeModule(dir string, r Recipe) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, text := range map[string]string{"go.mod": r.GoMod, "go.sum": r.GoSum} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	files := map[string]string{"go.mod": r.GoMod, "go.sum": r.GoSum}
+	maps.Copy(files, r.Files)
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

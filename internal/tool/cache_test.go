@@ -156,6 +156,38 @@ func TestFailedBuildSaysWhatGoSaidAndCanBeRepeated(t *testing.T) {
 	}
 }
 
+func TestARecipesFilesAreBuiltInAndAModulesFoldersAreBrought(t *testing.T) {
+	t.Parallel()
+	r, source := greeterRecipe(t, strings.Replace(greeter, `import "fmt"`, "import (\n\t\"fmt\"\n\n\t_ \"example.com/shim\"\n)", 1))
+	write(t, filepath.Join(source, "go.mod"), "module example.com/greeter\n\ngo 1.26.0\n\nrequire example.com/shim v1.0.0\n")
+	write(t, filepath.Join(source, "templates", "deep", "page.tmpl"), "a page")
+	write(t, filepath.Join(source, "letters", "a"), "not asked for")
+	r.GoMod += "\nrequire example.com/shim v1.0.0\n\nreplace example.com/shim => ./shim\n"
+	r.Files = map[string]string{
+		"shim/go.mod":  "module example.com/shim\n\ngo 1.26.0\n",
+		"shim/shim.go": "package shim\n\nimport \"fmt\"\n\nfunc init() { fmt.Print(\"shimmed \") }\n",
+	}
+	r.Brings = Folders{Module: "example.com/greeter", Names: []string{"templates"}}
+	r.Makes = append(r.Makes, "templates/deep/page.tmpl")
+	c, _ := openCache(t, t.TempDir())
+	home, err := c.Ensure(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(filepath.Join(home, "greeter")).Output(); err != nil || string(out) != "shimmed hello\n" {
+		t.Errorf("the tool says %q, %v", out, err)
+	}
+	if diff := cmp.Diff([]string{"greeter", "templates"}, names(t, home)); diff != "" {
+		t.Errorf("the tool's folder holds something else (-want +got):\n%s", diff)
+	}
+	if page, err := os.ReadFile(filepath.Join(home, "templates", "deep", "page.tmpl")); string(page) != "a page" {
+		t.Errorf("the page is %q, %v", page, err)
+	}
+	if err := c.Remove(r); err != nil {
+		t.Errorf("the folders that were brought cannot be removed: %v", err)
+	}
+}
+
 func TestWhatAKilledBuildLeftIsReplaced(t *testing.T) {
 	t.Parallel()
 	r, _ := greeterRecipe(t, greeter)
@@ -260,6 +292,8 @@ func TestKeyChangesWithEveryInput(t *testing.T) {
 		"flags":    func(r *Recipe) { r.Flags = []string{"-x", "-z"} },
 		"boundary": func(r *Recipe) { r.GoMod, r.GoSum = "mods", "um" },
 		"makes":    func(r *Recipe) { r.Makes = []string{"a", "b"} },
+		"files":    func(r *Recipe) { r.Files = map[string]string{"f": "text"} },
+		"brings":   func(r *Recipe) { r.Brings = Folders{Module: "m", Names: []string{"n"}} },
 	}
 	for name, change := range others {
 		changed := r

@@ -5,8 +5,10 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +26,8 @@ var (
 	govulncheckFiles embed.FS
 	//go:embed recipe/benchstat
 	benchstatFiles embed.FS
+	//go:embed recipe/gitea
+	giteaFiles embed.FS
 )
 
 // Recipe says how a program is built from source: a Go module whose tool
@@ -38,19 +42,31 @@ type Recipe struct {
 	Takes string
 	// GoMod and GoSum are the module's files.
 	GoMod, GoSum string
+	// Files are further ones, by their slash-separated path in the module: what
+	// a replace directive that names a folder points to.
+	Files map[string]string
 	// Flags are arguments of "go build" beside -o.
 	Flags []string
 	// Makes lists what the finished folder holds, slash-separated: the built
 	// programs, and what finish adds.
 	Makes []string
+	// Brings names folders of a module that the finished folder holds beside what
+	// was built: what a program reads when it runs.
+	Brings Folders
 	// finish completes a built folder before it gets its name. home is the
 	// path that it will have.
 	finish func(folder, home string) error
 }
 
+// Folders are some folders at the top of a module.
+type Folders struct {
+	Module string
+	Names  []string
+}
+
 // Recipes lists every recipe, for the command that builds them by name.
 func Recipes() []Recipe {
-	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe()}
+	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe(), GiteaRecipe()}
 }
 
 // OpenTofuRecipe builds tofu.
@@ -87,14 +103,16 @@ func program(files embed.FS, name, module, title, takes string) Recipe {
 }
 
 func read(files embed.FS, name string) Recipe {
-	text := func(file string) string {
-		b, err := files.ReadFile(path.Join("recipe", name, file))
-		if err != nil {
-			panic(fmt.Sprintf("embedded recipe %s: %v", name, err)) // the compiler put it there
-		}
-		return string(b)
+	folder := path.Join("recipe", name)
+	return Recipe{Name: name, GoMod: text(files, path.Join(folder, "go.mod.txt")), GoSum: text(files, path.Join(folder, "go.sum.txt"))}
+}
+
+func text(files embed.FS, name string) string {
+	b, err := files.ReadFile(name)
+	if err != nil {
+		panic(fmt.Sprintf("embedded recipe: %v", err)) // the compiler put it there
 	}
-	return Recipe{Name: name, GoMod: text("go.mod.txt"), GoSum: text("go.sum.txt")}
+	return string(b)
 }
 
 // withLinkerFlags sets the flags of a reproducible build: no symbols, no path of
@@ -128,6 +146,10 @@ const keyLength = 16
 func (r Recipe) Key() string {
 	h := sha256.New()
 	parts := append([]string{layoutVersion, r.Name, r.GoMod, r.GoSum, runtime.Version(), runtime.GOOS, runtime.GOARCH}, r.Flags...)
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		parts = append(parts, name, r.Files[name])
+	}
+	parts = append(append(parts, r.Brings.Module), r.Brings.Names...)
 	for _, part := range append(parts, r.Makes...) {
 		fmt.Fprintf(h, "%d:%s", len(part), part) // the length keeps neighbours apart
 	}

@@ -29,7 +29,7 @@ func TestRecipesPinExactVersions(t *testing.T) {
 				if !version.MatchString(line) {
 					t.Errorf("no exact version: %s", strings.TrimSpace(line))
 				}
-				isReplaced := strings.Contains(r.GoMod, "replace "+f[0]+" "+f[1]+" => ")
+				isReplaced := strings.Contains(r.GoMod, "replace "+f[0]+" "+f[1]+" => ") || hasReplacement(r.GoMod, f[0])
 				if !isReplaced && !strings.Contains(r.GoSum, f[0]+" "+f[1]) {
 					t.Errorf("no checksum of %s %s", f[0], f[1])
 				}
@@ -43,6 +43,30 @@ func TestRecipesPinExactVersions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// hasReplacement tells whether every version of a module is replaced.
+func hasReplacement(goMod, module string) bool {
+	return regexp.MustCompile(`(?m)^(replace |\t)` + regexp.QuoteMeta(module) + ` => `).MatchString(goMod)
+}
+
+func TestReplacementsArePinnedToo(t *testing.T) {
+	t.Parallel()
+	replacement := regexp.MustCompile(`(?m)^(?:replace |\t)\S+(?: v\S+)? => (\S+)(?: (v\S+))?$`)
+	for _, r := range Recipes() {
+		for _, m := range replacement.FindAllStringSubmatch(r.GoMod, -1) {
+			module, version := m[1], m[2]
+			if folder, isFolder := strings.CutPrefix(module, "./"); isFolder {
+				if r.Files[folder+"/go.mod"] == "" {
+					t.Errorf("%s: no file of the recipe is %s/go.mod", r.Name, folder)
+				}
+				continue
+			}
+			if !strings.Contains(r.GoSum, module+" "+version) || version == "" {
+				t.Errorf("%s: no checksum of the replacement %s %s", r.Name, module, version)
+			}
+		}
 	}
 }
 
