@@ -27,7 +27,8 @@ func newServe(c *cli) *cobra.Command {
 names, and applies what was approved. It runs until it is interrupted; engines that are
 at work then go on by themselves, and the next daemon takes them over.
 
-The configuration file is read again when it changes, and with the files it names on SIGHUP.`,
+The configuration file is read again when it changes, or the file of a token or of a job's variable
+that it names, and on SIGHUP.`,
 		Example: "  reeve serve --config reeve.yaml\n  reeve serve --repository ./infra",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

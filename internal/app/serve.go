@@ -24,9 +24,9 @@ import (
 // ServeOptions are what a serving daemon is made of.
 type ServeOptions struct {
 	Options
-	// Load reads the configuration anew, after its file changed.
+	// Load reads the configuration anew, after its file or a secret's changed.
 	Load func() (config.Config, diag.List, error)
-	// Again makes Load be called although the file has not changed.
+	// Again makes Load be called although no file has changed.
 	Again <-chan os.Signal
 	// Ready is called once with the address of the HTTP listener, when the
 	// daemon answers.
@@ -85,7 +85,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, o ServeOptions) error 
 	g.Go(func() error { return server.ServeSocket(gctx, sock) })
 	g.Go(func() error { return a.Work(gctx) })
 	g.Go(func() error { return giveBack(gctx) })
-	if o.Config.File != "" && o.Load != nil {
+	if o.Load != nil {
 		g.Go(func() error { return a.watchConfig(gctx, server, o) })
 	}
 	if o.Ready != nil {

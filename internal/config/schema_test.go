@@ -231,8 +231,9 @@ flags; a flag outranks a variable, a variable the file. The file is the first of
 ` + "`$XDG_CONFIG_HOME/reeve/reeve.yaml` (or `~/.config/reeve/reeve.yaml`), `/etc/reeve/reeve.yaml`" + `.
 
 The file is read strictly: an unknown field, a wrong type or a value that makes no sense is an error with its place, and
-nothing is started. A running daemon reads the file again when it changes. A bad one is refused with the reason and the
-old one stays; fields that need a restart are named in the log and wait for it.
+nothing is started. A running daemon reads the file again when it changes, or the file of a token or of a
+job's variable that it names. A bad one is refused with the reason and the old one stays; fields that need a restart are named in the log
+and wait for it.
 
 Secrets never stand in the file: it names an environment variable (` + "`env`" + `) or a file (` + "`file`" + `). An editor completes
 the file with the JSON Schema that ` + "`reeve schema config`" + ` prints.

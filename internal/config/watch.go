@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,7 +21,9 @@ import (
 
 // WatchOptions say what is watched and who is told.
 type WatchOptions struct {
-	// Current is the configuration in force; its File is watched.
+	// Current is the configuration in force. Its File is watched, if it has one, and the files of
+	// the secrets that are read when it is put in force: of tokens, and of variables of jobs. (What
+	// a repository is reached with is read for every exchange.)
 	Current Config
 	// Load reads the configuration anew.
 	Load func() (Config, diag.List, error)
@@ -29,10 +34,11 @@ type WatchOptions struct {
 	// Fixed are further fields, by path ("jobs.parallel"), whose values the daemon cannot change
 	// while it runs.
 	Fixed []string
-	// Again makes the configuration be read once more although its file is the same: what it
-	// names, a token's file, may have changed. nil means never.
+	// Again makes the configuration be read once more although its files are the same. nil means
+	// never.
 	Again <-chan os.Signal
-	// Debounce is how long the file must have been quiet before it is read; zero means 200 ms.
+	// Debounce is how long the files' folders must have been quiet before they are read; zero means
+	// 200 ms. A folder that is never quiet is read after ten times that.
 	Debounce time.Duration
 }
 
@@ -49,10 +55,10 @@ type Reload struct {
 	Err error
 }
 
-// Watch reads the configuration again whenever its file changes or o.Again says so, until ctx ends, and then
-// returns nil. A configuration with errors changes nothing. It watches the file's folder, and so sees
-// editors that save by renaming, and Kubernetes, which swaps a link. An error says that the folder
-// cannot be watched.
+// Watch reads the configuration again whenever its file or a secret's changes or o.Again says so, until ctx ends,
+// and then returns nil. A configuration with errors changes nothing. It watches the files' folders, and so sees
+// editors that save by renaming, and Kubernetes, which swaps a link. An error says that the folder of the
+// configuration cannot be watched; for a secret's that is only reported.
 func Watch(ctx context.Context, o WatchOptions) error {
 	if o.Debounce == 0 {
 		o.Debounce = 200 * time.Millisecond
@@ -60,9 +66,12 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	if o.Report == nil {
 		o.Report = func(Reload) {}
 	}
-	file, err := filepath.Abs(o.Current.File)
-	if err != nil {
-		return fmt.Errorf("watch configuration: %w", err)
+	file := o.Current.File
+	if file != "" {
+		var err error
+		if file, err = filepath.Abs(file); err != nil {
+			return fmt.Errorf("watch configuration: %w", err)
+		}
 	}
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -72,51 +81,102 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	if err := watchFolders(w, file); err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
 	}
-	seen, current := o.Current.Digest, o.Current
+	current, named := o.Current, o.Current.secretFiles()
+	o.watchNamed(w, named)
+	seen := fingerprints(named)
+	seen[file] = o.Current.Digest
 	quiet := time.NewTimer(0) // the first look is for what changed before the watch began
 	defer quiet.Stop()
+	var since time.Time // when it was last quiet; zero when nothing has stirred since
+	stirred := func() {
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) < 10*o.Debounce {
+			quiet.Reset(o.Debounce)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.Events:
-			quiet.Reset(o.Debounce)
+			stirred()
 		case err := <-w.Errors: // events may have been lost
-			quiet.Reset(o.Debounce)
+			stirred()
 			if err != nil {
 				o.Report(Reload{Err: fmt.Errorf("watch configuration: %w", err)})
 			}
 		case <-o.Again:
-			seen = "" // whatever the file says, it is taken as changed
+			seen = nil // whatever the files say, they are taken as changed
 			quiet.Reset(0)
 		case <-quiet.C:
+			since = time.Time{}
 			if err := watchFolders(w, file); err != nil { // a link may lead elsewhere now
 				o.Report(Reload{Err: fmt.Errorf("watch configuration: %w", err)})
 			}
-			if now := fingerprint(file); now != seen {
-				seen = now
-				var r Reload
-				r, current = o.reload(current)
-				o.Report(r)
+			now := fingerprints(append([]string{file}, named...))
+			if maps.Equal(now, seen) {
+				continue
 			}
+			var r Reload
+			var read Config
+			r, read, current = o.reload(current)
+			// A refused configuration is watched for, too: the secret that it misses may come.
+			named = slices.Compact(slices.Sorted(slices.Values(append(current.secretFiles(), read.secretFiles()...))))
+			o.watchNamed(w, named)
+			// What changed while it was read has not been seen.
+			seen = fingerprints(append([]string{file}, named...))
+			for f := range seen {
+				if before, ok := now[f]; ok {
+					seen[f] = before
+				}
+			}
+			o.Report(r)
 		}
 	}
 }
 
-// reload reads and applies. It returns what is in force after it.
-func (o WatchOptions) reload(current Config) (Reload, Config) {
+// secretFiles are the files of secrets that are read when a configuration is put in force.
+func (c Config) secretFiles() []string {
+	var out []string
+	for _, t := range c.Tokens {
+		out = append(out, t.ValueFrom.File)
+	}
+	for _, v := range c.Jobs.Environment {
+		out = append(out, v.File)
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(f string) bool { return f == "" })
+}
+
+// watchNamed watches the folders of secrets' files.
+func (o WatchOptions) watchNamed(w *fsnotify.Watcher, files []string) {
+	for _, f := range files {
+		abs, err := filepath.Abs(f)
+		if err == nil {
+			err = watchFolders(w, abs)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // loading says that the file is missing
+			o.Report(Reload{Err: fmt.Errorf("watch the file of a secret: %w", err)})
+		}
+	}
+}
+
+// reload reads and applies. It returns what was read, and what is in force after it.
+func (o WatchOptions) reload(current Config) (r Reload, read, inForce Config) {
 	next, list, err := o.Load()
-	r := Reload{Diagnostics: list, Err: err}
+	r = Reload{Diagnostics: list, Err: err}
 	if err != nil || list.HasErrors() {
-		return r, current
+		return r, next, current
 	}
 	r.NeedRestart = keepUntilRestart(current, &next, append(slices.Clone(fixedFields), o.Fixed...))
 	if err := o.Apply(next); err != nil {
 		r.Err = fmt.Errorf("apply configuration: %w", err)
-		return r, current
+		return r, next, current
 	}
 	r.Applied = true
-	return r, next
+	return r, next, next
 }
 
 // fixedFields cannot change while a daemon runs.
@@ -142,6 +202,9 @@ func keepUntilRestart(current Config, next *Config, fields []string) []string {
 
 // watchFolders watches the folder of the file, and that of every link on the way to it.
 func watchFolders(w *fsnotify.Watcher, file string) error {
+	if file == "" {
+		return nil
+	}
 	for range 16 { // a loop of links ends here
 		dir := filepath.Dir(file)
 		if !slices.Contains(w.WatchList(), dir) {
@@ -161,8 +224,20 @@ func watchFolders(w *fsnotify.Watcher, file string) error {
 	return nil
 }
 
+// fingerprints are those of several files.
+func fingerprints(files []string) map[string]string {
+	out := make(map[string]string, len(files))
+	for _, f := range files {
+		out[f] = fingerprint(f)
+	}
+	return out
+}
+
 // fingerprint tells one content from another; a file that cannot be read has one too.
 func fingerprint(file string) string {
+	if file == "" {
+		return ""
+	}
 	b, err := readFile(file)
 	if err != nil {
 		return "unreadable: " + err.Error()

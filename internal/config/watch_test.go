@@ -3,8 +3,10 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,6 +146,80 @@ func TestSwappedLinkTakesEffect(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAChangedSecretTakesEffect turns a token as Kubernetes does, by swapping a link, and one as
+// a person does, and names one that comes later.
+func TestAChangedSecretTakesEffect(t *testing.T) {
+	t.Parallel()
+	secrets := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(secrets, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, at string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(secrets, "new")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("v1/token", "canary-first-0123456789")
+	write("v2/token", "canary-second-0123456789")
+	write("variables/key", "canary-key-1")
+	link("v1", "..data")
+	link("..data/token", "token")
+	text := "tokens: [{name: ci, valueFrom: {file: " + filepath.Join(secrets, "token") + "}}]\n" +
+		"jobs: {environment: {KEY: {file: " + filepath.Join(secrets, "variables", "key") + "}}}\n"
+	w := watch(t, text, WatchOptions{})
+	read := func() (token, key string) {
+		t.Helper()
+		r, c := next(t, w.reports), next(t, w.applied)
+		if !r.Applied {
+			t.Fatalf("%+v", r)
+		}
+		if shown := fmt.Sprintf("%+v %+v", r, c); strings.Contains(shown, "canary") {
+			t.Errorf("a secret is shown: %s", shown)
+		}
+		a, err := c.Tokens[0].ValueFrom.Read(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := SecretSource{File: c.Jobs.Environment["KEY"].File}.Read(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Reveal(), b.Reveal()
+	}
+	// What is told first tells that the watch has begun.
+	w.rename("# it is watched\n" + text)
+	if token, _ := read(); token != "canary-first-0123456789" {
+		t.Errorf("token %s", token)
+	}
+	link("v2", "..data")
+	if token, key := read(); token != "canary-second-0123456789" || key != "canary-key-1" {
+		t.Errorf("token %s, key %s", token, key)
+	}
+	write("variables/key", "canary-key-2")
+	if _, key := read(); key != "canary-key-2" {
+		t.Errorf("key %s", key)
+	}
+	later := filepath.Join(secrets, "later")
+	w.rename("tokens: [{name: ci, valueFrom: {file: " + later + "}}]\njobs: {environment: {KEY: {file: " + later + "}}}\n")
+	if r := next(t, w.reports); r.Applied || !r.Diagnostics.HasErrors() {
+		t.Errorf("a secret that is not there: %+v", r)
+	}
+	write("later", "canary-third-0123456789")
+	if token, _ := read(); token != "canary-third-0123456789" {
+		t.Errorf("token %s", token)
 	}
 }
 
