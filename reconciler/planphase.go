@@ -14,7 +14,11 @@ import (
 // plan claims a queued job and carries its plan phase through.
 func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice stackjob.PolicyChoice) (bool, error) {
 	now := w.r.o.Now()
-	vals, missing, err := w.values(ctx, job, view.Tree)
+	tree := w.r.treeOf(job, view)
+	if tree == nil {
+		return false, nil // woken when the pull request has been looked at again
+	}
+	vals, missing, err := w.values(ctx, job, tree)
 	if err != nil {
 		return false, err
 	}
@@ -120,8 +124,31 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 	if job, err = w.r.held(ctx, job); err != nil {
 		return false, err
 	}
-	_, err = w.move(ctx, job.ID, stackjob.Planned(now, l, plan, flowcontrol.AtApply(job, plan, choice)))
+	recorded, err := w.recorded(ctx, job, plan)
+	if err != nil {
+		return false, err
+	}
+	job.Approvals = append(slices.Clone(job.Approvals), recorded...)
+	_, err = w.move(ctx, job.ID, stackjob.Planned(now, l, plan, flowcontrol.AtApply(job, plan, choice)).Counting(recorded))
 	return true, err
+}
+
+// recorded is what people said of this very plan before this job made it: in a pull
+// request that proposed it.
+func (w *Worker) recorded(ctx context.Context, job stackjob.Job, plan stackjob.Plan) ([]stackjob.Approval, error) {
+	said, err := w.r.o.Records.Approvals(ctx, job.Desired.Key, plan.Digest)
+	if err != nil {
+		return nil, err
+	}
+	var out []stackjob.Approval
+	expiry := w.r.Settings().ApprovalExpiry
+	for _, a := range said {
+		if expiry > 0 && w.r.o.Now().Sub(a.At) > expiry {
+			continue
+		}
+		out = append(out, a.Approval)
+	}
+	return out, nil
 }
 
 func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Result) (bool, error) {

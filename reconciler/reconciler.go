@@ -27,6 +27,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -60,6 +61,8 @@ type Records interface {
 	store.Stacks
 	store.Revisions
 	store.Wakeups
+	// Approvals is of store.Pulls.
+	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
 }
 
 // Hasher makes keyed hashes of values.
@@ -108,19 +111,26 @@ type Reconciler struct {
 	// written tells that the records changed since they were last counted.
 	written atomic.Bool
 
+	// interrupt reaches the engine of a running job; the Worker sets it.
+	interrupt func(stackjob.JobID) error
+
 	// recording is held for writing while a comparison is made and its jobs are
 	// written, and for reading by every move.
 	recording sync.RWMutex
 
-	mu    sync.Mutex // guards repos and start
+	mu    sync.Mutex // guards repos, proposed and start
 	repos map[string]*repository
+	// proposed are the merged trees of pull requests whose plans are being made, by
+	// pull.Key.
+	proposed map[string]*schema.Tree
 	// start begins to follow a repository; nil before Run.
 	start func(*repository)
 }
 
 // New returns a Reconciler without repositories.
 func New(o Options) *Reconciler {
-	r := &Reconciler{o: o, metrics: newMetrics(o.Registerer), repos: map[string]*repository{}}
+	r := &Reconciler{o: o, metrics: newMetrics(o.Registerer), repos: map[string]*repository{}, proposed: map[string]*schema.Tree{}}
+	r.interrupt = func(stackjob.JobID) error { return nil } // nothing runs without a Worker
 	s := o.Settings
 	r.settings.Store(&s)
 	r.written.Store(true) // nothing has been counted yet
@@ -157,6 +167,9 @@ type repository struct {
 	// stop ends the loops; done is closed when they have ended.
 	stop context.CancelFunc
 	done chan struct{}
+	// proposals loads the trees of pull requests; proposing lets one load at a time.
+	proposals *schema.Loader
+	proposing sync.Mutex
 	// comparing lets one comparison of the repository run at a time.
 	comparing sync.Mutex
 	// waiters are told of the next poll that ends.
@@ -172,7 +185,7 @@ type pollStatus struct {
 // Follow adds a repository. Its work starts with Run, or at once when that has
 // begun. A repository of the same name must have been left (Leave) before.
 func (r *Reconciler) Follow(o RepositoryOptions) {
-	repo := &repository{o: o, loader: schema.NewLoader(schema.Options{}),
+	repo := &repository{o: o, loader: schema.NewLoader(schema.Options{}), proposals: schema.NewLoader(schema.Options{}),
 		nudge: make(chan struct{}, 1), again: make(chan struct{}, 1), stop: func() {}, done: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()

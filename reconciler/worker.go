@@ -60,7 +60,9 @@ type Worker struct {
 
 // NewWorker returns a Worker.
 func NewWorker(o WorkerOptions) *Worker {
-	return &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log, running: map[stackjob.JobID]engine.Run{}}
+	w := &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log, running: map[stackjob.JobID]engine.Run{}}
+	w.r.interrupt = w.Interrupt
+	return w
 }
 
 // Interrupt asks the engine of a running job to stop. It does nothing when no
@@ -178,7 +180,7 @@ func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, nil // woken when the repository has been compared
 	}
 	key := job.Desired.Key
-	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) {
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) && job.Pull == "" {
 		return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()})
 	}
 	if why := unwanted(view, job); !why.IsZero() {
@@ -272,7 +274,7 @@ func (w *Worker) openJob(ctx context.Context, job stackjob.Job, want func(stackj
 		return nil, err
 	}
 	for _, j := range jobs {
-		if want(j.ID) && j.Purpose == job.Purpose {
+		if want(j.ID) && j.Purpose == job.Purpose && j.Pull == job.Pull {
 			return &j, nil
 		}
 	}

@@ -138,6 +138,8 @@ type Row struct {
 	After []schema.ResourceKey `json:"after,omitempty"`
 	// Unchanged tells that what is recorded is as this wants it already.
 	Unchanged bool `json:"unchanged,omitempty"`
+	// Basis is a hash over all that the plan is made of: equal ones give equal plans.
+	Basis string `json:"basis,omitempty"`
 	// Error says why there is no job: the module cannot be had, the policy forbids
 	// it.
 	Error stackjob.Reason `json:"error,omitzero"`

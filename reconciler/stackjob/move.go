@@ -153,6 +153,20 @@ func (m Move) Reading(references map[string]string) Move {
 	return m
 }
 
+// Counting adds to a Planned move what people said of the plan before it was made
+// here.
+func (m Move) Counting(approvals []Approval) Move {
+	change := m.change
+	m.change = func(j *Job) error {
+		if err := change(j); err != nil {
+			return err
+		}
+		j.Approvals = append(slices.Clone(j.Approvals), approvals...)
+		return nil
+	}
+	return m
+}
+
 // RequestCancel records that a person wants a running job stopped. The engine is
 // then interrupted; how the job ends is what the engine makes of it.
 func RequestCancel(at time.Time, by Actor) Move {
