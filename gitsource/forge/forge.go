@@ -205,6 +205,16 @@ type Repository interface {
 	SetWebhook(ctx context.Context, id, url, secret string) (Webhook, error)
 }
 
+// LongTexts is what a [Repository] may offer besides: a place on the forge for text that
+// is too long for a comment.
+type LongTexts interface {
+	// LongText shows Markdown beside a commit under a name and returns its page. A
+	// second text of the same name replaces the first. What the place does not take is
+	// cut off, and says so. It fails with [errors.ErrUnsupported] when the credentials
+	// give no such place.
+	LongText(ctx context.Context, commit, name, markdown string) (url string, err error)
+}
+
 // Webhook is a registered webhook.
 type Webhook struct {
 	ID     string

@@ -71,6 +71,10 @@ func Failure(call string, resp *http.Response, said string, err error) *forge.Ca
 		if isCertificate(err) {
 			e.Class = forge.Person
 		}
+		var token *forge.CallError
+		if errors.As(err, &token) { // getting the credential was a call, too
+			e.Status, e.Class, e.RetryAfter = token.Status, token.Class, token.RetryAfter
+		}
 		e.Err = err
 		return e
 	}
