@@ -59,7 +59,8 @@ const mark = "folder:"
 // Source is a local folder: a [gitsource.Source]. It is safe for concurrent use.
 type Source struct {
 	o       Options
-	git     *treefs.Store // nil when the folder is no Git repository
+	git     *treefs.Store     // nil when the folder is no Git repository
+	merger  *gitmirror.Merger // nil when git is
 	copies  *gitmirror.Bare
 	scanner *scanner
 	polls   *meter.Polls
@@ -88,15 +89,11 @@ func New(o Options) (*Source, error) {
 	}
 	s := &Source{o: o}
 	_, err = s.repository()
+	isGit := err == nil
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		s.o.Mode = Worktree
-	} else if err == nil {
-		s.git, err = treefs.NewStore(func() (treefs.Objects, error) {
-			_, common := gitFolders(o.Path)
-			return treefs.OpenRepository(common)
-		})
+		s.o.Mode, err = Worktree, nil
 	}
-	if err != nil && !errors.Is(err, git.ErrRepositoryNotExists) {
+	if err != nil {
 		if errors.Is(err, git.ErrUnknownExtension) {
 			err = fmt.Errorf("%w (its .git/config asks for something newer: SHA-256 object names and reftable are not supported)", err)
 		}
@@ -105,9 +102,30 @@ func New(o Options) (*Source, error) {
 	if s.copies, err = gitmirror.OpenBare(gitmirror.Folder(o.Cache, o.Name, o.Path), o.Log); err != nil {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
+	if isGit {
+		if err := s.openRepository(); err != nil {
+			return nil, errors.Join(fmt.Errorf("repository %s: %w", o.Name, err), s.copies.Close())
+		}
+	}
 	s.scanner = &scanner{root: o.Path, store: s.copies}
 	s.polls = o.Meter.Polls(o.Name, meter.Folder)
 	return s, nil
+}
+
+// openRepository opens the repository's objects, with those of the merges that are kept beside
+// the copies: their commits and trees refer to objects of the repository.
+func (s *Source) openRepository() (err error) {
+	s.git, err = treefs.NewStore(func() (treefs.Objects, error) {
+		_, common := gitFolders(s.o.Path)
+		return treefs.OpenRepository(common, s.copies.Dir())
+	})
+	s.merger = gitmirror.NewMerger(gitmirror.MergerOptions{Bare: s.copies, Objects: s.git, Writing: &s.mu,
+		Lenders: func() ([]string, error) {
+			_, common := gitFolders(s.o.Path)
+			dirs, err := treefs.Lenders(common)
+			return append(dirs, s.copies.Dir()), err
+		}})
+	return err
 }
 
 func (s *Source) repository() (*git.Repository, error) {
@@ -174,22 +192,14 @@ func (s *Source) look(ctx context.Context) (gitsource.Revision, error) {
 	if err != nil {
 		return gitsource.Revision{}, err
 	}
-	if s.current.Commit == ref.Hash().String() && s.current.Branch == branchOf(ref) {
+	if s.current.Commit == ref.Hash().String() && s.current.Branch == gitmirror.BranchOf(ref.Name().String()) {
 		return s.current, nil
 	}
 	c, err := s.git.Commit(ref.Hash())
 	if err != nil {
 		return gitsource.Revision{}, err
 	}
-	return gitmirror.Revision(s.o.Name, branchOf(ref), c), nil
-}
-
-func branchOf(ref *plumbing.Reference) string {
-	branch, ok := strings.CutPrefix(ref.Name().String(), "refs/heads/")
-	if !ok {
-		return "" // a detached HEAD
-	}
-	return branch
+	return gitmirror.Revision(s.o.Name, gitmirror.BranchOf(ref.Name().String()), c), nil
 }
 
 // Snapshot opens a revision. Copies of a folder's files stay in the cache.

@@ -22,9 +22,9 @@ import (
 )
 
 // Bare is a bare repository that this process alone writes. It holds objects and a
-// small record of where they came to (Tip): it has no refs and no URL, so there is
-// nothing in it that could hold a credential. Objects are never removed: what was
-// applied once may have to be destroyed from its commit years later.
+// small record of where they came to (Tip): it has no refs but those of merges and no
+// URL, so there is nothing in it that could hold a credential. Objects are never removed:
+// what was applied once may have to be destroyed from its commit years later.
 type Bare struct {
 	dir   string
 	log   *slog.Logger
@@ -41,7 +41,11 @@ type Tip struct {
 // ErrInUse is returned when another process has the folder open.
 var ErrInUse = errors.New("in use by another process")
 
-const tipFile = "reeve.json"
+const (
+	tipFile     = "reeve.json"
+	shallowFile = "shallow" // Git's own
+	scratches   = "merging" // the folder of merges in the making
+)
 
 // OpenBare opens the repository in dir or makes one. What a killed process left behind
 // is removed. A damaged repository is moved aside, to be fetched anew.
@@ -66,6 +70,10 @@ func OpenBare(dir string, log *slog.Logger) (*Bare, error) {
 func (b *Bare) open() error {
 	if err := b.init(); err != nil {
 		return fmt.Errorf("open the mirror: %w", err)
+	}
+	if err := os.RemoveAll(filepath.Join(b.dir, scratches)); err != nil {
+		// A git that outlived its killed reeve may still write there. It harms nobody.
+		b.log.Warn("what is left of killed merges cannot be removed yet", "mirror", b.dir, "error", err)
 	}
 	if err := b.clean(); err != nil {
 		return fmt.Errorf("open the mirror: %w", err)
@@ -110,11 +118,14 @@ func (b *Bare) init() error {
 // clean removes locks, unfinished packs and halves of packs.
 func (b *Bare) clean() error {
 	return filepath.WalkDir(b.dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == scratches {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
-		name := d.Name()
-		stale := strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "tmp_") || strings.HasPrefix(name, ".tmp")
+		name := d.Name() // nothing that we keep begins with a dot; what is about to be renamed does
+		stale := strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, "tmp_") || strings.HasPrefix(name, ".")
 		for ext, other := range map[string]string{".pack": ".idx", ".idx": ".pack"} {
 			if root, ok := strings.CutSuffix(p, ext); ok {
 				_, err := os.Stat(root + other)
@@ -198,6 +209,17 @@ func (b *Bare) SetTip(t Tip) error {
 	return syncFolder(b.dir)
 }
 
+// setRef writes a ref durably.
+func (b *Bare) setRef(name string, h plumbing.Hash) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(name, []byte(h.String()+"\n"), 0o600); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
+}
+
 // Fetch brings in what is behind want, and returns when it is durably on disk.
 func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want, have []plumbing.Hash) error {
 	want = slices.DeleteFunc(slices.Clone(want), b.Store.Has)
@@ -229,7 +251,7 @@ func (b *Bare) Fetch(ctx context.Context, s *remote.Session, want, have []plumbi
 // only the end of a history, and returns all of them. A later server that has the
 // beginning too would otherwise believe that we have it. The file is Git's own.
 func (b *Bare) addShallow(more []plumbing.Hash) ([]plumbing.Hash, error) {
-	name := filepath.Join(b.dir, "shallow")
+	name := filepath.Join(b.dir, shallowFile)
 	raw, err := os.ReadFile(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

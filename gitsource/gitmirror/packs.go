@@ -100,17 +100,8 @@ func (b *Bare) merge() error {
 	if len(small) < 2 {
 		return nil
 	}
-	sto := treefs.OpenStorage(b.dir)
-	w, err := sto.PackfileWriter()
+	merged, err := b.pack(b.dir, hashes, 10)
 	if err != nil {
-		return errors.Join(err, sto.Close())
-	}
-	sum, err := packfile.NewEncoder(w, sto, false).Encode(hashes, 10)
-	if err = errors.Join(err, w.Close(), sto.Close()); err != nil {
-		return err
-	}
-	merged := filepath.Join(b.dir, "objects", "pack", "pack-"+sum.String()+".pack")
-	if err := errors.Join(b.sync(), verifyPack(merged)); err != nil {
 		return err
 	}
 	return b.Store.Replace(func() error {
@@ -122,6 +113,41 @@ func (b *Bare) merge() error {
 		}
 		return err
 	})
+}
+
+// pack makes one durable pack of objects of a repository.
+func (b *Bare) pack(from string, hashes []plumbing.Hash, window uint) (name string, err error) {
+	in, out := treefs.OpenStorage(from), treefs.OpenStorage(b.dir)
+	defer func() { err = errors.Join(err, in.Close(), out.Close()) }()
+	w, err := out.PackfileWriter()
+	if err != nil {
+		return "", err
+	}
+	sum, err := packfile.NewEncoder(w, in, false).Encode(hashes, window)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return "", err
+	}
+	name = filepath.Join(b.dir, "objects", "pack", "pack-"+sum.String()+".pack")
+	return name, errors.Join(b.sync(), verifyPack(name))
+}
+
+// adopt copies the loose objects of a repository: as one pack, so that they are there
+// together or not at all.
+func (b *Bare) adopt(from string) error {
+	hashes, err := looseIn(from)
+	if err != nil {
+		return err
+	}
+	if _, err := b.pack(from, hashes, 0); err != nil {
+		return errors.Join(err, b.clean())
+	}
+	if err := b.Store.Reopen(); err != nil {
+		return err
+	}
+	if err := b.merge(); err != nil {
+		b.log.Warn("merging small packs failed; what was added is kept", "mirror", b.dir, "error", err)
+	}
+	return nil
 }
 
 func eachObject(pack string, visit func(plumbing.Hash)) (err error) {

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -58,6 +59,7 @@ type Source struct {
 	o      Options
 	remote *remote.Remote
 	bare   *Bare
+	merger *Merger
 	polls  *meter.Polls
 
 	poll sync.Mutex // one exchange at a time
@@ -87,6 +89,8 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("repository %s: %w", o.Name, err)
 	}
 	s := &Source{o: o, remote: r, bare: b, polls: o.Meter.Polls(o.Name, meter.Mirror)}
+	s.merger = NewMerger(MergerOptions{Bare: b, Objects: b.Store, Writing: &s.poll,
+		Lenders: func() ([]string, error) { return []string{b.dir}, nil }})
 	if tip, ok, err := b.Tip(); err == nil && ok && (o.Branch == "" || o.Branch == tip.Branch) {
 		if c, err := b.Store.Commit(plumbing.NewHash(tip.Commit)); err == nil {
 			s.current = s.revision(tip.Branch, c)
@@ -138,18 +142,7 @@ func (s *Source) look(ctx context.Context) (gitsource.Revision, bool, error) {
 	if err := s.bare.Mend(); err != nil {
 		return last, false, s.failed(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
-	defer cancel()
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = 100 * time.Millisecond
-	rev, err := backoff.Retry(ctx, func() (gitsource.Revision, error) {
-		rev, err := s.exchange(ctx)
-		var fe *gitsource.FetchError
-		if errors.As(err, &fe) && (fe.Class == gitsource.ClassPerson || fe.RetryAfter > 0 || ctx.Err() != nil) {
-			return rev, backoff.Permanent(err)
-		}
-		return rev, err
-	}, backoff.WithBackOff(b), backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(quickRetry))
+	rev, err := retry(ctx, s.o.Timeout, s.exchange)
 	if err != nil {
 		return last, false, s.failed(err)
 	}
@@ -160,6 +153,23 @@ func (s *Source) look(ctx context.Context) (gitsource.Revision, bool, error) {
 	return rev, changed, nil
 }
 
+// retry does an exchange, and again after a blip.
+func retry[T any](ctx context.Context, timeout time.Duration, exchange func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 100 * time.Millisecond
+	return backoff.Retry(ctx, func() (T, error) {
+		v, err := exchange(ctx)
+		var fe *gitsource.FetchError
+		isClear := errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead)
+		if isClear || errors.As(err, &fe) && (fe.Class == gitsource.ClassPerson || fe.RetryAfter > 0 || ctx.Err() != nil) {
+			return v, backoff.Permanent(err)
+		}
+		return v, err
+	}, backoff.WithBackOff(b), backoff.WithMaxTries(3), backoff.WithMaxElapsedTime(quickRetry))
+}
+
 // failed makes every error a FetchError: one without a class is about our own disk.
 func (s *Source) failed(err error) error {
 	var fe *gitsource.FetchError
@@ -167,7 +177,7 @@ func (s *Source) failed(err error) error {
 		return fe
 	}
 	class := gitsource.ClassPerson
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, treefs.ErrDamaged) {
+	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, treefs.ErrDamaged) {
 		// Damage is mended by the next poll.
 		class = gitsource.ClassWait
 	}
@@ -181,13 +191,7 @@ func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
 		return gitsource.Revision{}, err
 	}
 	defer session.Close()
-	branch := s.o.Branch
-	if branch == "" {
-		if branch, err = session.Default(); err != nil {
-			return gitsource.Revision{}, err
-		}
-	}
-	head, err := session.Branch(branch)
+	branch, head, err := s.tip(session)
 	if err != nil {
 		return gitsource.Revision{}, err
 	}
@@ -217,15 +221,45 @@ func (s *Source) exchange(ctx context.Context) (gitsource.Revision, error) {
 	return s.revision(branch, c), nil
 }
 
+// tip is where the followed branch is in the remote.
+func (s *Source) tip(session *remote.Session) (branch string, h plumbing.Hash, err error) {
+	if branch = s.o.Branch; branch == "" {
+		if branch, err = session.Default(); err != nil {
+			return "", h, err
+		}
+	}
+	h, err = session.Branch(branch)
+	return branch, h, err
+}
+
 func (s *Source) revision(branch string, c *object.Commit) gitsource.Revision {
 	return Revision(s.o.Name, branch, c)
 }
 
-// Revision describes a commit.
+// Revision describes a commit. What the commit says of itself was written by anybody.
 func Revision(repository, branch string, c *object.Commit) gitsource.Revision {
 	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
+	at := c.Committer.When.UTC()
+	if at.Year() < 1 || at.Year() > 9999 { // a time that cannot be written down
+		at = time.Time{}
+	}
 	return gitsource.Revision{Repository: repository, Branch: branch, Commit: c.Hash.String(),
-		Subject: subject, Author: c.Author.Name, CommittedAt: c.Committer.When.UTC()}
+		Subject: line(subject), Author: line(c.Author.Name), CommittedAt: at}
+}
+
+// maxLine is how many bytes of a subject or name are kept.
+const maxLine = 1000
+
+// line is text that fits in a line, a database and a message: valid, without control
+// characters, and not endless.
+func line(text string) string {
+	text = strings.ToValidUTF8(text[:min(len(text), maxLine)], "\ufffd")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // Watch waits for the end of ctx: a remote does not call.

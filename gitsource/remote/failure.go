@@ -152,7 +152,7 @@ func (s *Session) noList(err error) error {
 	case errors.As(err, &odd):
 		return errors.New("the server's list of refs cannot be read: " + odd.Msg)
 	case errors.As(err, &said):
-		return person("the server said", errors.New((&voice{text: []byte(said.Text)}).line()))
+		return person("the server said", errors.New((&Voice{text: []byte(said.Text)}).Line()))
 	}
 	return err
 }

@@ -206,6 +206,15 @@ func (s *Session) Ref(name string) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, s.failed(context.Background(), person(fmt.Sprintf("the remote has no branch or tag %q", name), nil))
 }
 
+// At is the commit that a ref of any kind points at, by its full name.
+func (s *Session) At(ref string) (plumbing.Hash, bool) {
+	if h, ok := s.refs.Peeled[ref]; ok {
+		return h, true
+	}
+	h, ok := s.refs.References[ref]
+	return h, ok
+}
+
 // Tips are the commits of all branches and tags, each once.
 func (s *Session) Tips() []plumbing.Hash {
 	seen := map[plumbing.Hash]bool{}

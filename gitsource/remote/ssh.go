@@ -28,7 +28,7 @@ type sshSession struct {
 	session *ssh.Session
 	in      io.WriteCloser
 	out     io.Reader
-	stderr  voice
+	stderr  Voice
 	packing bool
 	stop    func() bool
 }
@@ -182,7 +182,7 @@ func (u *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 		return nil, transport.ErrEmptyRemoteRepository
 	case errors.Is(err, packp.ErrEmptyInput): // it ended: the reason is on stderr
 		_ = u.session.Wait()
-		line := u.stderr.line()
+		line := u.stderr.Line()
 		if line == "" {
 			return nil, fmt.Errorf("the server said nothing and ended the session: %w", io.ErrUnexpectedEOF)
 		}

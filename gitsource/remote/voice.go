@@ -11,11 +11,12 @@ const (
 	maxLine  = 500      // characters of it that are quoted
 )
 
-// voice keeps the beginning of what a server says on its standard error. The rest is
-// read and dropped: a server that talks on must neither fill our memory nor hang.
-type voice struct{ text []byte }
+// Voice keeps the beginning of what a server or program says on its standard error. The rest
+// is read and dropped: one that talks on must neither fill our memory nor hang.
+type Voice struct{ text []byte }
 
-func (v *voice) Write(p []byte) (int, error) {
+// Write never fails.
+func (v *Voice) Write(p []byte) (int, error) {
 	v.text = append(v.text, p[:min(len(p), maxVoice-len(v.text))]...)
 	return len(p), nil
 }
@@ -23,9 +24,9 @@ func (v *voice) Write(p []byte) (int, error) {
 // colour is what terminals read as an instruction.
 var colour = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 
-// line is the first line that says something, as plain text; "" is none. Forges frame their
+// Line is the first line that says something, as plain text; "" is none. Forges frame their
 // reason with empty lines and rules, each after "remote:".
-func (v *voice) line() string {
+func (v *Voice) Line() string {
 	for line := range strings.Lines(colour.ReplaceAllString(string(v.text), "")) {
 		line = strings.Map(func(r rune) rune {
 			if unicode.IsPrint(r) {

@@ -18,11 +18,28 @@ import (
 const maxBorrowed = 16
 
 // OpenRepository opens the objects of a repository that other programs write, with
-// those that it borrows: `git clone --shared` and `--reference` leave objects in the
-// repository they came from and name it in objects/info/alternates. go-git reads
-// alternates too, but resolves relative ones otherwise than Git and opens their packs
-// anew for each object.
-func OpenRepository(gitDir string) (Objects, error) {
+// those that it borrows and those of more repositories.
+func OpenRepository(gitDir string, more ...string) (Objects, error) {
+	dirs, err := Lenders(gitDir)
+	if err != nil {
+		return nil, err
+	}
+	dirs = append(dirs, more...)
+	if len(dirs) == 1 {
+		return OpenStorage(gitDir), nil
+	}
+	var all borrowing
+	for _, d := range dirs {
+		all = append(all, OpenStorage(d))
+	}
+	return all, nil
+}
+
+// Lenders are the repositories that hold a repository's objects: itself, and those that it
+// borrows from. `git clone --shared` and `--reference` leave objects in the repository they came
+// from and name it in objects/info/alternates. go-git reads alternates too, but
+// resolves relative ones otherwise than Git and opens their packs anew for each object.
+func Lenders(gitDir string) ([]string, error) {
 	dirs := []string{gitDir}
 	for i := 0; i < len(dirs); i++ {
 		more, err := alternates(dirs[i])
@@ -35,14 +52,7 @@ func OpenRepository(gitDir string) (Objects, error) {
 			}
 		}
 	}
-	if len(dirs) == 1 {
-		return OpenStorage(gitDir), nil
-	}
-	var all borrowing
-	for _, d := range dirs {
-		all = append(all, OpenStorage(d))
-	}
-	return all, nil
+	return dirs, nil
 }
 
 // alternates are the folders that hold the folders of objects that a repository names.
