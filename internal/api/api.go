@@ -26,9 +26,9 @@ type ResourceStatus struct {
 	Key  schema.ResourceKey `json:"key"`
 	Name string             `json:"name"`
 	// Status is a word of a closed set: "applied", "changed" (a job is on its
-	// way), "waiting" (for a person), "failed", "interrupted", "blocked", "frozen" (its folder has
-	// errors), "pending" (policy lets nothing start by itself), "removed" (its document is gone and
-	// the stack is still there), "new".
+	// way), "waiting" (for a person), "failed", "rejected", "cancelled", "expired" (nobody
+	// answered), "interrupted", "blocked", "frozen" (its folder has errors), "pending" (policy lets
+	// nothing start by itself), "removed" (its document is gone and the stack is still there), "new".
 	Status string          `json:"status"`
 	Reason stackjob.Reason `json:"reason,omitzero"`
 	// Because is what moved, when it differs from what was applied.

@@ -572,6 +572,9 @@ func TestAnAnswerThatNobodyGivesInTimeExpires(t *testing.T) {
 	}
 	w.look()
 	w.quiet()
+	if st := w.stack(devA).Resource; st.Status != "expired" || st.Reason.Code != stackjob.ReasonApprovalExpired {
+		t.Errorf("it is shown as %s: %s", st.Status, st.Reason)
+	}
 	if n := len(w.jobs(devA)); n != 1 {
 		t.Errorf("%d jobs: what nobody wanted is not planned again by itself", n)
 	}

@@ -119,13 +119,23 @@ func (d *Desk) resourceStatus(v *reconciler.View, r *schema.Resource, st stackjo
 	case pending && ch.Refused != nil:
 		s.Status, s.Reason = "waiting", *ch.Refused
 	case pending && ch.Settled != nil:
-		s.Status, s.Reason = "failed", ch.Settled.Reason
+		s.Status, s.Reason = settledStatus(ch.Settled.State), ch.Settled.Reason
 	case st.Observed == nil && st.Last == nil && !pending:
 		s.Status = "new"
 	case pending:
 		s.Status, s.Reason = "blocked", d.blocker(v, ch)
 	}
 	return s
+}
+
+// settledStatus is the word for a job that ended without success: nothing has failed
+// where a person said no, or nobody answered.
+func settledStatus(s stackjob.State) string {
+	switch s {
+	case stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
+		return string(s)
+	}
+	return "failed"
 }
 
 // outdated tells that a change of the view has been carried out since the view was
