@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
@@ -134,6 +135,10 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 	return w.afterSuccess(ctx, job, st.Observed)
 }
 
+// killedInApply is what a person must know of an apply that did not end when it was
+// asked to.
+const killedInApply = "the engine did not end in its grace time and was killed: what it was at must be looked at"
+
 // outcomeOf is the phase's own outcome, or what its failure amounts to.
 func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 	var out stackjob.Outcome
@@ -147,11 +152,14 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 	default:
 		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}
 	}
-	if out.Result == stackjob.ResultCancelled {
+	if out.Result == stackjob.ResultCancelled || res.Cancelled && out.Result == stackjob.ResultInterrupted {
 		// Only the record knows whether a person asked for it.
 		out.Reason.Code = stackjob.ReasonStopping
 		if job.CancelledBy != nil {
 			out.Reason = stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by " + job.CancelledBy.Name}
+		}
+		if out.Result == stackjob.ResultInterrupted {
+			out.Reason.Detail = strings.TrimPrefix(out.Reason.Detail+"; "+killedInApply, "; ")
 		}
 	}
 	return out

@@ -88,6 +88,10 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 	}
 	well := killed(stackjob.OpApply, 0, time.Minute)
 	well.Result = stackjob.ResultSucceeded
+	overdue := killed(stackjob.OpPlan, 0, time.Minute)
+	overdue.Result, overdue.Killed = stackjob.ResultFailed, true
+	stopped := killed(stackjob.OpPlan, 0, time.Minute)
+	stopped.Result = stackjob.ResultCancelled // and ended by itself
 	refreshed := killed(stackjob.OpRefresh, 0, time.Hour)
 	refreshed.Result = stackjob.ResultSucceeded
 	const apply, plan = "OperationTypeApply", "OperationTypePlan"
@@ -101,6 +105,8 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 		{"a clock that is a little off", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(-time.Second)}, true},
 		{"a destroy", []stackjob.Operation{killed(stackjob.OpDestroy, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(time.Second)}, true},
 		{"a plan, before its refresh", []stackjob.Operation{refreshed, killed(stackjob.OpPlan, time.Hour, time.Second)}, engine.StateLock{Operation: plan, CreatedAt: from.Add(time.Second)}, true},
+		{"a plan that was killed at its time limit", []stackjob.Operation{overdue}, engine.StateLock{Operation: plan, CreatedAt: from.Add(time.Second)}, true},
+		{"a plan that was asked to stop and did", []stackjob.Operation{stopped}, engine.StateLock{Operation: plan, CreatedAt: from.Add(time.Second)}, false},
 		{"before it", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(-time.Minute)}, false},
 		{"by a person, before the daemon came back", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Hour)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(30 * time.Minute)}, false},
 		{"after it was found dead", []stackjob.Operation{killed(stackjob.OpApply, 0, time.Second)}, engine.StateLock{Operation: apply, CreatedAt: from.Add(5 * time.Second)}, false},
@@ -141,6 +147,13 @@ func TestOutcomeOfAPhaseIsNeverInvented(t *testing.T) {
 			stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by ada"}}},
 		{"stopped from outside", stackjob.Job{}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultCancelled}},
 			stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: stackjob.Reason{Code: stackjob.ReasonStopping}}},
+		{"cancelled, and killed at the end of its grace time", stackjob.Job{CancelledBy: &by},
+			engine.Result{Cancelled: true, Outcome: &stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonCancelled}}},
+			stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by ada; " + killedInApply}}},
+		{"stopped from outside, and killed", stackjob.Job{}, engine.Result{Cancelled: true, Outcome: &stackjob.Outcome{Result: stackjob.ResultInterrupted}},
+			stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonStopping, Detail: killedInApply}}},
+		{"killed by somebody else", stackjob.Job{CancelledBy: &by}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "killed"}}},
+			stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "killed"}}},
 		{"nothing", stackjob.Job{}, engine.Result{},
 			stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}},
 	} {

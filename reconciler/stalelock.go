@@ -27,7 +27,7 @@ const (
 
 // isOurStaleLock tells whether the lock that stopped a plan was left behind by a
 // run of ours that was killed. All that a lock says must fit one operation of this
-// stack that was interrupted: the same account and machine, the same kind of
+// stack whose engine was killed or lost with its runner: the same account and machine, the same kind of
 // operation by the same version of the engine, taken as that operation began. Only
 // such a lock is ever released; any other is a person's matter.
 func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine.Failure) (bool, error) {
@@ -81,7 +81,7 @@ func killedRuns(job stackjob.Job) []killedRun {
 		}
 	}
 	for _, op := range job.Operations {
-		if op.Result != stackjob.ResultInterrupted {
+		if !op.Killed && op.Result != stackjob.ResultInterrupted {
 			continue
 		}
 		r := killedRun{from: op.StartedAt, to: op.EndedAt}

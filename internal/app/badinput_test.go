@@ -172,7 +172,7 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 	}
 	w.until("no process of the job is left", func() bool { return len(w.enginesAtWork()) == 0 })
 	for _, op := range j.Operations {
-		if op.Kind == stackjob.OpPlan && (op.Result != stackjob.ResultFailed || op.Reason.Code != stackjob.ReasonTimeout) {
+		if op.Kind == stackjob.OpPlan && (op.Result != stackjob.ResultFailed || !op.Killed || op.Reason.Code != stackjob.ReasonTimeout) {
 			t.Errorf("on record is %+v", op)
 		}
 	}
@@ -184,6 +184,76 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 	w.await(devA, stackjob.Succeeded)
 	if w.effects("a") != 1 {
 		t.Errorf("%d side effects", w.effects("a"))
+	}
+}
+
+func TestAPlanThatHangsCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.fakeEngine()
+	w.touch("hang")
+	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	w.start()
+	w.until("the engine hangs", func() bool { return w.effects("hung") == 1 })
+	if _, err := w.app.Backend().Cancel(t.Context(), api.Answer{Job: w.newest(devA).ID, Actor: ada}); err != nil {
+		t.Fatal(err)
+	}
+	j := w.await(devA, stackjob.Cancelled)
+	if j.Reason.Code != stackjob.ReasonCancelled || !strings.Contains(j.Reason.Detail, "ada") {
+		t.Errorf("the reason is %s", j.Reason)
+	}
+	if op := j.Operations[len(j.Operations)-1]; op.Kind != stackjob.OpPlan || op.Result != stackjob.ResultCancelled || !op.Killed {
+		t.Errorf("on record is %+v", op)
+	}
+	w.until("no process of the job is left", func() bool { return len(w.enginesAtWork()) == 0 })
+	w.quiet()
+	if n := len(w.jobs(devA)); n != 1 || w.effects("a") != 0 {
+		t.Errorf("%d jobs, %d side effects: a cancelled plan must not start again by itself", n, w.effects("a"))
+	}
+}
+
+func TestAnApplyThatHadToBeKilledIsInterruptedWhoeverStoppedIt(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"a person", "the time limit"} {
+		t.Run(strings.ReplaceAll(by, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			w := onOneEngine(t)
+			w.grace = "1s"
+			if by == "the time limit" {
+				w.yaml = "  timeouts: {apply: 2s}\n"
+			}
+			script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = apply ]; then\n  trap '' INT TERM\n  echo began >> %q\n  sleep 3600 &\n  wait\n  wait\n  sleep 3600\nfi\nexec %q \"$@\"\n",
+				filepath.Join(w.root, "hung"), w.engine.Path)
+			w.engine.Path = filepath.Join(w.root, "engine", filepath.Base(w.engine.Path))
+			w.install(script)
+			w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+			w.commit("one")
+			w.start()
+			w.until("the engine hangs", func() bool { return w.effects("hung") == 1 })
+			first := w.jobs(devA)[len(w.jobs(devA))-1].ID
+			if by == "a person" {
+				if _, err := w.app.Backend().Cancel(t.Context(), api.Answer{Job: first, Actor: ada}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fresh := w.await(devA, stackjob.WaitingApply) // by another job
+			j := w.job(first)
+			want := map[string]stackjob.Reason{
+				"a person":       {Code: stackjob.ReasonCancelled, Detail: "by ada; "},
+				"the time limit": {Code: stackjob.ReasonTimeout, Detail: "2s"},
+			}[by]
+			if j.State != stackjob.Interrupted || j.Reason.Code != want.Code || !strings.Contains(j.Reason.Detail, want.Detail) {
+				t.Errorf("it is %s: %s", j.State, j.Reason)
+			}
+			if op := j.Operations[len(j.Operations)-1]; op.Kind != stackjob.OpApply || op.Result != stackjob.ResultInterrupted || !op.Killed {
+				t.Errorf("on record is %+v", op)
+			}
+			if fresh.ID == first || fresh.Hold == nil || fresh.Hold.Code != stackjob.ReasonAfterInterrupt || w.effects("hung") != 1 {
+				t.Errorf("the fresh plan is not gated: hold %+v, applied %d times", fresh.Hold, w.effects("hung"))
+			}
+			w.until("no process of the job is left", func() bool { return len(w.enginesAtWork()) == 0 })
+		})
 	}
 }
 

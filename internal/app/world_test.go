@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,8 @@ type world struct {
 	mirrored bool
 	// parallel is how many jobs run at once.
 	parallel int
+	// grace is jobs.grace; "" for 20s.
+	grace string
 	// yaml is appended to reeve.yaml.
 	yaml    string
 	records func(reconciler.Records) reconciler.Records
@@ -148,8 +151,8 @@ func (w *world) configText() string {
 	if w.mirrored {
 		where = fmt.Sprintf("url: %q", "file://"+w.repo)
 	}
-	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    %s\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: 20s\n%s",
-		filepath.Join(w.root, "data"), where, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, w.yaml)
+	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    %s\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: %s\n%s",
+		filepath.Join(w.root, "data"), where, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, cmp.Or(w.grace, "20s"), w.yaml)
 }
 
 // start starts a daemon on the repository's data folder.

@@ -233,6 +233,10 @@ type Operation struct {
 	LogTo   int64 `json:"logTo,omitempty"`
 	// EngineProcesses is how many engine processes it started.
 	EngineProcesses int `json:"engineProcesses"`
+	// Killed tells that its engine was killed instead of ending by itself, whatever
+	// Result and Reason say of the cause (a time limit, a cancel): what it held, a
+	// lock on the state above all, it may hold still.
+	Killed bool `json:"killed,omitempty"`
 }
 
 // Approval is a person's yes or no. It binds to what was seen.

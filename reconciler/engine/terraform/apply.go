@@ -78,10 +78,11 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 		failed = pr
 		out.Reason = pr.failure.Reason
 		switch {
+		case killed:
+			// Whoever did it and why: what it was at when it died is in no state.
+			out.Result = stackjob.ResultInterrupted
 		case pr.cancelled:
 			out.Result = stackjob.ResultCancelled
-		case errors.Is(pr, errKilled):
-			out.Result = stackjob.ResultInterrupted
 		default:
 			out.Result = stackjob.ResultFailed
 		}
@@ -104,11 +105,8 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	}
 	op.record.Counts = out.Counts
 	op.record.EngineProcesses = p.engine.processes
-	ended := out.Result
-	if killed && ended != stackjob.ResultSucceeded {
-		ended = stackjob.ResultInterrupted // whatever the reason: its lock may be held still
-	}
-	op.end(ended, out.Reason)
+	op.record.Killed = killed
+	op.end(out.Result, out.Reason)
 	return out, failed
 }
 

@@ -194,14 +194,14 @@ func (o *operation) fail(err error) {
 	if !errors.As(err, &pr) {
 		pr = classifyLocal(err)
 	}
+	// A killed engine's lock may be held still, whatever the reason.
+	o.record.Killed = o.phase.engine != nil && o.phase.engine.killed
 	result := stackjob.ResultFailed
 	switch {
-	case o.phase.engine != nil && o.phase.engine.killed:
-		// Whatever the reason: it did not come to an end, and its lock may be
-		// held still.
-		result = stackjob.ResultInterrupted
 	case pr.cancelled:
 		result = stackjob.ResultCancelled
+	case errors.Is(pr, errKilled):
+		result = stackjob.ResultInterrupted
 	}
 	o.end(result, pr.failure.Reason)
 }

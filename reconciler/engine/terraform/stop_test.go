@@ -104,6 +104,9 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled {
 			t.Errorf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
 		}
+		if last := r.Operations[len(r.Operations)-1]; last.Result != stackjob.ResultCancelled || last.Killed {
+			t.Errorf("operation = %+v: the engine killed its provisioner, and ended by itself", last)
+		}
 		if r.Outcome.Counts.Create != 1 {
 			t.Errorf("counts = %+v", r.Outcome.Counts)
 		}
@@ -111,16 +114,25 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 	})
 }
 
+// hangs puts a program in the place of the engine that hangs in one command, whatever
+// it is asked to do. It says its own process id and its child's.
+func (b *bench) hangs(t *testing.T, command string) (pids string) {
+	t.Helper()
+	dir := t.TempDir()
+	pids = filepath.Join(dir, "pids")
+	script := filepath.Join(dir, "hangs")
+	text := "#!/bin/sh\ncase $1 in " + command + ") trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.task.Program.Path + "' \"$@\"\n"
+	writeScript(t, script, text)
+	b.task.Program.Path = script
+	return pids
+}
+
 // Only a program of our own can hang in init or plan on demand.
 func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		dir := t.TempDir()
-		pids, script := filepath.Join(dir, "pids"), filepath.Join(dir, "hangs")
-		text := "#!/bin/sh\ncase $1 in plan) trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.task.Program.Path + "' \"$@\"\n"
-		writeScript(t, script, text)
-		b.task.Program.Path = script
+		pids := b.hangs(t, "plan")
 		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: time.Second}
 		b.task.Grace = 200 * time.Millisecond
 		r := b.plan(t.Context())
@@ -129,8 +141,51 @@ func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 		}
 		awaitDeath(t, readPIDs(t, pids))
 		last := r.Operations[len(r.Operations)-1]
-		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultInterrupted || last.EngineProcesses != 1 {
+		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed || !last.Killed || last.EngineProcesses != 1 {
 			t.Errorf("operation = %+v", last)
+		}
+	})
+}
+
+// TestApplyThatHadToBeKilledIsInterrupted: nobody knows how far it came, whoever
+// stopped it.
+func TestApplyThatHadToBeKilledIsInterrupted(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		for _, cancelled := range []bool{true, false} {
+			b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+			program := b.task.Program.Path
+			plan := b.mustPlan()
+			pids := b.hangs(t, "apply")
+			b.task.Grace = 200 * time.Millisecond
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			want := stackjob.ReasonTimeout
+			if cancelled {
+				want = stackjob.ReasonCancelled
+				b.task.Timeouts = nil
+			} else {
+				b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: time.Second}
+			}
+			ended := make(chan engine.Result, 1)
+			go func() { ended <- b.apply(ctx, plan) }()
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for st, err := os.Stat(pids); err != nil || st.Size() == 0; st, err = os.Stat(pids) {
+				<-tick.C
+			}
+			if cancelled {
+				cancel()
+			}
+			r := <-ended
+			if r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted || r.Outcome.Reason.Code != want || r.Cancelled != cancelled {
+				t.Errorf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+			}
+			if last := r.Operations[len(r.Operations)-1]; last.Kind != stackjob.OpApply || last.Result != stackjob.ResultInterrupted || !last.Killed {
+				t.Errorf("operation = %+v", last)
+			}
+			awaitDeath(t, readPIDs(t, pids))
+			b.task.Program.Path = program
 		}
 	})
 }
