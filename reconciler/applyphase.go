@@ -100,8 +100,9 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 	}
 	out := outcomeOf(job, res)
 	if res.Outcome == nil || out.Reason.Code == stackjob.ReasonStalePlan {
-		// The engine was not started, or refused the plan at once: nothing was
-		// applied, and what is recorded of the stack is as true as before.
+		// The engine was not started, could not have the state's lock or refused the
+		// plan at once: nothing was applied, and what is recorded of the stack is as
+		// true as before.
 		end := stackjob.Fail(now, &l, out.Reason)
 		if out.Result == stackjob.ResultCancelled {
 			end = stackjob.Applied(now, l, out, nil)

@@ -29,16 +29,13 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 	return t
 }
 
-// notStarted ends a phase whose runner could not be started: nothing ran.
+// notStarted ends a phase whose runner could not be started: nothing ran, and what is
+// recorded of the stack is as true as before.
 func (w *Worker) notStarted(ctx context.Context, job stackjob.Job, cause error) error {
 	l := leaseOf(job)
 	why := stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted, Detail: cause.Error()}
 	if errors.Is(cause, store.ErrFull) || errors.Is(cause, syscall.ENOSPC) {
 		why.Code = stackjob.ReasonDiskFull
-	}
-	if job.State == stackjob.Applying {
-		_, err := w.move(ctx, job.ID, stackjob.Applied(w.r.o.Now(), l, stackjob.Outcome{Result: stackjob.ResultFailed, Reason: why}, w.unfinished(ctx, job)))
-		return err
 	}
 	_, err := w.move(ctx, job.ID, stackjob.Fail(w.r.o.Now(), &l, why))
 	return err
@@ -99,10 +96,12 @@ func (w *Worker) lost(ctx context.Context, job stackjob.Job, phase engine.Phase,
 		return true, err
 	}
 	why.Detail = "what it did before must be looked at; a fresh plan waits for a person"
+	observed := w.unfinished(ctx, job)
 	if why.Code == stackjob.ReasonRunnerNotStarted {
 		why.Detail = "the engine was never started; a fresh plan waits for a person"
+		observed = nil // what is recorded of the stack is as true as before
 	}
-	_, err := w.move(ctx, job.ID, stackjob.Applied(now, l, stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: why}, w.unfinished(ctx, job)))
+	_, err := w.move(ctx, job.ID, stackjob.Applied(now, l, stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: why}, observed))
 	if err == nil {
 		w.r.CompareAgain(job.Desired.Repository)
 	}

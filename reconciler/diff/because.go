@@ -239,7 +239,7 @@ func held(st stackjob.Stack, a stackjob.Action) *stackjob.Reason {
 	if l == nil || l.Hold == nil || l.Action != a || l.State == stackjob.Succeeded {
 		return nil
 	}
-	if st.Observed != nil && st.Observed.JobID == l.ID && l.Reason.Code != stackjob.ReasonRunnerNotStarted {
+	if st.Observed != nil && st.Observed.JobID == l.ID {
 		return nil // it was approved and carried out, if only in part
 	}
 	r := *l.Hold

@@ -221,7 +221,7 @@ func TestWhatHeldAJobThatCameToNothingHoldsTheNext(t *testing.T) {
 	}{
 		{"a stale plan", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonStalePlan}, Hold: mass}, false, true},
 		{"a daemon that stopped", stackjob.LastJob{State: stackjob.Cancelled, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonStopping}, Hold: mass}, false, true},
-		{"a runner that never started", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted}, Hold: mass}, true, true},
+		{"a runner that never started", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonRunnerNotStarted}, Hold: mass}, false, true},
 		{"a rejection", stackjob.LastJob{State: stackjob.Rejected, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonRejected}, Hold: mass}, false, true},
 		{"a destroy that failed in the middle", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Destroy, Reason: stackjob.Reason{Code: stackjob.ReasonEngine}, Hold: mass}, true, false},
 		{"an apply that was held", stackjob.LastJob{State: stackjob.Failed, Action: stackjob.Apply, Reason: stackjob.Reason{Code: stackjob.ReasonEngine}, Hold: mass}, false, false},

@@ -10,7 +10,8 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-// apply is the apply phase. The outcome is nil when the engine was not started.
+// apply is the apply phase. The outcome is nil when the engine was not started, or
+// could not have the state's lock: then nothing was touched.
 func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
 	if err := p.checkPlanFile(planFile); err != nil {
 		return nil, err
@@ -69,6 +70,16 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	})
 	killed := p.engine.killed
 	p.secureState()
+	if err != nil && !killed && !h.began {
+		if pr := engineProblem(ctx, err, string(kind), v); pr.failure.Reason.Code == stackjob.ReasonStateLocked {
+			if err := note.remove(); err != nil {
+				p.say("Warning: the note of the apply: " + err.Error())
+			}
+			op.record.EngineProcesses = p.engine.processes
+			op.fail(pr)
+			return nil, p.tellLock(outer, pr)
+		}
+	}
 	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
 	var failed error
 	if err != nil && !h.complete {
@@ -130,6 +141,9 @@ type applyHearing struct {
 	done    map[string]map[string]bool // address → the stream's words for what is done
 	imports int
 	outputs map[string]streamOutput
+	// began tells that the engine came to a resource: what is said of a lock after
+	// that may be a provisioner's own words.
+	began bool
 	// complete tells that the engine said that all was done.
 	complete bool
 }
@@ -145,6 +159,7 @@ func (h *applyHearing) hear(m message) {
 			h.planned[m.Change.Resource.Addr] = actionOfStream(m.Change.Action)
 		}
 	case "apply_start":
+		h.began = true
 		if m.Hook != nil && m.Hook.Action != "read" {
 			h.note("begin", m.Hook.Resource.Addr)
 		}

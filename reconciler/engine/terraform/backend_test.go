@@ -132,9 +132,20 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
 		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
 		b.mustApply()
+		b.module(map[string]string{"main.tf": `resource "terraform_data" "b" {}`})
+		plan := b.mustPlan()
 		server.hold("11111111-2222-3333-4444-555555555555")
 
-		r := b.plan(t.Context())
+		// An apply that could not have the lock has no outcome: nothing was touched.
+		r := b.apply(t.Context(), plan)
+		if r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.Who != "ann@laptop" {
+			t.Fatalf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+		}
+		if last := r.Operations[len(r.Operations)-1]; last.Kind != stackjob.OpApply || last.Result != stackjob.ResultFailed || last.EngineProcesses != 1 {
+			t.Errorf("operation = %+v", last)
+		}
+
+		r = b.plan(t.Context())
 		if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil {
 			t.Fatalf("failure = %+v", r.Failure)
 		}

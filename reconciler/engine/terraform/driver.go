@@ -54,8 +54,8 @@ func (d *Driver) Plan(ctx context.Context, t engine.Task, planFile string, s eng
 	return r
 }
 
-// Apply runs the saved plan. It has an Outcome as soon as the engine was started;
-// before that only a Failure.
+// Apply runs the saved plan. It has an Outcome as soon as the engine was started and
+// had the state's lock; before that only a Failure.
 func (d *Driver) Apply(ctx context.Context, t engine.Task, planFile string, s engine.Sink) engine.Result {
 	p := newPhase(d, t, planFile, s)
 	defer p.close()
