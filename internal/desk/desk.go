@@ -118,14 +118,35 @@ func (d *Desk) resourceStatus(v *reconciler.View, r *schema.Resource, st stackjo
 		s.Status, s.Reason = "failed", *ch.Error
 	case pending && ch.Refused != nil:
 		s.Status, s.Reason = "waiting", *ch.Refused
-	case pending && ch.Settled != nil:
-		s.Status, s.Reason = settledStatus(ch.Settled.State), ch.Settled.Reason
+	case pending && settled(v, ch, st) != nil:
+		last := settled(v, ch, st)
+		s.Status, s.Reason = settledStatus(last.State), last.Reason
 	case st.Observed == nil && st.Last == nil && !pending:
 		s.Status = "new"
 	case pending:
 		s.Status, s.Reason = "blocked", d.blocker(v, ch)
 	}
 	return s
+}
+
+// settled is the job that tried a change and ended without success: the one that the
+// view knows of, or one that has ended since the view was made.
+func settled(v *reconciler.View, ch *diff.Change, st stackjob.Stack) *stackjob.LastJob {
+	if ch.Settled != nil {
+		return ch.Settled
+	}
+	last := st.Last
+	if st.Open != nil || last == nil || last.Action != ch.Action || !last.EndedAt.After(v.ComparedAt) || last.DesiredDigest != ch.Desired.Digest() {
+		return nil
+	}
+	if last.Reason.Code == stackjob.ReasonStopping || last.Reason.Code == stackjob.ReasonStalePlan {
+		return nil // it is tried again
+	}
+	switch last.State {
+	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
+		return last
+	}
+	return nil
 }
 
 // settledStatus is the word for a job that ended without success: nothing has failed
@@ -213,8 +234,10 @@ func (d *Desk) removedStatus(st stackjob.Stack) api.ResourceStatus {
 	s.Policy = flowcontrol.Choose(v.Tree.Policies(), st.Key).Name
 	if ch := changesByKey(v)[st.Key]; ch != nil && ch.Refused != nil {
 		s.Reason = *ch.Refused
-	} else if ch != nil && ch.Settled != nil {
-		s.Reason = ch.Settled.Reason
+	} else if ch != nil {
+		if last := settled(v, ch, st); last != nil {
+			s.Reason = last.Reason
+		}
 	}
 	return s
 }
@@ -366,8 +389,9 @@ func (d *Desk) Changes(ctx context.Context, f api.Filter) ([]api.Change, error) 
 				if st.Open.State.IsWaiting() || st.Open.State == stackjob.Queued {
 					c.Hold = st.Open.Reason
 				}
-			case ch.Settled != nil:
-				c.Hold, c.Job = ch.Settled.Reason, ch.Settled.ID
+			case settled(repo.View, ch, st) != nil:
+				last := settled(repo.View, ch, st)
+				c.Hold, c.Job = last.Reason, last.ID
 			default:
 				c.Hold = d.blocker(repo.View, ch)
 			}
