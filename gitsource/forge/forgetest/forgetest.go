@@ -51,7 +51,8 @@ type Site interface {
 	// APIURL is the base address that the adapter is configured with; "" for an
 	// adapter that needs only URL.
 	APIURL() string
-	// Repository is the adapter under test, with Reeve's credentials.
+	// Repository is the adapter under test, with Reeve's credentials and nothing beneath
+	// it that repeats calls.
 	Repository(t testing.TB) forge.Repository
 	// Parser is the adapter's webhook parser.
 	Parser() forge.WebhookParser

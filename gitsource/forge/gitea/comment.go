@@ -28,7 +28,7 @@ func (r *Repository) Comments(ctx context.Context, number int, since time.Time) 
 		return resp, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, r.orMissing(ctx, err, r.lookAtPull(number))
 	}
 	var comments []forge.Comment
 	for _, c := range found {
@@ -71,7 +71,7 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 		return resp, err
 	})
 	if err != nil {
-		return forge.Comment{}, err
+		return forge.Comment{}, r.orMissing(ctx, err, r.lookAtPull(number))
 	}
 	return commentOf(written), nil
 }

@@ -29,7 +29,9 @@
 //     hold: who asks compares [forge.Review].Commit.
 //   - A webhook's secret cannot be changed. It is replaced by a new webhook, so that for
 //     a moment both deliver.
-//   - A commit that does not exist is an internal error (500) when a status is set on it.
+//   - Setting a status on a commit that does not exist, and asking for or writing comments
+//     of a pull request that does not, is an internal error (500). Another request then
+//     tells [forge.ErrNotFound] from trouble.
 //   - Lists have no ETag: asking again costs as much as asking. There are no rate limits
 //     but those of a proxy in front.
 //   - A member of a team is allowed what the team may do in every unit (code, issues,
@@ -200,17 +202,30 @@ func (r *Repository) SetStatus(ctx context.Context, commit string, s forge.Statu
 		})
 		return resp, err
 	})
+	return r.orMissing(ctx, err, func(c *sdk.Client) (*sdk.Response, error) {
+		_, resp, err := c.GetSingleCommit(r.owner, r.name, commit)
+		return resp, err
+	})
+}
+
+// orMissing looks after an internal error whether what a call was about is there: Gitea
+// says that also of what is not.
+func (r *Repository) orMissing(ctx context.Context, err error, look func(*sdk.Client) (*sdk.Response, error)) error {
 	var failed *forge.CallError
-	if errors.As(err, &failed) && failed.Status == http.StatusInternalServerError {
-		missing := r.call(ctx, failed.Call, func(c *sdk.Client) (*sdk.Response, error) {
-			_, resp, err := c.GetSingleCommit(r.owner, r.name, commit)
-			return resp, err
-		})
-		if errors.Is(missing, forge.ErrNotFound) {
-			return missing
-		}
+	if !errors.As(err, &failed) || failed.Status != http.StatusInternalServerError {
+		return err
+	}
+	if missing := r.call(ctx, failed.Call, look); errors.Is(missing, forge.ErrNotFound) {
+		return missing
 	}
 	return err
+}
+
+func (r *Repository) lookAtPull(number int) func(*sdk.Client) (*sdk.Response, error) {
+	return func(c *sdk.Client) (*sdk.Response, error) {
+		_, resp, err := c.GetPullRequest(r.owner, r.name, int64(number))
+		return resp, err
+	}
 }
 
 // cut makes one line of at most n characters.
