@@ -16,8 +16,12 @@ type tree struct {
 	components    []*Component
 	modules       []*Module
 	policies      []*Policy
-	resources     []*Resource
-	byKey         map[ResourceKey]*Resource
+	accounts      []*IdentityAccount
+	teams         []*Team
+	// directories are the people of each organization.
+	directories map[string]*directory
+	resources   []*Resource
+	byKey       map[ResourceKey]*Resource
 	// freezes says for each frozen scope why.
 	freezes map[scope]diag.Diagnostic
 	// onCycle are the groups of resources that need each other.

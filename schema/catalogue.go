@@ -118,6 +118,7 @@ func gather(entries []*entry) *ownTogether {
 			t.modules = append(t.modules, d)
 		}
 		t.policies = append(t.policies, o.policies...)
+		t.gatherPeople(e)
 	}
 	return t
 }

@@ -20,6 +20,8 @@ type view struct {
 	Components    []*schema.Component
 	Modules       []*schema.Module
 	Policies      []*schema.Policy
+	Accounts      []*schema.IdentityAccount
+	Teams         []*schema.Team
 	Resources     []*schema.Resource
 	Frozen        map[string]diag.Diagnostic
 	Nodes         map[string][]schema.ResourceKey
@@ -28,7 +30,7 @@ type view struct {
 
 func viewOf(t *schema.Tree) view {
 	v := view{Hash: t.TreeHash(), Diagnostics: t.Diagnostics(), Organizations: t.Organizations(), Environments: t.Environments(),
-		Components: t.Components(), Modules: t.Modules(), Policies: t.Policies(), Resources: t.Resources(),
+		Components: t.Components(), Modules: t.Modules(), Policies: t.Policies(), Accounts: t.Accounts(), Teams: t.Teams(), Resources: t.Resources(),
 		Frozen: map[string]diag.Diagnostic{}, Nodes: map[string][]schema.ResourceKey{}, Edges: map[string][]schema.Reference{}}
 	for _, e := range t.Environments() {
 		if d, ok := t.Frozen(e.Org, e.Slug); ok {
@@ -64,6 +66,10 @@ func pieces() []string {
 		component("Network", "cidrBlock: {type: string}"), component("Network", "cidrBlock: {type: string, default: d}\n      size: {type: integer, default: 1}"),
 		component("Network", "cidrBlock: {type: nonsense}"),
 		own("IacModule", "m", "{kind: Network, provisioner: tofu, git: {url: 'https://example.com/m.git'}}"),
+		own("IdentityAccount", "ada", "{logins: [github:ada]}"), own("IdentityAccount", "grace", "{logins: [github:ADA]}"),
+		own("IdentityAccount", "bob", "{logins: [bob]}"), own("Team", "core", "{members: [ada, grace]}"), own("Team", "core", "{members: [github:ada]}"),
+		own("FlowControlPolicy", "s", "{selector: {kind: environment, id: prod}, flowControl: {}, approvals: {required: 2, from: [team/core, ada, github:bob]}}"),
+		own("FlowControlPolicy", "t", "{selector: {kind: platform}, flowControl: {}, approvals: {from: [team/core]}, override: {from: [ada]}}"),
 	}
 }
 
@@ -71,7 +77,7 @@ func pieces() []string {
 // from the trees before, the result is that of a loader that knows nothing.
 func TestIncrementalLoadEqualsColdLoad(t *testing.T) {
 	t.Parallel()
-	paths := []string{"platform.yaml", "acme/organization.yaml", "acme/components/net.yaml", "acme/components/net2.yaml", "acme/policies/p.yaml",
+	paths := []string{"platform.yaml", "acme/organization.yaml", "acme/components/net.yaml", "acme/components/net2.yaml", "acme/policies/p.yaml", "acme/teams/ada.yaml", "acme/teams/t.yaml",
 		"acme/modules/m.yaml", "acme/dev/environment.yaml", "acme/dev/a.yaml", "acme/dev/sub/b.yaml", "acme/dev/code/c.yaml", "acme/prod/a.yaml",
 		"acme/Prod/x.yaml", "other/dev/a.yaml", "stray.yaml"}
 	code := []string{"acme/modules/network/main.tf", "acme/dev/code/main.tf", "acme/dev/main.tf", "acme/dev/sub/Pulumi.yaml"}

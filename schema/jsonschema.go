@@ -16,7 +16,7 @@ const CombinedSchema = "all"
 
 // OwnKinds lists the kinds that need no component, in alphabetical order.
 func OwnKinds() []string {
-	return []string{KindDeploymentComponent, KindEnvironment, KindFlowControlPolicy, KindIacModule, KindOrganization, KindTerraformStack}
+	return []string{KindDeploymentComponent, KindEnvironment, KindFlowControlPolicy, KindIacModule, KindIdentityAccount, KindOrganization, KindTeam, KindTerraformStack}
 }
 
 // JSONSchema is the schema of a whole document of an own kind, for editors; false for
@@ -219,7 +219,9 @@ func ownSpecJSON() map[string]json.RawMessage {
 		KindEnvironment:         EnvironmentSpec{},
 		KindFlowControlPolicy:   policySpec{},
 		KindIacModule:           iacModuleSpec{},
+		KindIdentityAccount:     accountSpec{},
 		KindOrganization:        OrganizationSpec{},
+		KindTeam:                teamSpec{},
 		KindTerraformStack:      terraformStackSpec{},
 	} {
 		s := reflector().Reflect(v)

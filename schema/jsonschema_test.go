@@ -48,6 +48,9 @@ func TestEditorAndLoaderAgree(t *testing.T) {
 		"acme/components/widget.yaml": schematest.Dedent(widget),
 		"acme/modules/m.yaml":         "apiVersion: stackreeve.dev/v1\nkind: IacModule\nmetadata: {name: m}\nspec: {kind: Widget, provisioner: tofu, git: {url: 'https://example.com/m.git', ref: v1}}\n",
 		"acme/policies/p.yaml":        policyText("{kind: environment, id: prod}", "{isManual: true}"),
+		"acme/policies/q.yaml":        "apiVersion: stackreeve.dev/v1\nkind: FlowControlPolicy\nmetadata: {name: q}\nspec: {selector: {kind: environment, id: dev}, flowControl: {}, approvals: {required: 2, from: [team/core, 'github:bob'], authorMayApprove: true, byReview: true}, applyBeforeMerge: true, override: {from: [ada]}}\n",
+		"acme/teams/ada.yaml":         "apiVersion: stackreeve.dev/v1\nkind: IdentityAccount\nmetadata: {name: Ada}\nspec: {email: ada@example.com, logins: [{forge: gitlab, login: ada}, 'github:ada'], operatingSystemUser: ada, tokenName: ada}\n",
+		"acme/teams/core.yaml":        "apiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: core}\nspec: {members: [ada, 'github:grace', {memberType: identity_account, slug: ada}]}\n",
 		"acme/dev/s.yaml":             schematest.Stack("s", "/m", "variables: {a: [1]}", "backend: {type: s3, config: {bucket: b}}", "varFiles: [a]"),
 		"acme/dev/t.yaml":             schematest.Stack("t", "{git: {url: 'https://example.com/x.git'}}"),
 		"acme/dev/w.yaml": `apiVersion: test.planton.dev/v1
@@ -79,7 +82,9 @@ spec: {cidrBlock: {valueFrom: {kind: TerraformStack, name: s, fieldPath: status.
 		}
 	}
 	for _, wrong := range []string{"kind: Widget\napiVersion: a/v1\nmetadata: {}\nspec: {}", "kind: Widget\napiVersion: a/v1\nmetadata: {name: a}\nspec: {nodeCount: x}",
-		"kind: TerraformStack\napiVersion: a/v1\nmetadata: {name: a}\nspec: {module: [x]}", "kind: Nobody\napiVersion: a/v1\nmetadata: {name: a}\nspec: {}"} {
+		"kind: TerraformStack\napiVersion: a/v1\nmetadata: {name: a}\nspec: {module: [x]}",
+		"kind: Team\napiVersion: a/v1\nmetadata: {name: a}\nspec: {members: [{login: x}]}", "kind: IdentityAccount\napiVersion: a/v1\nmetadata: {name: a}\nspec: {logins: [{forge: svn, login: x}]}",
+		"kind: Nobody\napiVersion: a/v1\nmetadata: {name: a}\nspec: {}"} {
 		if compiled(t, schemas[schema.CombinedSchema]).Validate(decoded(t, wrong)) == nil {
 			t.Errorf("the combined schema takes %s", wrong)
 		}

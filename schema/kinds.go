@@ -259,4 +259,12 @@ type Policy struct {
 	Selector Selector
 	Controls Controls
 	Prune    Prune
+	// Approvals is what it wants of people; nil when it says nothing about who.
+	Approvals *Approvals
+	// ApplyBeforeMerge lets an approved plan be applied from its pull request.
+	ApplyBeforeMerge bool
+	// Override lists who may go past the approvals; nobody when it is empty.
+	Override []string
+	// People are the persons meant, by organization; see PeopleIn.
+	People map[string]PolicyPeople
 }

@@ -15,9 +15,9 @@ import (
 // notYet are Planton's kinds that later work will read. They are left out, with a
 // warning, so that a repository that has them loads.
 var notYet = []string{"ApiKey", "ConfigMap", "CookieCutterTemplate", "Connection", "DnsDomain", "GithubAction", "GithubWorkflow",
-	"IacProvisionerMapping", "IamPolicy", "IamRole", "IdentityAccount", "InfraChart", "InfraJob", "InfraPipeline", "InfraProject", "InfraStack",
+	"IacProvisionerMapping", "IamPolicy", "IamRole", "InfraChart", "InfraJob", "InfraPipeline", "InfraProject", "InfraStack",
 	"Pipeline", "PromotionPolicy", "ProviderCredentialMapping", "PulumiStack", "Secret", "SecretVersion", "SecretsGroup", "Service",
-	"StackJob", "StackJobRunner", "Team", "Variable", "VariableGroup", "VariablesGroup"}
+	"StackJob", "StackJobRunner", "Variable", "VariableGroup", "VariablesGroup"}
 
 // isNotYet tells whether a kind is one that later work will read.
 func isNotYet(kind string) bool { return slices.Contains(notYet, kind) }
@@ -122,6 +122,10 @@ type ownDocuments struct {
 	components    []*boundComponent
 	modules       []*boundModule
 	policies      []*boundPolicy
+	accounts      []*boundAccount
+	teams         []*boundTeam
+	// hidesPeople says that an account or a team is here but wrong.
+	hidesPeople bool
 	// hidden are kinds whose component is here but wrong.
 	hidden []string
 	// misnamed are the environments whose name could be that of another one.
@@ -151,7 +155,8 @@ type boundModule struct {
 
 type boundPolicy struct {
 	*Policy
-	at diag.Diagnostic
+	at     diag.Diagnostic
+	places boundPeople
 }
 
 // localSource is a module folder of this repository that must exist.
@@ -198,6 +203,14 @@ func (r *reader) own(e *envelope, out *ownDocuments) bool {
 		}
 	case KindFlowControlPolicy:
 		r.policy(e, out)
+	case KindIdentityAccount:
+		if r.in(e, s.org != "" && s.env == "", "an organization's folder") {
+			r.account(e, out)
+		}
+	case KindTeam:
+		if r.in(e, s.org != "" && s.env == "", "an organization's folder") {
+			r.team(e, out)
+		}
 	default:
 		return false
 	}

@@ -32,7 +32,7 @@ func (r *reader) policy(e *envelope, out *ownDocuments) {
 	p.Controls = Controls{IsManual: spec.FlowControl.IsManual, DisableOnLifecycleEvents: spec.FlowControl.DisableOnLifecycleEvents,
 		SkipRefresh: spec.FlowControl.SkipRefresh, PreviewBeforeUpdateOrDestroy: true,
 		PauseBetweenPreviewAndUpdateOrDestroy: spec.FlowControl.Pause}
-	if !r.oldNames(v, &spec.FlowControl, &p.Controls) || !r.selector(v, &spec.Selector, p.Policy) {
+	if !r.oldNames(v, &spec.FlowControl, &p.Controls) || !r.selector(v, &spec.Selector, p.Policy) || !r.people(v, &spec, p) {
 		e.bad = true
 		return
 	}

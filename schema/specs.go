@@ -148,6 +148,10 @@ type policySpec struct {
 	Selector    selectorSpec `json:"selector" jsonschema_description:"The resources that the policy is for."`
 	FlowControl controlsSpec `json:"flowControl" jsonschema_description:"The controls; the most specific policy is used as a whole."`
 	Prune       Prune        `json:"prune,omitempty" jsonschema:"enum=follow,enum=approve,enum=forbid" jsonschema_description:"What happens to a stack whose document is gone: as for any change (follow), always with approval (approve), or never (forbid)."`
+
+	Approvals        *approvalsSpec `json:"approvals,omitempty" jsonschema_description:"Who must approve a plan before it is applied; with it every plan that changes something waits."`
+	ApplyBeforeMerge bool           `json:"applyBeforeMerge,omitempty" jsonschema_description:"Approved plans may be applied from the pull request, before it is merged."`
+	Override         *overrideSpec  `json:"override,omitempty" jsonschema_description:"Who may go past the approvals with a reason; without it nobody."`
 }
 
 type selectorSpec struct {

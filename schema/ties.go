@@ -17,7 +17,7 @@ func (a *assembly) policies() {
 		return cmp.Or(cmp.Compare(x.Org, y.Org), cmp.Compare(x.Env, y.Env), cmp.Compare(x.Metadata.Slug, y.Metadata.Slug), x.Pos.Compare(y.Pos))
 	})
 	for _, p := range all {
-		t.policies = append(t.policies, p.Policy)
+		t.policies = append(t.policies, a.withPeople(p))
 	}
 	for _, p := range all {
 		a.idle(p)

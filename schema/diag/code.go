@@ -69,6 +69,11 @@ const (
 	PolicyTie           Code = "policy-tie"
 	PolicyIdle          Code = "policy-idle"
 	PolicyReach         Code = "policy-reach"
+	DuplicateLogin      Code = "duplicate-login"
+	UnknownPerson       Code = "unknown-person"
+	EmptyTeam           Code = "empty-team"
+
+	ApprovalsUnreachable Code = "approvals-unreachable"
 )
 
 var summaries = map[Code]string{
@@ -115,4 +120,9 @@ var summaries = map[Code]string{
 	PolicyTie:           "two policies match equally well",
 	PolicyIdle:          "the policy selects nothing that exists",
 	PolicyReach:         "the policy selects outside of its folder",
+	DuplicateLogin:      "two accounts have the same login",
+	UnknownPerson:       "there is no such person or team",
+	EmptyTeam:           "the team has no members",
+
+	ApprovalsUnreachable: "more approvals are required than there are persons who may give them",
 }
