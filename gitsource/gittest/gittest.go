@@ -5,6 +5,7 @@ package gittest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -124,4 +125,28 @@ func (r *Repo) Commit(subject string, files map[string]string) string {
 	r.Git("commit", "-q", "--allow-empty", "-m", subject)
 	r.Git("push", "-q", "--force", "origin", "HEAD")
 	return r.Git("rev-parse", "HEAD")
+}
+
+// Ref is where a forge keeps the head of a pull request.
+func Ref(number int) string { return fmt.Sprintf("refs/pull/%d/head", number) }
+
+// Propose commits files on top of a commit and pushes that as the head of a pull
+// request, or moves it there. The working copy is then where it was. It returns the head.
+func (r *Repo) Propose(number int, from string, files map[string]string) string {
+	r.t.Helper()
+	return r.ProposeBy(number, from, func() { r.Write(files) })
+}
+
+// ProposeBy is Propose for changes that a function makes in the working copy.
+func (r *Repo) ProposeBy(number int, from string, change func()) string {
+	r.t.Helper()
+	back := r.Git("rev-parse", "--abbrev-ref", "HEAD")
+	r.Git("checkout", "-q", "--detach", from)
+	change()
+	r.Git("add", "-A")
+	r.Git("commit", "-q", "--allow-empty", "-m", fmt.Sprintf("Proposal %d", number))
+	head := r.Git("rev-parse", "HEAD")
+	r.Git("push", "-q", "--force", "origin", head+":"+Ref(number))
+	r.Git("checkout", "-q", back)
+	return head
 }
