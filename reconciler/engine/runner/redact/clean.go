@@ -4,7 +4,8 @@ import (
 	"unicode/utf8"
 )
 
-// cleaner takes control sequences and bytes that are no text out of a stream.
+// cleaner takes control sequences, characters that are not seen and bytes that are no text
+// out of a stream.
 type cleaner struct {
 	state cleanState
 	// part is the beginning of a rune whose rest has not come.
@@ -67,10 +68,32 @@ func (c *cleaner) rune(out []byte, r rune) []byte {
 	case c.state != ground:
 		return out
 	}
-	if r >= 0x80 && r <= 0x9f {
+	switch {
+	case r >= 0x80 && r <= 0x9f:
 		return out // C1: control characters of eight bits
+	case isUnseen(r):
+		return out
+	case r == 0x2028 || r == 0x2029:
+		r = '\n' // line and paragraph separator
 	}
 	return utf8.AppendRune(c.endLine(out), r)
+}
+
+// isUnseen tells whether a character shows nothing of itself and changes what is shown
+// around it: it turns the direction of text, so that a line reads as what it is not, or
+// has no width, so that a word is not the one that it looks like.
+func isUnseen(r rune) bool {
+	switch {
+	case r < 0x80:
+		return false
+	case r == 0xad, r == 0x61c, r == 0x180e, r == 0xfeff:
+		return true // soft hyphen, Arabic and Mongolian marks, byte order mark
+	case r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f:
+		return true // zero width, embeddings and overrides, isolates and invisible operators
+	case r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe0fff:
+		return true // annotations, tags and their kin
+	}
+	return false
 }
 
 // endLine writes the line's end that a lone carriage return stands for.

@@ -1,5 +1,5 @@
 // Package redact makes what an engine says fit to be kept: text without secrets and
-// without what moves a terminal's cursor.
+// without what moves a terminal's cursor or makes a line read as what it is not.
 //
 //	w := redact.New(secrets)
 //	out = w.Append(out, []byte("password is hun"))

@@ -51,6 +51,10 @@ func TestTextIsCleanAndMasked(t *testing.T) {
 		"cursor, title, link":          {nil, "\x1b[2J\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b\x1b]8;;\x1b\\\x1b(B", "ab"},
 		"a sequence that never ends":   {nil, "\x1b]0;title\nthe rest\x1b[", "\nthe rest"},
 		"control characters":           {nil, "a\x00\x08\x7f\u009bb", "ab"},
+		"turned text":                  {nil, "destroy \u202eevas\u202c \u2066a\u2069\u061c\u200f", "destroy evas a"},
+		"no width":                     {nil, "pro\u200bd\u200c\u200d\u2060\ufeff\u00ad\U000e0041 ö 世界", "prod ö 世界"},
+		"line separators":              {nil, "a\u2028b\u2029c", "a\nb\nc"},
+		"a secret with no width in it": {[]string{"hun\u200bter2"}, "hunter2 h\u202eunter\u200d2 hun\u200bter2", "(sensitive) (sensitive) (sensitive)"},
 		"half a secret at the end":     {[]string{"hunter2"}, "hunter", "hunter"},
 		"a secret inside a beginning":  {[]string{"aaab"}, "aaaaab", "aa(sensitive)"},
 		"a word of the log's own kind": {[]string{"(sensitive)"}, "(sensitive)", "(sensitive)"},
@@ -112,6 +116,7 @@ func TestNoSecretComesThrough(t *testing.T) {
 func FuzzPiecesDoNotMatter(f *testing.F) {
 	f.Add("a\x1b[31mhunter2\xff\r\n", 3)
 	f.Add("\x1b]0;x\x1b\\\u009b\xc3", 1)
+	f.Add("hun\u200bter2\u202e\r\u2028", 2)
 	f.Fuzz(func(t *testing.T, text string, n int) {
 		n = max(1, n%64)
 		secrets := []string{"hunter2", "a\nbcdefghij"}
@@ -119,7 +124,7 @@ func FuzzPiecesDoNotMatter(f *testing.F) {
 		if whole := redact.New(secrets).Text(text); got != whole {
 			t.Errorf("in pieces %q, whole %q", got, whole)
 		}
-		if !utf8.ValidString(got) || strings.Contains(got, "hunter2") || strings.ContainsAny(got, "\x1b\r\x00\x07") {
+		if !utf8.ValidString(got) || strings.Contains(got, "hunter2") || strings.ContainsAny(got, "\x1b\r\x00\x07\u202e\u200b") {
 			t.Errorf("not fit: %q", got)
 		}
 	})
