@@ -86,12 +86,9 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 	if err != nil {
 		return forge.Comment{}, err
 	}
-	if err := begun(ctx, c.what); err != nil {
-		return forge.Comment{}, err
-	}
 	n, resp, err := r.client.Notes.CreateMergeRequestNote(r.project, number, &gitlab.CreateMergeRequestNoteOptions{Body: &body}, c.opts...)
 	if err != nil {
-		return forge.Comment{}, unknown(c.fail(resp, err))
+		return forge.Comment{}, c.failWrite(resp, err)
 	}
 	if n.ID == 0 {
 		return forge.Comment{}, &forge.CallError{Call: c.what, Status: resp.StatusCode, Class: forge.Bug, Err: errors.New("GitLab took the text as commands to itself (lines that begin with \"/\") and wrote no comment")}

@@ -2,23 +2,18 @@ package gitlab
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
 	gitlab "github.com/xanzy/go-gitlab"
 )
 
@@ -55,22 +50,22 @@ func (k keepErrors) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// said is the one line that GitLab gave as the reason.
+// notGitLab is the error of an address that answers with something else.
+const notGitLab = "the answer is not GitLab's: is this the address of a GitLab?"
+
+// said is what GitLab gave as the reason of an error.
 func (c *call) said() string {
-	if len(c.answer.said) == 0 {
-		return ""
-	}
-	var answer struct {
+	var says struct {
 		Message     any    `json:"message"`
 		Error       any    `json:"error"`
 		Description string `json:"error_description"`
 	}
-	if json.Unmarshal(c.answer.said, &answer) != nil {
-		return "the answer is not GitLab's: is this the address of a GitLab?"
+	if len(c.answer.said) == 0 || json.Unmarshal(c.answer.said, &says) != nil {
+		return "" // a proxy's page tells nothing that fits a line
 	}
-	for _, s := range []string{answer.Description, flat(answer.Message), flat(answer.Error)} {
+	for _, s := range []string{says.Description, flat(says.Message), flat(says.Error)} {
 		if s != "" {
-			return oneLine(s)
+			return s
 		}
 	}
 	return ""
@@ -97,145 +92,58 @@ func flat(v any) string {
 	return ""
 }
 
-// oneLine is the first line without control characters, at most 200 of them.
-func oneLine(s string) string { return cut(s, 200) }
+// fail says what went wrong with a call, without secrets: the token, and others that
+// are given.
+func (c *call) fail(resp *gitlab.Response, err error, secrets ...string) *forge.CallError {
+	var r *http.Response
+	if resp != nil {
+		r = resp.Response
+	}
+	says := c.said()
+	if r != nil && r.StatusCode >= 300 && r.StatusCode < 400 {
+		says = "GitLab is at another address, or the project has moved"
+		if u, err := r.Location(); err == nil {
+			says += ": it points to " + u.Scheme + "://" + u.Host
+		}
+	}
+	hide := func(s string) string {
+		for _, secret := range append(secrets, c.token) {
+			if secret != "" {
+				s = strings.ReplaceAll(s, secret, "[secret]")
+			}
+		}
+		return s
+	}
+	e := transport.Failure(c.what, r, hide(says), err)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	if r != nil && r.StatusCode < 300 && (errors.As(err, &syntax) || errors.As(err, &kind)) {
+		e.Class, e.Err = forge.Person, errors.New(notGitLab)
+	}
+	if text := hide(e.Err.Error()); text != e.Err.Error() {
+		e.Err = errors.New(text)
+	}
+	return e
+}
+
+// failWrite is fail for a write that is not to be done twice.
+func (c *call) failWrite(resp *gitlab.Response, err error, secrets ...string) *forge.CallError {
+	var r *http.Response
+	if resp != nil {
+		r = resp.Response
+	}
+	e := c.fail(resp, err, secrets...)
+	if transport.IsUnknown(r, err) {
+		e.Class, e.Err = forge.Wait, fmt.Errorf("%w: %w", forge.ErrUnknownOutcome, e.Err)
+	}
+	return e
+}
 
 // cut makes a text one line of at most so many characters.
 func cut(s string, characters int) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	s = strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return -1
-	}, s)
+	s = strings.Join(strings.Fields(s), " ")
 	if utf8.RuneCountInString(s) <= characters {
 		return s
 	}
 	return string([]rune(s)[:characters-1]) + "…"
-}
-
-// fail says what went wrong with a call, without the token.
-func (c *call) fail(resp *gitlab.Response, err error) error {
-	e := &forge.CallError{Call: c.what}
-	if resp == nil || resp.Response == nil {
-		e.Class = forge.Wait
-		var cert *tls.CertificateVerificationError
-		if errors.As(err, &cert) {
-			e.Class = forge.Person
-		}
-		e.Err = c.clean(err)
-		return e
-	}
-	e.Status = resp.StatusCode
-	text := strings.ReplaceAll(c.said(), c.secret(), "[token]")
-	switch {
-	case e.Status < 300:
-		// The answer cannot be read: a proxy's page, or a broken connection.
-		e.Class, e.Err = forge.Wait, fmt.Errorf("read GitLab's answer: %w", c.clean(err))
-		var syntax *json.SyntaxError
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &syntax) || errors.As(err, &kind) {
-			e.Class, e.Err = forge.Person, errors.New("the answer is not GitLab's: is this the address of a GitLab?")
-		}
-		return e
-	case e.Status < 400:
-		e.Class = forge.Person
-		text = "GitLab is at another address, or the project has moved: " + where(resp)
-	case e.Status == http.StatusNotFound:
-		e.Class = forge.Person
-		e.Err = forge.ErrNotFound
-		if text != "" {
-			e.Err = fmt.Errorf("%w: %s", forge.ErrNotFound, text)
-		}
-		return e
-	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, e.Status == http.StatusPaymentRequired:
-		e.Class = forge.Person
-	case e.Status == http.StatusRequestTimeout, e.Status == http.StatusConflict, e.Status == http.StatusLocked,
-		e.Status == http.StatusTooEarly, e.Status == http.StatusTooManyRequests, e.Status >= 500:
-		e.Class = forge.Wait
-		e.RetryAfter = retryAfter(resp.Header)
-	default:
-		e.Class = forge.Bug
-	}
-	if text == "" {
-		text = http.StatusText(e.Status)
-	}
-	e.Err = errors.New(text)
-	return e
-}
-
-// where is the host that a redirect points to; never its path and query, which may hold
-// more.
-func where(resp *gitlab.Response) string {
-	u, err := resp.Location()
-	if err != nil {
-		return "it does not say where"
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-// retryAfter is how long GitLab wants to be left alone.
-func retryAfter(h http.Header) time.Duration {
-	if s, err := strconv.Atoi(h.Get("Retry-After")); err == nil && s > 0 {
-		return time.Duration(s) * time.Second
-	}
-	now := time.Now()
-	if t, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = t // GitLab's clock, since what follows is of that clock
-	}
-	if t, err := http.ParseTime(h.Get("Retry-After")); err == nil {
-		return max(t.Sub(now), 0)
-	}
-	if h.Get("RateLimit-Remaining") == "0" {
-		if s, err := strconv.ParseInt(h.Get("RateLimit-Reset"), 10, 64); err == nil {
-			return max(time.Unix(s, 0).Sub(now), 0)
-		}
-	}
-	return 0
-}
-
-// secret is the token, or something that no text contains when there is none.
-func (c *call) secret() string {
-	if c.token == "" {
-		return "\x00"
-	}
-	return c.token
-}
-
-// clean takes the token out of an error's text, should it be there, and leaves the
-// error whole otherwise.
-func (c *call) clean(err error) error {
-	if err != nil && strings.Contains(err.Error(), c.secret()) {
-		return errors.New(strings.ReplaceAll(err.Error(), c.secret(), "[token]"))
-	}
-	return err
-}
-
-// unknown turns the error of a write into [forge.ErrUnknownOutcome] when it may have
-// happened all the same: everything but a refusal and a connection that never was.
-func unknown(err error) error {
-	var e *forge.CallError
-	if !errors.As(err, &e) {
-		return err
-	}
-	var op *net.OpError
-	var dns *net.DNSError
-	refused := e.Status >= 300 && e.Status < 500
-	unsent := e.Status == 0 && (errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" || e.Class == forge.Person)
-	if refused || unsent || errors.Is(err, errUnsent) {
-		return err
-	}
-	return &forge.CallError{Call: e.Call, Status: e.Status, Class: forge.Wait, RetryAfter: e.RetryAfter, Err: fmt.Errorf("%w: %w", forge.ErrUnknownOutcome, e.Err)}
-}
-
-// errUnsent marks a write that was given up before it began.
-var errUnsent = errors.New("not begun")
-
-// begun fails when there is no use in beginning a write.
-func begun(ctx context.Context, what string) error {
-	if err := ctx.Err(); err != nil {
-		return &forge.CallError{Call: what, Class: forge.Wait, Err: fmt.Errorf("%w: %w", errUnsent, err)}
-	}
-	return nil
 }

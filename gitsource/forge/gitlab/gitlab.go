@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
 	gitlab "github.com/xanzy/go-gitlab"
 )
 
@@ -51,8 +52,8 @@ type Options struct {
 	// Token returns an access token (personal, group, project or OAuth) with the scope
 	// "api". It is asked before every call.
 	Token func(context.Context) (string, error)
-	// HTTPClient does the calls; retries and limits are its affair. nil is a client
-	// with neither.
+	// HTTPClient does the calls; retries and limits are its affair. nil is one over a
+	// [transport.Transport] of its own.
 	HTTPClient *http.Client
 }
 
@@ -92,6 +93,8 @@ func New(o Options) (*Repository, error) {
 	hc := http.Client{}
 	if o.HTTPClient != nil {
 		hc = *o.HTTPClient
+	} else {
+		hc.Transport = transport.New(transport.Options{Forge: string(forge.GitLab), Repeatable: Repeatable})
 	}
 	hc.CheckRedirect = stayOnHost
 	hc.Transport = keepErrors{next: hc.Transport}
@@ -133,6 +136,13 @@ func stayOnHost(req *http.Request, via []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return nil
+}
+
+// Repeatable tells the transport which POSTs may be repeated: an award and a status that
+// are there already are refused.
+func Repeatable(req *http.Request) bool {
+	p := req.URL.Path
+	return req.Method == http.MethodPost && (strings.HasSuffix(p, "/award_emoji") || strings.Contains(p, "/statuses/"))
 }
 
 // Kind is [forge.GitLab].
@@ -179,7 +189,7 @@ func (r *Repository) begin(ctx context.Context, what string) (*call, error) {
 	}}, nil
 }
 
-// get asks for what the library has no complete type for.
+// get asks for what the library has no complete type for. path has no query.
 func (r *Repository) get(c *call, path string, into any) error {
 	req, err := r.client.NewRequest(http.MethodGet, "projects/"+gitlab.PathEscape(r.project)+"/"+path, nil, c.opts)
 	if err != nil {

@@ -13,6 +13,9 @@ import (
 // group above, else by the project being public. Developers may write; maintainers and
 // owners are admins.
 func (r *Repository) Permission(ctx context.Context, login string) (forge.Permission, error) {
+	if login == "" { // GitLab would list everybody
+		return forge.None, nil
+	}
 	c, err := r.begin(ctx, "ask what "+login+" may do")
 	if err != nil {
 		return forge.None, err
@@ -37,8 +40,8 @@ func (r *Repository) permission(c *call, user int) (forge.Permission, error) {
 	if err == nil {
 		return level(m), nil
 	}
-	if err := c.fail(resp, err); !errors.Is(err, forge.ErrNotFound) {
-		return forge.None, err
+	if failed := c.fail(resp, err); !errors.Is(failed, forge.ErrNotFound) {
+		return forge.None, failed
 	}
 	// Not a member, or no such project.
 	p, resp, err := r.client.Projects.GetProject(r.project, nil, c.opts...)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
 	gitlab "github.com/xanzy/go-gitlab"
 )
 
@@ -86,7 +87,7 @@ func (r *Repository) pullRequest(ctx context.Context, m *gitlab.MergeRequest) (f
 			}
 		}
 	default:
-		return forge.PullRequest{}, &forge.CallError{Call: fmt.Sprintf("look at merge request !%d", m.IID), Class: forge.Bug, Err: fmt.Errorf("GitLab says it is %q", oneLine(m.State))}
+		return forge.PullRequest{}, &forge.CallError{Call: fmt.Sprintf("look at merge request !%d", m.IID), Class: forge.Bug, Err: fmt.Errorf("GitLab says it is %q", transport.Line(m.State))}
 	}
 	return p, nil
 }
@@ -120,12 +121,11 @@ func (r *Repository) user(ctx context.Context, id int, login string) (forge.User
 	}
 	full, resp, err := r.client.Users.GetUser(id, gitlab.GetUsersOptions{}, c.opts...)
 	if err != nil {
-		err = c.fail(resp, err)
-		var e *forge.CallError
-		if errors.As(err, &e) && e.Class != forge.Wait && (e.Status == 403 || e.Status == 404) {
+		e := c.fail(resp, err)
+		if e.Class == forge.Person && (e.Status == 403 || e.Status == 404) {
 			return u, nil
 		}
-		return forge.User{}, err
+		return forge.User{}, e
 	}
 	r.mu.Lock()
 	r.bots[id] = full.Bot

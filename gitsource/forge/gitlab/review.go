@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	gitlab "github.com/xanzy/go-gitlab"
 )
 
 // account is the short form of a user that stands in other answers.
@@ -33,12 +34,9 @@ func (r *Repository) Reviews(ctx context.Context, number int) ([]forge.Review, e
 	if err := r.get(c, fmt.Sprintf("merge_requests/%d/approvals", number), &approvals); err != nil {
 		return nil, err
 	}
-	var reviewers []struct {
-		User  account `json:"user"`
-		State string  `json:"state"`
-	}
-	if err := r.get(c, fmt.Sprintf("merge_requests/%d/reviewers", number), &reviewers); err != nil {
-		return nil, err
+	reviewers, resp, err := r.client.MergeRequests.GetMergeRequestReviewers(r.project, number, c.opts...)
+	if err != nil {
+		return nil, c.fail(resp, err)
 	}
 	type word struct {
 		user  account
@@ -52,8 +50,8 @@ func (r *Repository) Reviews(ctx context.Context, number int) ([]forge.Review, e
 		dated = dated && a.ApprovedAt != nil
 	}
 	for _, v := range reviewers {
-		if v.State == "requested_changes" && !slices.ContainsFunc(words, func(w word) bool { return w.user.ID == v.User.ID }) {
-			words = append(words, word{user: v.User, state: forge.ChangesRequested})
+		if v.User != nil && v.State == "requested_changes" && !slices.ContainsFunc(words, func(w word) bool { return w.user.ID == v.User.ID }) {
+			words = append(words, word{user: account{v.User.ID, v.User.Username}, state: forge.ChangesRequested})
 			dated = false // the time that GitLab tells is when the person was asked
 		}
 	}
@@ -98,13 +96,10 @@ var spoken = map[forge.ReviewState]string{
 // heads returns which head a merge request had at a time; "" when the time is not known
 // or is within the second of a push: then nobody can tell what was looked at.
 func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) {
-	var versions []struct {
-		Head      string     `json:"head_commit_sha"`
-		CreatedAt *time.Time `json:"created_at"`
-	}
 	// The newest hundred. An approval of an older head has no use any more.
-	if err := r.get(c, fmt.Sprintf("merge_requests/%d/versions?per_page=%d", number, perPage), &versions); err != nil {
-		return nil, err
+	versions, resp, err := r.client.MergeRequests.GetMergeRequestDiffVersions(r.project, number, &gitlab.GetMergeRequestDiffVersionsOptions{PerPage: perPage}, c.opts...)
+	if err != nil {
+		return nil, c.fail(resp, err)
 	}
 	return func(t time.Time) string {
 		if t.IsZero() {
@@ -117,7 +112,7 @@ func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) 
 				return ""
 			}
 			if made.Before(t) && (head == "" || made.After(since)) {
-				head, since = v.Head, made
+				head, since = v.HeadCommitSHA, made
 			}
 		}
 		return head

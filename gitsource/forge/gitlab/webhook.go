@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
 	gitlab "github.com/xanzy/go-gitlab"
 )
 
@@ -52,9 +53,6 @@ func (r *Repository) SetWebhook(ctx context.Context, id, url, secret string) (fo
 	}
 	yes, no, all := gitlab.Ptr(true), gitlab.Ptr(false), gitlab.Ptr("")
 	if id == "" {
-		if err := begun(ctx, what); err != nil {
-			return forge.Webhook{}, err
-		}
 		h, resp, err := r.client.Projects.AddProjectHook(r.project, &gitlab.AddProjectHookOptions{
 			URL: &url, Token: &secret, EnableSSLVerification: yes, PushEventsBranchFilter: all,
 			PushEvents: yes, MergeRequestsEvents: yes, NoteEvents: yes,
@@ -62,7 +60,7 @@ func (r *Repository) SetWebhook(ctx context.Context, id, url, secret string) (fo
 			PipelineEvents: no, WikiPageEvents: no, DeploymentEvents: no, ReleasesEvents: no,
 		}, c.opts...)
 		if err != nil {
-			return forge.Webhook{}, unknown(c.hide(secret, c.fail(resp, err)))
+			return forge.Webhook{}, c.failWrite(resp, err, secret)
 		}
 		return webhook(h), nil
 	}
@@ -77,18 +75,9 @@ func (r *Repository) SetWebhook(ctx context.Context, id, url, secret string) (fo
 		PipelineEvents: no, WikiPageEvents: no, DeploymentEvents: no, ReleasesEvents: no,
 	}, c.opts...)
 	if err != nil {
-		return forge.Webhook{}, c.hide(secret, c.fail(resp, err))
+		return forge.Webhook{}, c.fail(resp, err, secret)
 	}
 	return webhook(h), nil
-}
-
-// hide takes a webhook's secret out of an error's text, should GitLab have repeated it.
-func (c *call) hide(secret string, err error) error {
-	if secret == "" || !strings.Contains(err.Error(), secret) {
-		return err
-	}
-	e := err.(*forge.CallError) //nolint:errorlint,forcetypeassert // made by fail
-	return &forge.CallError{Call: e.Call, Status: e.Status, Class: e.Class, RetryAfter: e.RetryAfter, Err: fmt.Errorf("%s", strings.ReplaceAll(e.Err.Error(), secret, "[secret]"))}
 }
 
 func webhook(h *gitlab.ProjectHook) forge.Webhook {
@@ -155,7 +144,7 @@ func (Webhook) ParseWebhook(header http.Header, body []byte, secrets []string) (
 		d.Created = p.Object.Action == "create" || p.Object.Action == "" && string(p.Object.CreatedAt) == string(p.Object.UpdatedAt)
 	}
 	if d.Topic != forge.TopicOther && d.Topic != forge.TopicPush && d.Number <= 0 {
-		return forge.Delivery{}, fmt.Errorf("the delivery of GitLab (%s) names no merge request", oneLine(p.Kind))
+		return forge.Delivery{}, fmt.Errorf("the delivery of GitLab (%s) names no merge request", transport.Line(p.Kind))
 	}
 	return d, nil
 }
