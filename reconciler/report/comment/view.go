@@ -86,6 +86,8 @@ type Pull struct {
 	ExpiresAt time.Time
 	// AppliesBeforeMerge tells that plans are applied from the pull request.
 	AppliesBeforeMerge bool
+	// Merged tells that it was merged: what its rows say is of the apply that follows.
+	Merged bool
 }
 
 // Row is one resource.
@@ -131,7 +133,7 @@ type Block struct {
 
 // Limits are what a forge takes; see forge.Limits.
 type Limits struct {
-	// Bytes is the longest body.
+	// Bytes is the longest body; 0 is no limit.
 	Bytes int
 	// Folds and Mermaid tell whether <details> and mermaid blocks are shown as meant.
 	Folds, Mermaid bool

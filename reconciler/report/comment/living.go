@@ -1,0 +1,383 @@
+package comment
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// Living is the comment that is edited in place from the first round to the end.
+func Living(p Pull, l Limits) Text {
+	a := arrange(p)
+	return fit(a.folds(l), l, func(f form, folds string, left []string) string {
+		var b strings.Builder
+		b.WriteString(mark(a.Mark))
+		b.WriteString("\n### " + a.title() + "\n\n")
+		b.WriteString(a.under())
+		b.WriteString(a.danger(f.danger))
+		b.WriteString(a.refused(l, f))
+		b.WriteString(a.table(f.table))
+		b.WriteString(a.unchanged(l, f))
+		b.WriteString(a.notes(f))
+		b.WriteString(a.drift())
+		b.WriteString(a.blocks(f))
+		b.WriteString(a.moved(f))
+		b.WriteString(folds)
+		if !f.noGraph {
+			b.WriteString(a.graph(l))
+		}
+		b.WriteString(a.next(f))
+		b.WriteString(a.leftOut(left))
+		b.WriteString(a.foot())
+		return b.String()
+	})
+}
+
+// title says how everything stands, in a few words.
+func (p arranged) title() string {
+	n := len(p.rows)
+	of := func(count int, one, many string) string {
+		switch {
+		case n == 1:
+			return "The " + one
+		case count == 1:
+			return "1 of " + strconv.Itoa(n) + " " + many + " "
+		}
+		return strconv.Itoa(count) + " of " + strconv.Itoa(n) + " " + many + " "
+	}
+	verb := func(count int, one, many string) string {
+		if n == 1 || count == 1 {
+			return one
+		}
+		return many
+	}
+	switch p.State {
+	case Planning:
+		if n == 0 {
+			return "⏳ Planning"
+		}
+		return "⏳ Planning: " + strconv.Itoa(n-in(p.rows, RowQueued, RowPlanning)) + " of " + strconv.Itoa(n) + " done"
+	case Refused:
+		return "⛔ Not planned"
+	case Failed:
+		noun := "plan"
+		if p.Merged {
+			noun = "apply"
+		}
+		failed := in(p.rows, RowFailed, RowForbidden)
+		if failed == 0 {
+			return "❌ Failed"
+		}
+		return "❌ " + strings.TrimSpace(of(failed, noun, plurals[noun])) + " failed"
+	case Waiting:
+		waiting := in(p.rows, RowWaiting, RowForbidden)
+		if waiting == 0 {
+			return "✋ Waiting for a person"
+		}
+		return "✋ " + strings.TrimSpace(of(waiting, "plan", "plans")) + " " + verb(waiting, "waits", "wait") + " for approval"
+	case Approved:
+		ready := "Ready to merge"
+		if p.AppliesBeforeMerge {
+			ready = "Ready to apply"
+		}
+		if in(p.rows, RowApproved) > 0 {
+			return "✅ Approved: " + strings.ToLower(ready[:1]) + ready[1:]
+		}
+		return "✅ " + ready + ": nobody needs to approve"
+	case Nothing:
+		return "⚪ No changes"
+	case Applying:
+		return "🚀 Applying: " + strconv.Itoa(in(p.rows, RowApplied, RowUnchanged, RowFailed, RowStopped)) + " of " + strconv.Itoa(n) + " done"
+	case Applied:
+		return "✅ Applied"
+	case Closed:
+		return "⚪ Closed without a merge"
+	}
+	return prose(string(p.State))
+}
+
+var plurals = map[string]string{"plan": "plans", "apply": "applies"}
+
+// under is the line below the title: counts, commits, digests.
+func (p arranged) under() string {
+	var parts []string
+	if c := sum(p.rows); c.Changes() {
+		parts = append(parts, "`"+c.String()+"`")
+	}
+	parts = append(parts, p.commits()...)
+	if d := p.digests(); d != "" {
+		parts = append(parts, d)
+	}
+	return joined(parts)
+}
+
+func joined(parts []string) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, " · ") + "\n\n"
+}
+
+// commits says how many rows do not change, and what was merged into what.
+func (p arranged) commits() (parts []string) {
+	if n := in(p.rows, RowUnchanged); n > 0 {
+		parts = append(parts, strconv.Itoa(n)+" unchanged")
+	}
+	if p.Head != "" {
+		commits := "commit " + code(shortCommit(p.Head))
+		if p.Base != "" {
+			commits += " into " + code(shortCommit(p.Base))
+		}
+		parts = append(parts, commits)
+	}
+	return parts
+}
+
+// fewDigests is how many plans are named below the title; more of them are named in
+// their folds alone.
+const fewDigests = 3
+
+func (p arranged) digests() string {
+	var list []string
+	for _, r := range p.rows {
+		if !r.changes() || r.Plan.Digest == "" {
+			continue
+		}
+		if d := code(r.Plan.ShortDigest()); !slices.Contains(list, d) {
+			list = append(list, d)
+		}
+	}
+	switch {
+	case len(list) == 0 || len(list) > fewDigests:
+		return ""
+	case len(list) == 1:
+		return "plan " + list[0]
+	}
+	return "plans " + strings.Join(list, ", ")
+}
+
+// refused says why nothing is planned, or what was found wrong in the tree.
+func (p arranged) refused(l Limits, f form) string {
+	var b strings.Builder
+	if p.Refused != "" {
+		b.WriteString("**Nothing is planned:** " + prose(p.Refused) + "\n\n")
+	}
+	if len(p.Conflicts) > 0 {
+		b.WriteString("These paths cannot be merged; merge the base into the branch:\n\n")
+		items := make([]string, len(p.Conflicts))
+		for i, c := range p.Conflicts {
+			items[i] = code(c)
+		}
+		b.WriteString(bullets(items, f.list))
+	}
+	lines := report.Lines(p.Report)
+	if len(lines) == 0 && p.Errors == 0 {
+		return b.String()
+	}
+	head := "Findings in the config repository"
+	if p.Errors > 0 {
+		head = report.Plural(p.Errors, "error") + " in the config repository"
+	}
+	if len(lines) == 0 || f.report == 0 {
+		return b.String() + "**" + head + ".**\n\n"
+	}
+	if more := len(lines) - f.report; more > 0 {
+		lines = append(lines[:f.report:f.report], "… "+report.Plural(more, "more line"))
+	}
+	b.WriteString(foldHead(l, head, p.Errors > 0) + fence("", shortLines(lines)) + "\n" + foldEnd(l))
+	return b.String()
+}
+
+// unchanged tells the rows that the table leaves out.
+func (p arranged) unchanged(l Limits, f form) string {
+	n := in(p.rows, RowUnchanged)
+	if n <= fewUnchanged {
+		return ""
+	}
+	head := strconv.Itoa(n) + " resources do not change"
+	if f.noUnchanged {
+		return head + ".\n\n"
+	}
+	var keys []string
+	for _, r := range p.rows {
+		if r.State == RowUnchanged {
+			keys = append(keys, code(r.Key.String()))
+		}
+	}
+	return foldHead(l, "⚪ "+head, false) + strings.Join(keys, ", ") + "\n\n" + foldEnd(l)
+}
+
+// notes say in a line each what a row's state alone does not.
+func (p arranged) notes(f form) string {
+	var items []string
+	for _, r := range p.rows {
+		key, icon := code(r.Key.String()), ""
+		if i, ok := icons[r.State]; ok {
+			icon = i + " "
+		}
+		if r.Detail != "" {
+			items = append(items, icon+key+": "+prose(r.Detail))
+		}
+		if !r.Deferred.IsZero() {
+			items = append(items, "⏸️ "+key+" can be planned once "+code(r.Deferred.String())+" is applied")
+		}
+		if r.MovedFrom != "" {
+			items = append(items, key+" moved from "+code(r.MovedFrom)+"; it is the same stack")
+		}
+		if r.Action == stackjob.Destroy && r.Plan != nil && r.State != RowUnchanged {
+			items = append(items, "🗑️ "+key+": the whole stack is destroyed")
+		}
+	}
+	return bullets(items, f.list)
+}
+
+// bullets is a list of at most so many lines; the rest is counted.
+func bullets(items []string, most int) string {
+	if len(items) == 0 || most == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, item := range items[:min(len(items), most)] {
+		b.WriteString("- " + item + "\n")
+	}
+	if more := len(items) - most; more > 0 {
+		b.WriteString("- and " + strconv.Itoa(more) + " more\n")
+	}
+	return b.String() + "\n"
+}
+
+// drift tells what is there whatever this pull request proposes.
+func (p arranged) drift() string {
+	changes, only, both, left := 0, 0, 0, 0
+	for _, r := range p.rows {
+		changes += len(r.view.Changes)
+		only += r.view.DriftOnly
+		both += r.view.DriftUndone - r.view.DriftOnly
+		if r.Plan != nil {
+			left += max(len(r.view.Drift), r.Plan.Drifted) - r.view.DriftUndone
+		}
+	}
+	var parts []string
+	if only > 0 {
+		of := strconv.Itoa(only) + " of these " + strconv.Itoa(changes) + " changes " + isAre(only)
+		if changes == 1 {
+			of = "the only change is"
+		}
+		parts = append(parts, of+" drift, not from this pull request")
+	}
+	if both > 0 {
+		parts = append(parts, report.Plural(both, "more resource")+" that "+isAre(both)+" changed here had changed outside as well")
+		if only == 0 {
+			parts[0] = report.Plural(both, "resource") + " that " + isAre(both) + " changed here had changed outside as well"
+		}
+	}
+	if left > 0 {
+		parts = append(parts, report.Plural(left, "resource")+" had changed outside and "+isAre(left)+" left so")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "**Drift:** " + strings.Join(parts, "; ") + ".\n\n"
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// blocks are what is between now and the apply. They are no task list: whoever may
+// write could tick it.
+func (p arranged) blocks(f form) string {
+	if len(p.Blocks) == 0 {
+		return ""
+	}
+	items := make([]string, len(p.Blocks))
+	for i, b := range p.Blocks {
+		if b.Cleared {
+			items[i] = "✅ " + prose(b.What)
+			continue
+		}
+		items[i] = "⬜ " + prose(b.What)
+		if b.Who != "" {
+			items[i] += " · **" + "who:** " + prose(b.Who)
+		}
+	}
+	return "**What blocks the apply**\n\n" + bullets(items, f.list)
+}
+
+// moved says what is no longer as it was approved.
+func (p arranged) moved(f form) string {
+	if len(p.Moved) == 0 {
+		return ""
+	}
+	items := make([]string, len(p.Moved))
+	for i, m := range p.Moved {
+		items[i] = prose(m)
+	}
+	return "**Moved since the approval**\n\n" + bullets(items, f.list)
+}
+
+// next are the commands that are valid now: the first is ready to be copied.
+func (p arranged) next(f form) string {
+	if len(p.Commands) == 0 || f.list == 0 {
+		return ""
+	}
+	text := "**Next**, as a comment:\n\n" + fence("", []string{report.Shorten(report.Clean(p.Commands[0]), maxLine)}) + "\n"
+	if len(p.Commands) == 1 {
+		return text
+	}
+	return text + "or " + commands(p.Commands[1:], f.list) + "\n\n"
+}
+
+// commands names commands in one line.
+func commands(list []string, most int) string {
+	var items []string
+	for _, c := range list[:min(len(list), most)] {
+		items = append(items, code(c))
+	}
+	if more := len(list) - most; more > 0 {
+		items = append(items, strconv.Itoa(more)+" more")
+	}
+	return strings.Join(items, ", ")
+}
+
+// leftOut says what is not in the body for want of room.
+func (p arranged) leftOut(left []string) string {
+	if len(left) == 0 {
+		return ""
+	}
+	text := "Left out to stay within the length of a comment: " + strings.Join(left, ", ") + "."
+	if all := link("All of it is here", p.Page); all != "All of it is here" {
+		text += " " + all + "."
+	}
+	return "*" + text + "*\n\n"
+}
+
+// foot is the small print.
+func (p arranged) foot() string {
+	var parts []string
+	if page := link("Details", p.Page); page != "Details" {
+		parts = append(parts, page)
+	}
+	if t := took(p.PlannedIn); t != "" {
+		parts = append(parts, "planned in "+t)
+	}
+	if e := p.engines(); len(e) > 0 {
+		parts = append(parts, names(e, 3))
+	}
+	if !p.ExpiresAt.IsZero() {
+		parts = append(parts, "approvals hold until "+p.ExpiresAt.UTC().Format("2006-01-02 15:04")+" UTC")
+	}
+	if p.Round > 1 {
+		parts = append(parts, "round "+strconv.Itoa(p.Round))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "<sub>" + strings.Join(parts, " · ") + "</sub>\n"
+}

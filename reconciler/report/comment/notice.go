@@ -1,0 +1,198 @@
+package comment
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// NeedsYou is the comment that is written anew when a person must act, since an edit
+// of the living one tells nobody: who must do what, and by which commands.
+func NeedsYou(p Pull, l Limits) Text {
+	a := arrange(p)
+	a.Blocks = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Cleared })
+	waiting := a.waiting()
+	return fit(nil, l, func(f form, _ string, left []string) string {
+		var b strings.Builder
+		b.WriteString(mark(a.Mark))
+		b.WriteString("\n### " + a.title() + "\n\n")
+		b.WriteString(a.under())
+		b.WriteString(a.danger(f.danger))
+		b.WriteString(a.refused(l, f))
+		b.WriteString(waiting.table(f.table))
+		b.WriteString(waiting.notes(f))
+		b.WriteString(a.moved(f))
+		b.WriteString(a.blocks(f))
+		b.WriteString(a.next(f))
+		b.WriteString(a.leftOut(left))
+		b.WriteString(a.foot())
+		return b.String()
+	})
+}
+
+// needsSomebody are the states in which a row waits for a person.
+var needsSomebody = []RowState{RowFailed, RowForbidden, RowStopped, RowWaiting}
+
+// waiting is the pull request with what waits for a person, in few columns.
+func (p arranged) waiting() arranged {
+	p = p.only(needsSomebody)
+	for i := range p.rows {
+		p.rows[i].Engine, p.rows[i].Took, p.rows[i].view.Outputs = "", 0, nil
+	}
+	return p
+}
+
+// only is the pull request with the rows that are in one of the states.
+func (p arranged) only(states []RowState) arranged {
+	p.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r row) bool { return !slices.Contains(states, r.State) })
+	return p
+}
+
+// Outcome is the comment that is written when everything has ended: what was applied,
+// what failed and what to do about it.
+func Outcome(p Pull, l Limits) Text {
+	a := arrange(p)
+	for i := range a.rows { // who approved is history
+		r := &a.rows[i]
+		r.Policy, r.Has, r.Needs, r.ApprovedBy, r.MovedFrom, r.Deferred = "", 0, 0, nil, "", schema.ResourceKey{}
+	}
+	a.ExpiresAt = time.Time{}
+	return fit(a.logs(), l, func(f form, folds string, left []string) string {
+		var b strings.Builder
+		b.WriteString(mark(a.Mark))
+		b.WriteString("\n### " + a.ending() + "\n\n")
+		b.WriteString(a.done())
+		b.WriteString(a.refused(l, f))
+		b.WriteString(a.table(f.table))
+		b.WriteString(a.unchanged(l, f))
+		b.WriteString(a.notes(f))
+		b.WriteString(folds)
+		b.WriteString(a.blocks(f))
+		b.WriteString(a.advice())
+		b.WriteString(a.next(f))
+		b.WriteString(a.leftOut(left))
+		b.WriteString(a.foot())
+		return b.String()
+	})
+}
+
+// ending is the title of an outcome.
+func (p arranged) ending() string {
+	applied, failed, unchanged := in(p.rows, RowApplied), in(p.rows, RowFailed, RowForbidden), in(p.rows, RowUnchanged)
+	stopped := in(p.rows, RowStopped)
+	n := len(p.rows) - unchanged
+	switch {
+	case p.State == Closed:
+		return "⚪ Closed without a merge"
+	case failed > 0 && n == 1:
+		return "❌ The apply failed"
+	case failed > 0 && applied == 0:
+		return "❌ " + strconv.Itoa(failed) + " of " + strconv.Itoa(n) + " failed, nothing was applied"
+	case failed > 0:
+		return "❌ " + strconv.Itoa(failed) + " of " + strconv.Itoa(n) + " failed, " + strconv.Itoa(applied) + " applied"
+	case stopped > 0:
+		return "⏹️ " + strconv.Itoa(stopped) + " of " + strconv.Itoa(n) + " stopped, " + strconv.Itoa(applied) + " applied"
+	case n == 0:
+		return "⚪ Nothing to do"
+	case applied == n && n == 1:
+		return "✅ Applied"
+	case applied == n:
+		return "✅ All " + strconv.Itoa(n) + " applied"
+	}
+	return "✅ " + strconv.Itoa(applied) + " of " + strconv.Itoa(n) + " applied"
+}
+
+// done is the line below the title of an outcome: what was done, not what was planned.
+func (p arranged) done() string {
+	var parts []string
+	if c := sum(p.only([]RowState{RowApplied}).rows); c.Changes() {
+		parts = append(parts, "applied `"+c.String()+"`")
+	}
+	return joined(append(parts, p.commits()...))
+}
+
+// advice says in a sentence what to do after an outcome.
+func (p arranged) advice() string {
+	switch {
+	case in(p.rows, RowFailed) > 0 && len(p.Commands) > 0:
+		return "What was applied stays. Set right what failed, then run it again; nothing is repeated by itself.\n\n"
+	case in(p.rows, RowFailed) > 0:
+		return "What was applied stays. Set right what failed in a new pull request; nothing is repeated by itself.\n\n"
+	}
+	return ""
+}
+
+// logs are the folds of what failed.
+func (p arranged) logs() []*fold {
+	var out []*fold
+	for i := range p.rows {
+		log := report.Lines(p.rows[i].Log)
+		if len(log) == 0 {
+			continue
+		}
+		r := p.rows[i]
+		r.Plan, r.Because, r.view = nil, nil, report.View{}
+		out = append(out, &fold{row: &r, log: fence("", lastLines(log, logLines))})
+	}
+	for _, f := range out {
+		f.open = len(out) == 1
+	}
+	return out
+}
+
+// Reply is the answer to a command.
+type Reply struct {
+	Mark string
+	// Command is what was written, By who wrote it.
+	Command, By string
+	Answer      pull.Answer
+	// Sentences are a line each; Detail is a text of lines that are kept as they are.
+	Sentences []string
+	Detail    string
+	// Commands are those that are worth trying next.
+	Commands []string
+	// Page is where more is shown; "" for nowhere.
+	Page string
+}
+
+// answers are the icons of answers, the same as the reactions.
+var answers = map[pull.Answer]string{pull.Yes: "👍 ", pull.No: "👎 ", pull.Confused: "😕 "}
+
+// Answer is the comment that answers a command with more than a reaction.
+func Answer(r Reply, l Limits) Text {
+	p := arranged{Pull: Pull{Mark: r.Mark, Commands: r.Commands, Page: r.Page}}
+	lines := report.Lines(r.Detail)
+	return fit(nil, l, func(f form, _ string, left []string) string {
+		var b strings.Builder
+		b.WriteString(mark(r.Mark) + "\n")
+		b.WriteString(answers[r.Answer] + code(r.Command))
+		if r.By != "" {
+			b.WriteString(" · " + prose(report.Shorten(report.Clean(r.By), maxName)))
+		}
+		b.WriteString("\n\n")
+		if len(r.Sentences) == 1 {
+			b.WriteString(prose(r.Sentences[0]) + "\n\n")
+		} else {
+			items := make([]string, len(r.Sentences))
+			for i, s := range r.Sentences {
+				items[i] = prose(s)
+			}
+			b.WriteString(bullets(items, f.list))
+		}
+		if shown := lines[:min(len(lines), f.report)]; len(shown) > 0 {
+			if more := len(lines) - len(shown); more > 0 {
+				shown = append(shown[:len(shown):len(shown)], "… "+report.Plural(more, "more line"))
+			}
+			b.WriteString(fence("", shortLines(shown)) + "\n")
+		}
+		b.WriteString(p.next(f))
+		b.WriteString(p.leftOut(left))
+		b.WriteString(p.foot())
+		return b.String()
+	})
+}

@@ -1,0 +1,167 @@
+package comment
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/report"
+)
+
+// StatusState is a commit status's state, in the words of the forges.
+type StatusState string
+
+// The states of a commit status.
+const (
+	Pending StatusState = "pending"
+	Success StatusState = "success"
+	Failure StatusState = "failure" // what the pull request proposes cannot be done, or was not
+	Error   StatusState = "error"   // it was stopped before anybody could tell
+)
+
+// StatusLine is a commit status: its state and one line of plain text, of at most 140
+// characters.
+type StatusLine struct {
+	State StatusState
+	Text  string
+}
+
+// statusColumns is the longest description that every forge shows.
+const statusColumns = 140
+
+func statusLine(state StatusState, text string) StatusLine {
+	text = report.Shorten(report.Clean(text), statusColumns)
+	if r := []rune(text); len(r) > statusColumns {
+		text = string(r[:statusColumns-1]) + "…"
+	}
+	return StatusLine{state, text}
+}
+
+// Statuses are the commit statuses of a pull request.
+type Statuses struct {
+	// Plan is "reeve/plan", Approval "reeve/approval".
+	Plan, Approval StatusLine
+	// Apply is "reeve/apply: ENV" by environment; with the organization ("acme/prod")
+	// where several have one of that name. It is empty while nothing is applied from
+	// this pull request: a status that stays pending until after the merge would
+	// read as a check that hangs.
+	Apply map[string]StatusLine
+}
+
+// Status says how a pull request stands as commit statuses.
+func Status(p Pull) Statuses {
+	a := arrange(p)
+	return Statuses{Plan: a.planStatus(), Approval: a.approvalStatus(), Apply: a.applyStatuses()}
+}
+
+func (p arranged) planStatus() StatusLine {
+	n := len(p.rows)
+	failed, stopped := p.unplanned(RowFailed), p.unplanned(RowStopped)
+	switch {
+	case p.State == Refused:
+		text := "nothing is planned"
+		if p.Refused != "" {
+			text += ": " + p.Refused
+		}
+		return statusLine(Failure, text)
+	case len(failed) > 0:
+		return statusLine(Failure, strconv.Itoa(len(failed))+" of "+report.Plural(n, "plan")+" failed: "+keysOf(failed))
+	case p.Errors > 0:
+		return statusLine(Failure, report.Plural(p.Errors, "error")+" in the config repository")
+	case p.State == Planning || in(p.rows, RowQueued, RowPlanning) > 0:
+		return statusLine(Pending, strconv.Itoa(n-in(p.rows, RowQueued, RowPlanning))+" of "+report.Plural(n, "plan")+" done")
+	case len(stopped) > 0:
+		return statusLine(Error, strconv.Itoa(len(stopped))+" of "+report.Plural(n, "plan")+" stopped: "+keysOf(stopped))
+	case p.State == Nothing || n == in(p.rows, RowUnchanged):
+		return statusLine(Success, "no changes")
+	}
+	text := report.Plural(n, "plan") + ": " + sum(p.rows).String()
+	if unchanged := in(p.rows, RowUnchanged); unchanged > 0 {
+		text += ", " + strconv.Itoa(unchanged) + " unchanged"
+	}
+	if deferred := in(p.rows, RowDeferred); deferred > 0 {
+		text += ", " + strconv.Itoa(deferred) + " deferred"
+	}
+	return statusLine(Success, text)
+}
+
+// unplanned are the rows in a state that have no plan: what has one and failed, failed
+// in its apply.
+func (p arranged) unplanned(s RowState) []row {
+	return slices.DeleteFunc(slices.Clone(p.rows), func(r row) bool { return r.State != s || r.Plan != nil })
+}
+
+// keysOf names rows; what is too long is cut with the line.
+func keysOf(rows []row) string {
+	var keys []string
+	for _, r := range rows[:min(len(rows), 5)] {
+		keys = append(keys, r.Key.String())
+	}
+	return strings.Join(keys, ", ")
+}
+
+func (p arranged) approvalStatus() StatusLine {
+	forbidden := p.only([]RowState{RowForbidden}).rows
+	waiting := p.only([]RowState{RowWaiting}).rows
+	has, needs := 0, 0
+	for _, r := range p.rows {
+		if r.State != RowUnchanged {
+			has, needs = has+min(r.Has, r.Needs), needs+r.Needs
+		}
+	}
+	switch {
+	case len(forbidden) > 0:
+		return statusLine(Failure, "a policy forbids "+keysOf(forbidden))
+	case p.State == Refused:
+		return statusLine(Pending, "nothing is planned")
+	case len(waiting) > 0:
+		return statusLine(Pending, strconv.Itoa(has)+" of "+report.Plural(needs, "approval")+"; waits: "+keysOf(waiting))
+	case p.State == Planning || in(p.rows, RowQueued, RowPlanning) > 0:
+		return statusLine(Pending, "waits for the plans")
+	case p.State == Waiting:
+		return statusLine(Pending, "waits for a person")
+	case len(p.unplanned(RowFailed))+len(p.unplanned(RowStopped)) > 0:
+		return statusLine(Pending, "waits for plans that did not succeed")
+	case needs == 0:
+		return statusLine(Success, "no approval is needed")
+	}
+	return statusLine(Success, strconv.Itoa(has)+" of "+report.Plural(needs, "approval"))
+}
+
+func (p arranged) applyStatuses() map[string]StatusLine {
+	out := map[string]StatusLine{}
+	if !p.Merged && !p.AppliesBeforeMerge {
+		return out
+	}
+	groups := map[string][]row{}
+	for _, r := range p.rows {
+		name := r.Key.Env
+		if slices.ContainsFunc(p.rows, func(o row) bool { return o.Key.Env == r.Key.Env && o.Key.Org != r.Key.Org }) {
+			name = r.place()
+		}
+		groups[name] = append(groups[name], r)
+	}
+	for name, rows := range groups {
+		out[name] = applyStatus(rows)
+	}
+	return out
+}
+
+func applyStatus(rows []row) StatusLine {
+	of := func(state ...RowState) string {
+		return strconv.Itoa(in(rows, state...)) + " of " + report.Plural(len(rows)-in(rows, RowUnchanged), "resource")
+	}
+	switch {
+	case in(rows, RowUnchanged) == len(rows):
+		return statusLine(Success, "nothing to apply")
+	case in(rows, RowFailed, RowForbidden) > 0:
+		return statusLine(Failure, of(RowFailed, RowForbidden)+" failed")
+	case in(rows, RowStopped) > 0:
+		return statusLine(Error, of(RowStopped)+" stopped")
+	case in(rows, RowApplied, RowUnchanged) == len(rows):
+		return statusLine(Success, report.Plural(in(rows, RowApplied), "resource")+" applied")
+	case in(rows, RowWaiting) > 0:
+		return statusLine(Pending, of(RowWaiting)+" waiting for approval")
+	}
+	return statusLine(Pending, of(RowApplied)+" applied")
+}
