@@ -252,10 +252,10 @@ func newLogs(c *cli) *cobra.Command {
 				if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 					return nil // a person has seen enough
 				}
-				if err == nil && n == 0 && from == 0 {
-					return c.sayNoLog(ctx, b, job.ID)
+				if err != nil {
+					return err
 				}
-				return err
+				return c.sayEnd(ctx, b, job.ID, n > 0 || from > 0)
 			})
 		},
 	}
@@ -264,16 +264,22 @@ func newLogs(c *cli) *cobra.Command {
 	return cmd
 }
 
-// sayNoLog says why nothing was printed.
-func (c *cli) sayNoLog(ctx context.Context, b api.Backend, id stackjob.JobID) error {
+// sayEnd says after a log how the job ended, unless it succeeded, and without one why there
+// is none. The log itself goes no further than the engine's last word.
+func (c *cli) sayEnd(ctx context.Context, b api.Backend, id stackjob.JobID, hasLog bool) error {
 	job, err := b.Job(ctx, id)
 	if err != nil {
 		return err
 	}
 	why := ""
 	if !job.Reason.IsZero() {
-		why = " (" + job.Reason.String() + ")"
+		why = " (" + report.Clean(job.Reason.String()) + ")"
 	}
-	_, err = fmt.Fprintf(c.err, "job %s has no log: no engine has run for it; it %s%s\n", job.ID, job.State.Sentence(), why)
+	switch {
+	case !hasLog:
+		_, err = fmt.Fprintf(c.err, "job %s has no log: no engine has run for it; it %s%s\n", job.ID, job.State.Sentence(), why)
+	case job.State.IsFinal() && job.State != stackjob.Succeeded:
+		_, err = fmt.Fprintf(c.err, "job %s %s%s\n", job.ID, job.State.Sentence(), why)
+	}
 	return err
 }
