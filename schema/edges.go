@@ -87,6 +87,36 @@ func JoinGraphs(graphs ...*Graph) *Graph {
 	return out
 }
 
+func (g *graph) around(org, env string) *Graph {
+	inside := func(k ResourceKey) bool { return k.Org == org && k.Env == env }
+	out := &Graph{}
+	out.producers, out.consumers = map[ResourceKey][]ResourceKey{}, map[ResourceKey][]ResourceKey{}
+	near := map[ResourceKey]bool{}
+	for _, e := range g.edges {
+		if inside(e.From) || inside(e.To) {
+			near[e.From], near[e.To] = true, true
+			out.edges = append(out.edges, e)
+		}
+	}
+	for _, n := range g.order {
+		if !inside(n) && !near[n] {
+			continue
+		}
+		out.order = append(out.order, n)
+		for _, p := range g.producers[n] {
+			if inside(n) || inside(p) {
+				out.producers[n] = append(out.producers[n], p)
+			}
+		}
+		for _, c := range g.consumers[n] {
+			if inside(n) || inside(c) {
+				out.consumers[n] = append(out.consumers[n], c)
+			}
+		}
+	}
+	return out
+}
+
 func compareEdges(a, b Reference) int {
 	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.FieldPath, b.FieldPath), a.Pos.Compare(b.Pos))
 }

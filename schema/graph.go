@@ -18,6 +18,10 @@ func (g *Graph) Producers(k ResourceKey) []ResourceKey { return g.producers[k] }
 // Consumers lists what needs k, directly.
 func (g *Graph) Consumers(k ResourceKey) []ResourceKey { return g.consumers[k] }
 
+// Around is the part of the graph that concerns one environment: its resources, and what
+// those of other environments they need or are needed by, directly.
+func (g *Graph) Around(org, env string) *Graph { return g.around(org, env) }
+
 // Mermaid, DOT and JSON render the graph for `reeve graph`; the output is stable.
 func (g *Graph) Mermaid() string { return g.mermaid() }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stackreeve/stackreeve/internal/desk"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
@@ -95,69 +94,4 @@ func (c *cli) printDiagnostics(found diag.List, annotations string, tree *schema
 	_, err := fmt.Fprintf(c.out, "%d resources in %d environments: %d errors, %d warnings\n",
 		len(tree.Resources()), len(tree.Environments()), errs, warnings)
 	return err
-}
-
-func newGraph(c *cli) *cobra.Command {
-	var path string
-	cmd := &cobra.Command{
-		Use:   "graph [ORG]",
-		Short: "Print who needs whom: -o mermaid (default), dot or json",
-		Long: `graph prints the resources of an organization with what each reads of others: of all
-organizations, when none is named and the context names none.`,
-		Example: "  reeve graph acme -o dot | dot -Tsvg > graph.svg\n  reeve graph --path . -o mermaid",
-		Args:    cobra.MaximumNArgs(1),
-		// Its formats are its own.
-		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
-		RunE: func(cmd *cobra.Command, args []string) error {
-			format := c.output
-			if !cmd.Flags().Changed("output") {
-				format = "mermaid"
-			}
-			org := ""
-			if len(args) == 1 {
-				org = args[0]
-			}
-			text, err := c.graph(cmd.Context(), path, org, format)
-			if err != nil {
-				return err
-			}
-			_, err = io.WriteString(c.out, text)
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&path, "path", "", "a config repository on disk, instead of what the daemon has")
-	return cmd
-}
-
-func (c *cli) graph(ctx context.Context, path, org, format string) (string, error) {
-	switch format {
-	case "mermaid", "dot", "json":
-	default:
-		return "", usage("graph format %q: expected mermaid, dot or json", format)
-	}
-	f, err := c.filter()
-	if err != nil {
-		return "", err
-	}
-	if org == "" {
-		org = f.Org
-	}
-	if path == "" {
-		b, err := c.backend()
-		if err != nil {
-			return "", err
-		}
-		return b.Graph(ctx, org, format)
-	}
-	tree, err := loadFolder(ctx, path)
-	if err != nil {
-		return "", err
-	}
-	if !desk.HasOrganization(tree, org) {
-		if org == "" {
-			return "", fmt.Errorf("there is no organization in %s", path)
-		}
-		return "", fmt.Errorf("there is no organization %q in %s", org, path)
-	}
-	return desk.RenderGraph(tree.Graph(org), format)
 }

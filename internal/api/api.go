@@ -128,8 +128,9 @@ type Reading interface {
 	Repositories(ctx context.Context) ([]RepositoryStatus, error)
 	Changes(ctx context.Context, f Filter) ([]Change, error)
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
-	// Graph renders the graph of an organization, or of all (org ""): format is "mermaid", "dot" or "json".
-	Graph(ctx context.Context, org, format string) (string, error)
+	// Graph renders the graph of all organizations, of one (f.Org), or of what concerns one of its
+	// environments (f.Env): format is "mermaid", "dot" or "json".
+	Graph(ctx context.Context, f Filter, format string) (string, error)
 }
 
 // JobReading is what can be asked of jobs.

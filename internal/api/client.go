@@ -240,8 +240,8 @@ func (c *Client) Explain(ctx context.Context, k schema.ResourceKey) (Explanation
 }
 
 // Graph implements Backend.
-func (c *Client) Graph(ctx context.Context, org, format string) (string, error) {
-	b, err := c.text(ctx, "/graph", values("org", org, "format", format))
+func (c *Client) Graph(ctx context.Context, f Filter, format string) (string, error) {
+	b, err := c.text(ctx, "/graph", values("org", f.Org, "env", f.Env, "format", format))
 	return string(b), err
 }
 

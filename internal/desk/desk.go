@@ -401,19 +401,29 @@ func (d *Desk) Changes(ctx context.Context, f api.Filter) ([]api.Change, error) 
 	return out, nil
 }
 
-// Graph renders an organization's graph, or that of all organizations (org "") of all
-// repositories.
-func (d *Desk) Graph(_ context.Context, org, format string) (string, error) {
+// Graph renders the graph of all organizations of all repositories, of one, or of what
+// concerns one of its environments.
+func (d *Desk) Graph(_ context.Context, f api.Filter, format string) (string, error) {
 	var graphs []*schema.Graph
+	known := f.Env == ""
 	for _, repo := range d.o.Reconciler.Repositories() {
-		if repo.View != nil && HasOrganization(repo.View.Tree, org) {
-			graphs = append(graphs, repo.View.Tree.Graph(org))
+		if repo.View != nil && HasOrganization(repo.View.Tree, f.Org) {
+			graphs = append(graphs, repo.View.Tree.Graph(f.Org))
+			_, ok := repo.View.Tree.Environment(f.Org, f.Env)
+			known = known || ok
 		}
 	}
-	if len(graphs) == 0 && org != "" {
-		return "", fmt.Errorf("organization %q: %w", org, store.ErrNotFound)
+	if len(graphs) == 0 && f.Org != "" {
+		return "", fmt.Errorf("organization %q: %w", f.Org, store.ErrNotFound)
 	}
-	return RenderGraph(schema.JoinGraphs(graphs...), format)
+	if !known {
+		return "", fmt.Errorf("environment %q of %s: %w", f.Env, f.Org, store.ErrNotFound)
+	}
+	g := schema.JoinGraphs(graphs...)
+	if f.Env != "" {
+		g = g.Around(f.Org, f.Env)
+	}
+	return RenderGraph(g, format)
 }
 
 // HasOrganization tells whether a tree has an organization; org "" means any.

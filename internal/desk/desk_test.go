@@ -298,10 +298,10 @@ func TestWithoutATreeADeskTellsWhatIsRecorded(t *testing.T) {
 	if _, err := o.Poll(t.Context(), "nobody", ada); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("poll: %v", err)
 	}
-	if _, err := o.Graph(t.Context(), "acme", "dot"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := o.Graph(t.Context(), api.Filter{Org: "acme"}, "dot"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("graph: %v", err)
 	}
-	if _, err := o.Graph(t.Context(), "", "svg"); err == nil || !strings.Contains(err.Error(), "expected mermaid, dot or json") {
+	if _, err := o.Graph(t.Context(), api.Filter{}, "svg"); err == nil || !strings.Contains(err.Error(), "expected mermaid, dot or json") {
 		t.Errorf("graph: %v", err)
 	}
 }

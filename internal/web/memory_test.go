@@ -143,8 +143,8 @@ func (m *memory) Explain(_ context.Context, k schema.ResourceKey) (api.Explanati
 		Lines: []string{"it waits"}, Next: []string{"reeve approve sj_1"}}, m.note(k)
 }
 
-func (m *memory) Graph(_ context.Context, org, format string) (string, error) {
-	return "graph of " + org + " as " + format, m.note(org + format)
+func (m *memory) Graph(_ context.Context, f api.Filter, format string) (string, error) {
+	return "graph of " + f.Org + "/" + f.Env + " as " + format, m.note(f)
 }
 
 func (m *memory) Jobs(_ context.Context, q store.JobQuery) ([]stackjob.Job, error) {

@@ -218,10 +218,14 @@ func (r registrar) reading() {
 
 func (r registrar) graph(ctx context.Context, in *struct {
 	Org    string `query:"org" maxLength:"200" doc:"The organization; all of them when it is left out."`
+	Env    string `query:"env" maxLength:"200" doc:"Only the resources of this environment of the organization, and what they need or are needed by."`
 	Format string `query:"format" enum:"json,mermaid,dot" default:"json" doc:"How it is rendered."`
 },
 ) (*text, error) {
-	g, err := r.backend.Graph(ctx, in.Org, in.Format)
+	if in.Env != "" && in.Org == "" {
+		return nil, api.NewProblem(api.CodeInvalid, "an environment needs its organization")
+	}
+	g, err := r.backend.Graph(ctx, api.Filter{Org: in.Org, Env: in.Env}, in.Format)
 	if err != nil {
 		return nil, err
 	}

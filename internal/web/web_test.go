@@ -182,8 +182,11 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 			same(t, "explanation", ex, err, wantEx)
 			same(t, "explained key", r.lastAsked(), nil, any(key))
 			for _, format := range []string{"json", "mermaid", "dot"} {
-				g, err := cl.Graph(ctx, "acme", format)
-				same(t, "graph", g, err, "graph of acme as "+format)
+				g, err := cl.Graph(ctx, api.Filter{Org: "acme", Env: "dev"}, format)
+				same(t, "graph", g, err, "graph of acme/dev as "+format)
+			}
+			if _, err := cl.Graph(ctx, api.Filter{Env: "dev"}, "dot"); !errors.Is(err, api.ErrInvalid) {
+				t.Errorf("the graph of an environment of no organization: %v", err)
 			}
 
 			q := store.JobQuery{Org: "acme", Env: "dev", Kind: "K", Name: "n", States: []stackjob.State{stackjob.Queued, stackjob.WaitingApply}, Open: true, Commit: "abc", Before: "sj_9", Limit: 1}
