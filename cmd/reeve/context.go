@@ -1,16 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // contextFile is where `reeve context use` keeps the context: one line.
@@ -70,7 +77,9 @@ func newContext(c *cli) *cobra.Command {
 		Short:             "Show only this organization or environment from now on; without an argument, everything",
 		Example:           "  reeve context use acme/prod",
 		Args:              cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: `use keeps an organization or environment as the context of later commands. When a daemon
+answers and knows nothing of that name, it is refused; without a daemon it is taken as it is.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := contextFile(c.getenv)
 			if err != nil {
 				return err
@@ -81,7 +90,11 @@ func newContext(c *cli) *cobra.Command {
 				}
 				return nil
 			}
-			if _, err := parseContext(args[0]); err != nil {
+			f, err := parseContext(args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.known(cmd.Context(), f); err != nil {
 				return err
 			}
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -92,4 +105,70 @@ func newContext(c *cli) *cobra.Command {
 	}
 	cmd.AddCommand(use)
 	return cmd
+}
+
+// known refuses a context of which a daemon says that there is no such thing. It is the
+// person's word that counts when none can be asked, or when it has not read everything.
+func (c *cli) known(ctx context.Context, f api.Filter) error {
+	b, err := c.backend()
+	if err != nil {
+		return nil //nolint:nilerr // there is nobody to ask
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	repositories, err := b.Repositories(ctx)
+	if err != nil || slices.ContainsFunc(repositories, func(r api.RepositoryStatus) bool { return r.Commit == "" }) {
+		return nil //nolint:nilerr // as above
+	}
+	environments, err := b.Environments(ctx, api.Filter{})
+	if err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	var orgs, envs []string
+	for _, e := range environments {
+		orgs = append(orgs, e.Org)
+		if e.Org == f.Org {
+			envs = append(envs, e.Org+"/"+e.Name)
+		}
+	}
+	whole := f.Org
+	if f.Env != "" {
+		whole += "/" + f.Env
+	}
+	if slices.Contains(orgs, whole) || slices.Contains(envs, whole) {
+		return nil
+	}
+	// A stack outlives its folder, and an organization needs no environment.
+	if left, err := b.Resources(ctx, f); err != nil || len(left) > 0 {
+		return nil //nolint:nilerr // as above
+	}
+	if _, err := b.Graph(ctx, f, "json"); !errors.Is(err, store.ErrNotFound) {
+		return nil //nolint:nilerr // as above
+	}
+	if len(envs) > 0 {
+		return fmt.Errorf("there is no environment %q of %s%s", f.Env, f.Org, meant(whole, envs))
+	}
+	slices.Sort(orgs)
+	return fmt.Errorf("there is no organization %q%s", f.Org, meant(f.Org, slices.Compact(orgs)))
+}
+
+// meant is what was probably meant, or else what there is, as the end of a sentence.
+func meant(typed string, known []string) string {
+	const most = 10
+	best, bestScore := "", 0.6
+	for _, k := range known {
+		// An environment is compared without its organization, which they share.
+		if score := levenshtein.Match(path.Base(typed), path.Base(k), nil); score > bestScore {
+			best, bestScore = k, score
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf("; did you mean %q?", best)
+	case len(known) == 0:
+		return "; the daemon knows none"
+	case len(known) > most:
+		return fmt.Sprintf("; there are %s and %d more", strings.Join(known[:most], ", "), len(known)-most)
+	}
+	return "; there is " + strings.Join(known, ", ")
 }

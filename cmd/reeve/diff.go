@@ -18,13 +18,21 @@ import (
 func newDiff(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff",
-		Short: "Show which resources differ from what was applied, and why; exit code 1 when any does",
+		Short: "Show which resources differ from what was applied, and why; exit code 1 when any does, or errors keep a folder from being compared",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, f api.Filter) error {
 				list, err := b.Changes(ctx, f)
 				if err != nil {
 					return err
+				}
+				frozen, err := c.sayFrozen(ctx, b, f, "was not compared")
+				if err != nil {
+					return err
+				}
+				same := "everything is as the repository says"
+				if frozen > 0 {
+					same = "everything that was compared is as the repository says"
 				}
 				err = c.print(list, func(w io.Writer) error {
 					t := report.Table{Header: []string{"RESOURCE", "ACTION", "BECAUSE", "JOB", "WAITS FOR"}}
@@ -35,9 +43,9 @@ func newDiff(c *cli) *cobra.Command {
 						}
 						t.Rows = append(t.Rows, []string{ch.Key.String(), string(ch.Action), report.Because(ch.Because), string(ch.Job), hold})
 					}
-					return writeTable(w, t, "everything is as the repository says")
+					return writeTable(w, t, same)
 				})
-				if err == nil && len(list) > 0 {
+				if err == nil && len(list)+frozen > 0 {
 					return findings()
 				}
 				return err
@@ -111,6 +119,9 @@ func findResource(ctx context.Context, b api.Backend, f api.Filter, name string)
 	}
 	switch len(list) {
 	case 0:
+		if where := within(f); where != "" {
+			return schema.ResourceKey{}, fmt.Errorf("no resource%s is called %q; `reeve get resources` lists them, with --context= those outside of it too", where, name)
+		}
 		return schema.ResourceKey{}, fmt.Errorf("no resource is called %q; `reeve get resources` lists them", name)
 	case 1:
 		return list[0].Key, nil
