@@ -3,6 +3,7 @@ package module_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,13 @@ func TestGitModuleIsAskedOncePerIntervalAndKeptByCommit(t *testing.T) {
 	}
 	if got := w.server.Requests(); len(got) != 1 {
 		t.Errorf("requests: %q, want one", got)
+	}
+	for ref, hint := range map[string]bool{c[:7]: true, c[:39]: true, strings.ToUpper(c[:12]): true, "v2": false, "fed": false, "feature": false} {
+		src.Ref = ref
+		_, err := w.Revision(t.Context(), snap, src)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no branch or tag %q", ref)) || strings.Contains(err.Error(), "give its whole hash") != hint {
+			t.Errorf("%q: %v", ref, err)
+		}
 	}
 	repo.Commit("two", map[string]string{"net/main.tf": "# two\n"})
 	repo.Git("push", "-q", "origin", ":v1")

@@ -203,7 +203,16 @@ func (s *Session) Ref(name string) (plumbing.Hash, error) {
 	if h, ok := s.refs.References["refs/tags/"+name]; ok {
 		return h, nil
 	}
-	return plumbing.ZeroHash, s.failed(context.Background(), person(fmt.Sprintf("the remote has no branch or tag %q", name), nil))
+	text := fmt.Sprintf("the remote has no branch or tag %q", name)
+	if isShortHash(name) {
+		text += "; if it is a commit, give its whole hash of 40 characters: a server cannot be asked for a short one"
+	}
+	return plumbing.ZeroHash, s.failed(context.Background(), person(text, nil))
+}
+
+// isShortHash tells whether a name may be the beginning of a commit's hash, as git shows it.
+func isShortHash(name string) bool {
+	return len(name) >= 4 && len(name) < 40 && strings.Trim(strings.ToLower(name), "0123456789abcdef") == ""
 }
 
 // At is the commit that a ref of any kind points at, by its full name.
