@@ -300,7 +300,7 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 		return err
 	}
 	choice := flowcontrol.Choose(v.Tree.Policies(), j.Desired.Key)
-	if j.Policy != nil && samePolicy(*j.Policy, choice) && !j.State.IsRunning() && j.State != stackjob.Queued {
+	if j.Policy != nil && j.Policy.Same(choice) && !j.State.IsRunning() && j.State != stackjob.Queued {
 		return nil
 	}
 	switch j.State {
@@ -337,10 +337,6 @@ func (r *Reconciler) held(ctx context.Context, j stackjob.Job) (stackjob.Job, er
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(st.Observed.JobID)}
 	}
 	return j, nil
-}
-
-func samePolicy(a, b stackjob.PolicyChoice) bool {
-	return a.Name == b.Name && a.Controls == b.Controls && a.Prune == b.Prune
 }
 
 // Count counts the errors and warnings among diagnostics and renders all as text.

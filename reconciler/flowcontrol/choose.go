@@ -16,8 +16,12 @@
 // (prevent-destroy, prune: forbid) refuse; everything else waits for a person. An
 // approval counts for the very plan that it names and for no other.
 //
-// The package is pure. It does not know who may approve: that is checked where the
-// approval is made.
+// Where the policy names who must approve, the choice carries those persons, found in
+// the tree that it was made from: a gate is opened by who may open it when it is judged,
+// not by who could when the approval was given. Without such a list everybody who may
+// act at all may approve; that is checked where the approval is made.
+//
+// The package is pure.
 package flowcontrol
 
 import (
@@ -55,6 +59,13 @@ func Choose(policies []*schema.Policy, key schema.ResourceKey) stackjob.PolicyCh
 		w := matching[0].policy
 		choice = stackjob.PolicyChoice{
 			Name: Name(w), File: w.Pos.File, Line: w.Pos.Line, Controls: w.Controls, Prune: cmp.Or(w.Prune, schema.PruneFollow),
+			ApplyBeforeMerge: w.ApplyBeforeMerge,
+		}
+		people := w.PeopleIn(key.Org)
+		choice.Override = people.Override
+		if a := w.Approvals; a != nil {
+			choice.Approvals = &stackjob.Approvals{Required: a.Required, From: people.From, Known: people.Known,
+				AuthorMayApprove: a.AuthorMayApprove, ByReview: a.ByReview}
 		}
 	}
 	for i, c := range matching {

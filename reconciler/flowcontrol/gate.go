@@ -31,13 +31,14 @@ func AtStart(job stackjob.Job, p stackjob.PolicyChoice) stackjob.Verdict {
 	if !manual && !pending {
 		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoGate})
 	}
-	if by := startedBy(job); by != "" {
-		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonApproved, Detail: by})
+	t := countStart(job, p)
+	if t.IsMet() {
+		return v(stackjob.Proceed, opened(t))
 	}
 	if manual {
-		return v(stackjob.Wait, stackjob.Reason{Code: stackjob.ReasonManual, Detail: p.Name})
+		return v(stackjob.Wait, missing(stackjob.Reason{Code: stackjob.ReasonManual, Detail: p.Name}, t, p))
 	}
-	return v(stackjob.Wait, stackjob.Reason{Code: stackjob.ReasonPending, Detail: p.Name})
+	return v(stackjob.Wait, missing(stackjob.Reason{Code: stackjob.ReasonPending, Detail: p.Name}, t, p))
 }
 
 // AtApply judges a job with its plan: when the plan is made, whenever the policy
@@ -45,7 +46,11 @@ func AtStart(job stackjob.Job, p stackjob.PolicyChoice) stackjob.Verdict {
 // has by then.
 //
 // A plan that changes nothing proceeds whatever the policy says, unless the job was
-// rejected or may not happen at all. An approval counts when it answers the apply gate and names the digest of this plan. A rejection counts always.
+// rejected or may not happen at all. An approval counts when it answers the apply gate
+// and names the digest of this plan; and where the policy says who must approve, when it
+// is one of those, who did not propose the change unless that is allowed, each person
+// once. An override counts when it comes, with a reason, from one who the policy names
+// for it. A rejection counts always, whoever said it.
 func AtApply(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) stackjob.Verdict {
 	v := func(d stackjob.Decision, r stackjob.Reason) stackjob.Verdict {
 		return stackjob.Verdict{Decision: d, Gate: stackjob.GateApply, Reason: r, Policy: p}
@@ -63,10 +68,11 @@ func AtApply(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) stac
 	if !asks {
 		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonNoGate, Detail: p.Name})
 	}
-	if by := approvedBy(job, plan); by != "" {
-		return v(stackjob.Proceed, stackjob.Reason{Code: stackjob.ReasonApproved, Detail: by})
+	t := Count(job, plan, p)
+	if t.IsMet() {
+		return v(stackjob.Proceed, opened(t))
 	}
-	return v(stackjob.Wait, waits)
+	return v(stackjob.Wait, missing(waits, t, p))
 }
 
 // gate tells whether somebody must approve the plan, and the weightiest reason.
@@ -76,10 +82,31 @@ func gate(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) (stackj
 		return *job.Hold, true
 	case job.Action == stackjob.Destroy && p.Prune == schema.PruneApprove:
 		return stackjob.Reason{Code: stackjob.ReasonPruneApproval, Detail: p.Name}, true
-	case p.Controls.PauseBetweenPreviewAndUpdateOrDestroy:
+	case p.Controls.PauseBetweenPreviewAndUpdateOrDestroy, p.Approvals != nil && p.Approvals.Required > 0:
 		return stackjob.Reason{Code: stackjob.ReasonNeedsApproval, Detail: p.Name + ": " + plan.Counts.String()}, true
 	}
 	return stackjob.Reason{}, false
+}
+
+// opened is why a gate that waited lets a job go on.
+func opened(t Tally) stackjob.Reason {
+	if t.Overridden != "" {
+		return stackjob.Reason{Code: stackjob.ReasonOverridden, Detail: "by " + t.Overridden}
+	}
+	return stackjob.Reason{Code: stackjob.ReasonApproved, Detail: "by " + strings.Join(t.By, ", ")}
+}
+
+// missing adds to the reason of a gate that waits whose approval it waits for, when the
+// policy says who, and which approvals did not count.
+func missing(r stackjob.Reason, t Tally, p stackjob.PolicyChoice) stackjob.Reason {
+	if p.Approvals == nil && len(t.Aside) == 0 {
+		return r
+	}
+	if r.Detail != "" {
+		r.Detail += "; "
+	}
+	r.Detail += t.String()
+	return r
 }
 
 // forbidden is what no approval helps against.
@@ -104,49 +131,6 @@ func rejected(job stackjob.Job) (stackjob.Reason, bool) {
 		}
 	}
 	return stackjob.Reason{}, false
-}
-
-// approvedBy names who approved this very plan; "" means nobody.
-func approvedBy(job stackjob.Job, plan stackjob.Plan) string {
-	if plan.Digest == "" {
-		return ""
-	}
-	var names []string
-	for _, a := range job.Approvals {
-		if !a.Rejected && a.Gate == stackjob.GateApply && a.PlanDigest == plan.Digest {
-			names = append(names, a.Actor.Name)
-		}
-	}
-	return byNames(names)
-}
-
-// startedBy names who approved the start of this very desired state; "" means nobody.
-func startedBy(job stackjob.Job) string {
-	if job.DesiredDigest == "" {
-		return ""
-	}
-	var names []string
-	for _, a := range job.Approvals {
-		if !a.Rejected && a.Gate == stackjob.GateStart && a.DesiredDigest == job.DesiredDigest {
-			names = append(names, a.Actor.Name)
-		}
-	}
-	return byNames(names)
-}
-
-func byNames(names []string) string {
-	if len(names) == 0 {
-		return ""
-	}
-	seen := map[string]bool{}
-	kept := names[:0]
-	for _, n := range names {
-		if !seen[n] {
-			seen[n] = true
-			kept = append(kept, n)
-		}
-	}
-	return "by " + strings.Join(kept, ", ")
 }
 
 // askedFor tells whether a person asked for the job, so that no lifecycle event started

@@ -262,8 +262,6 @@ type Approval struct {
 	stackjob.Approval
 	// Pull is where it was given.
 	Pull Key `json:"pull,omitzero"`
-	// OwnProposal tells that who gave it had proposed the change.
-	OwnProposal bool `json:"ownProposal,omitempty"`
 }
 
 // Delivery is a webhook's delivery in the inbox.

@@ -44,6 +44,7 @@ const (
 	ReasonPruneForbidden   ReasonCode = "prune-forbidden"
 	ReasonPreventDestroy   ReasonCode = "prevent-destroy"
 	ReasonApproved         ReasonCode = "approved"
+	ReasonOverridden       ReasonCode = "overridden"
 	ReasonNoGate           ReasonCode = "no-gate"
 	ReasonNoChanges        ReasonCode = "no-changes"
 	ReasonRejected         ReasonCode = "rejected"
@@ -86,6 +87,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonPruneForbidden:   "the policy forbids to destroy it",
 	ReasonPreventDestroy:   "prevent-destroy forbids to destroy it",
 	ReasonApproved:         "the plan was approved",
+	ReasonOverridden:       "somebody who may went past the policy's approvals",
 	ReasonNoGate:           "the policy asks for no approval",
 	ReasonNoChanges:        "the plan changes nothing",
 	ReasonRejected:         "rejected",

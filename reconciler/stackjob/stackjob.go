@@ -128,11 +128,12 @@ type Because struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Actor is who did something: an operating-system user, an API token's name, or
-// the daemon itself (System).
+// Actor is who did something: an operating-system user, an API token's name, a login of
+// a forge, or the daemon itself (System).
 type Actor struct {
 	Name string `json:"name"`
-	// Via is how the identity was proved: "socket", "token", "system".
+	// Via is how the identity was proved: "socket", "token", "system", or the forge that
+	// says so: "github", "gitlab", "gitea".
 	Via string `json:"via"`
 }
 
@@ -251,6 +252,11 @@ type Approval struct {
 	Rejected      bool      `json:"rejected,omitempty"`
 	Comment       string    `json:"comment,omitempty"`
 	At            time.Time `json:"at"`
+	// OwnProposal tells that who gave it had proposed the change, or a part of it.
+	OwnProposal bool `json:"ownProposal,omitempty"`
+	// Override tells that it goes past the approvals that the policy wants; Comment is
+	// the reason.
+	Override bool `json:"override,omitempty"`
 }
 
 // Gate is a place where a job can wait for a person.
@@ -289,6 +295,12 @@ type PolicyChoice struct {
 	Line     int             `json:"line,omitempty"`
 	Controls schema.Controls `json:"controls"`
 	Prune    schema.Prune    `json:"prune,omitempty"`
+	// Approvals is whose approvals are wanted; nil when the policy does not say who.
+	Approvals *Approvals `json:"approvals,omitempty"`
+	// Override are who may go past the approvals; nobody when it is empty.
+	Override []schema.Approver `json:"override,omitempty"`
+	// ApplyBeforeMerge lets an approved plan be applied from its pull request.
+	ApplyBeforeMerge bool `json:"applyBeforeMerge,omitempty"`
 	// Visited are the policies that were looked at, with why each won or lost,
 	// most specific first.
 	Visited []string `json:"visited,omitempty"`

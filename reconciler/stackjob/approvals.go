@@ -1,0 +1,82 @@
+package stackjob
+
+import (
+	"slices"
+
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// Approvals is whose approvals a policy wants, with the persons found in the tree that the
+// choice was made from.
+type Approvals struct {
+	// Required is how many different persons must approve; 0 leaves it to other rules
+	// whether anything waits, and then one must.
+	Required int `json:"required"`
+	// From are who counts; empty means everybody who may act at all.
+	From []schema.Approver `json:"from,omitempty"`
+	// Known are the persons with several logins, when From is empty.
+	Known            []schema.Person `json:"known,omitempty"`
+	AuthorMayApprove bool            `json:"authorMayApprove,omitempty"`
+	// ByReview counts an approving review on the forge.
+	ByReview bool `json:"byReview,omitempty"`
+}
+
+// Login is the actor as a login: what an IdentityAccount can list.
+func (a Actor) Login() schema.Login { return schema.Login{Via: a.Via, Name: a.Name} }
+
+// IsPerson tells whether the actor can be a person at all: the daemon itself is none, and
+// neither is who has no name or came by no known way.
+func (a Actor) IsPerson() bool {
+	return a.Name != "" && (a.Via == schema.ViaSocket || a.Via == schema.ViaToken || slices.Contains(schema.Forges(), a.Via))
+}
+
+// Person finds who an actor is among those who count; false when nobody of them.
+func (a *Approvals) Person(by Actor) (schema.Person, bool) {
+	if !by.IsPerson() {
+		return schema.Person{}, false
+	}
+	if len(a.From) > 0 {
+		return personIn(a.From, by)
+	}
+	if i := slices.IndexFunc(a.Known, func(p schema.Person) bool { return p.Has(by.Login()) }); i >= 0 {
+		return a.Known[i], true
+	}
+	return schema.Alone(by.Login()), true
+}
+
+// Overrider finds who an actor is among those who may go past the approvals.
+func (p PolicyChoice) Overrider(by Actor) (schema.Person, bool) {
+	if !by.IsPerson() {
+		return schema.Person{}, false
+	}
+	return personIn(p.Override, by)
+}
+
+func personIn(list []schema.Approver, by Actor) (schema.Person, bool) {
+	for _, a := range list {
+		if i := slices.IndexFunc(a.People, func(p schema.Person) bool { return p.Has(by.Login()) }); i >= 0 {
+			return a.People[i], true
+		}
+	}
+	return schema.Person{}, false
+}
+
+// Same tells whether two choices judge alike: whatever was judged by one need not be
+// judged again by the other. How the choice was made has no part in it.
+func (p PolicyChoice) Same(o PolicyChoice) bool {
+	if p.Name != o.Name || p.Controls != o.Controls || p.Prune != o.Prune || p.ApplyBeforeMerge != o.ApplyBeforeMerge ||
+		!sameApprovers(p.Override, o.Override) || (p.Approvals == nil) != (o.Approvals == nil) {
+		return false
+	}
+	a, b := p.Approvals, o.Approvals
+	return a == nil || a.Required == b.Required && a.AuthorMayApprove == b.AuthorMayApprove && a.ByReview == b.ByReview &&
+		sameApprovers(a.From, b.From) && slices.EqualFunc(a.Known, b.Known, samePerson)
+}
+
+func sameApprovers(a, b []schema.Approver) bool {
+	return slices.EqualFunc(a, b, func(x, y schema.Approver) bool {
+		return x.Name == y.Name && slices.EqualFunc(x.People, y.People, samePerson)
+	})
+}
+
+func samePerson(a, b schema.Person) bool { return a.Name == b.Name && slices.Equal(a.Logins, b.Logins) }
