@@ -8,7 +8,8 @@
 //
 // The account needs to be an administrator of the repository: nobody else may ask
 // what others are allowed, or set webhooks. Its token needs the scopes
-// write:repository, write:issue and read:user.
+// write:repository, write:issue and read:user, and read:organization where teams are
+// allowed something.
 //
 // # What Gitea does differently
 //
@@ -34,8 +35,9 @@
 //     tells [forge.ErrNotFound] from trouble.
 //   - Lists have no ETag: asking again costs as much as asking. There are no rate limits
 //     but those of a proxy in front.
-//   - A member of a team is allowed what the team may do in every unit (code, issues,
-//     pull requests…) that it may use: the least counts.
+//   - What a team is allowed is not among what its members are said to be allowed: see
+//     [Repository.Permission].
+//   - Deleting a fork closes its pull requests.
 package gitea
 
 import (
@@ -153,42 +155,6 @@ func (r *Repository) Self(ctx context.Context) (forge.User, error) {
 		return forge.User{}, err
 	}
 	return userOf(me), nil
-}
-
-// Permission asks what an account may do. To ask for others' the own account must be an
-// administrator of the repository.
-func (r *Repository) Permission(ctx context.Context, login string) (forge.Permission, error) {
-	if login == "" {
-		return forge.None, nil
-	}
-	var p *sdk.CollaboratorPermissionResult
-	err := r.call(ctx, "ask what "+login+" may do", func(c *sdk.Client) (resp *sdk.Response, err error) {
-		p, resp, err = c.CollaboratorPermission(r.owner, r.name, login)
-		return resp, err
-	})
-	var failed *forge.CallError
-	switch {
-	case errors.Is(err, forge.ErrNotFound):
-		// The account or the repository? It makes a difference.
-		return forge.None, r.call(ctx, "look at the repository", func(c *sdk.Client) (*sdk.Response, error) {
-			_, resp, err := c.GetRepo(r.owner, r.name)
-			return resp, err
-		})
-	case errors.As(err, &failed) && failed.Status == http.StatusForbidden:
-		failed.Err = fmt.Errorf("%w (the account must be an administrator of the repository to ask for others)", failed.Err)
-		return forge.None, failed
-	case err != nil:
-		return forge.None, err
-	}
-	switch p.Permission {
-	case sdk.AccessModeOwner, sdk.AccessModeAdmin:
-		return forge.Admin, nil
-	case sdk.AccessModeWrite:
-		return forge.Write, nil
-	case sdk.AccessModeRead:
-		return forge.Read, nil
-	}
-	return forge.None, nil
 }
 
 // SetStatus sets a commit status. Nothing is lost when it is done twice.
