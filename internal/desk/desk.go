@@ -5,7 +5,6 @@ package desk
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"path"
@@ -127,36 +126,6 @@ func (d *Desk) resourceStatus(v *reconciler.View, r *schema.Resource, st stackjo
 		s.Status, s.Reason = "blocked", d.blocker(v, ch)
 	}
 	return s
-}
-
-// settled is the job that tried a change and ended without success: the one that the
-// view knows of, or one that has ended since the view was made.
-func settled(v *reconciler.View, ch *diff.Change, st stackjob.Stack) *stackjob.LastJob {
-	if ch.Settled != nil {
-		return ch.Settled
-	}
-	last := st.Last
-	if st.Open != nil || last == nil || last.Action != ch.Action || !last.EndedAt.After(v.ComparedAt) || last.DesiredDigest != ch.Desired.Digest() {
-		return nil
-	}
-	if last.Reason.Code == stackjob.ReasonStopping || last.Reason.Code == stackjob.ReasonStalePlan {
-		return nil // it is tried again
-	}
-	switch last.State {
-	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
-		return last
-	}
-	return nil
-}
-
-// settledStatus is the word for a job that ended without success: nothing has failed
-// where a person said no, or nobody answered.
-func settledStatus(s stackjob.State) string {
-	switch s {
-	case stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
-		return string(s)
-	}
-	return "failed"
 }
 
 // outdated tells that a change of the view has been carried out since the view was
@@ -399,34 +368,4 @@ func (d *Desk) Changes(ctx context.Context, f api.Filter) ([]api.Change, error) 
 		}
 	}
 	return out, nil
-}
-
-// Graph renders the graph of all organizations of all repositories, of one, or of what
-// concerns one of its environments.
-func (d *Desk) Graph(_ context.Context, f api.Filter, format string) (string, error) {
-	var graphs []*schema.Graph
-	known := f.Env == ""
-	for _, repo := range d.o.Reconciler.Repositories() {
-		if repo.View != nil && HasOrganization(repo.View.Tree, f.Org) {
-			graphs = append(graphs, repo.View.Tree.Graph(f.Org))
-			_, ok := repo.View.Tree.Environment(f.Org, f.Env)
-			known = known || ok
-		}
-	}
-	if len(graphs) == 0 && f.Org != "" {
-		return "", fmt.Errorf("organization %q: %w", f.Org, store.ErrNotFound)
-	}
-	if !known {
-		return "", fmt.Errorf("environment %q of %s: %w", f.Env, f.Org, store.ErrNotFound)
-	}
-	g := schema.JoinGraphs(graphs...)
-	if f.Env != "" {
-		g = g.Around(f.Org, f.Env)
-	}
-	return RenderGraph(g, format)
-}
-
-// HasOrganization tells whether a tree has an organization; org "" means any.
-func HasOrganization(t *schema.Tree, org string) bool {
-	return slices.ContainsFunc(t.Organizations(), func(o *schema.Organization) bool { return org == "" || o.Slug == org })
 }

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -101,23 +100,6 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 		e.Next = report.Next(*e.Job)
 	}
 	return e, nil
-}
-
-// RenderGraph renders a graph as "mermaid", "dot" or "json".
-func RenderGraph(g *schema.Graph, format string) (string, error) {
-	switch format {
-	case "", "mermaid":
-		return g.Mermaid(), nil
-	case "dot":
-		return g.DOT(), nil
-	case "json":
-		b, err := json.MarshalIndent(struct {
-			Nodes []schema.ResourceKey `json:"nodes"`
-			Edges []schema.Reference   `json:"edges"`
-		}{g.Nodes(), g.Edges()}, "", "  ")
-		return string(b) + "\n", err
-	}
-	return "", fmt.Errorf("graph format %q: expected mermaid, dot or json", format)
 }
 
 // Log is the log of all phases of a job one after another. Following ends with the
