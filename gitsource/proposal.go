@@ -13,6 +13,9 @@ var ErrHeadMoved = errors.New("the head moved")
 // forge has not made it yet.
 var ErrNoHead = errors.New("the head is not there")
 
+// ErrNoProposals is returned by a source that has no commits to merge.
+var ErrNoProposals = errors.New("proposals need commits, and this repository is followed without them")
+
 // Head is what somebody wants merged.
 type Head struct {
 	// Name names the ref that keeps its merge in the mirror: letters, digits and dashes,
@@ -42,8 +45,8 @@ type Merge struct {
 	MergeBase string
 }
 
-// Proposals merges what is proposed, without a work tree. A [Source] that has commits
-// implements it. It is safe for concurrent use, and beside the source's other methods.
+// Proposals merges what is proposed, without a work tree. Sources implement it; one that
+// has no commits (a folder in worktree mode) returns ErrNoProposals. It is safe for concurrent use, and beside the source's other methods.
 type Proposals interface {
 	// Merge fetches base and head in one exchange with the remote and merges them.
 	// The followed branch may move by it: the next Poll tells so, as if it had

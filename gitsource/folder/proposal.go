@@ -19,10 +19,10 @@ var _ gitsource.Proposals = (*Source)(nil)
 func (s *Source) hasCommits() error {
 	switch {
 	case s.git == nil:
-		return fmt.Errorf("%w: %s is no Git repository", gitmirror.ErrNoProposals, s.o.Path)
+		return fmt.Errorf("%w: %s is no Git repository", gitsource.ErrNoProposals, s.o.Path)
 	case s.o.Mode == Worktree:
 		return fmt.Errorf("%w: %s is taken as its files are (mode worktree); follow what is committed (mode committed)",
-			gitmirror.ErrNoProposals, s.o.Path)
+			gitsource.ErrNoProposals, s.o.Path)
 	}
 	return nil
 }

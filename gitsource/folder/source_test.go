@@ -16,7 +16,10 @@ import (
 
 func open(t *testing.T, o folder.Options) *folder.Source {
 	t.Helper()
-	o.Name, o.Cache = "local", t.TempDir()
+	o.Name = "local"
+	if o.Cache == "" {
+		o.Cache = t.TempDir()
+	}
 	s, err := folder.New(o)
 	if err != nil {
 		t.Fatal(err)

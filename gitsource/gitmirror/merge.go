@@ -31,7 +31,7 @@ type MergerOptions struct {
 	Lenders func() ([]string, error)
 	// Writing is held by whoever writes to Bare.
 	Writing sync.Locker
-	// Timeout ends one merge; 0 means a minute.
+	// Timeout ends one merge, and one look into a history; 0 means a minute.
 	Timeout time.Duration
 }
 
@@ -149,6 +149,8 @@ func (m *Merger) walkToBase(ctx context.Context, base, head plumbing.Hash, missi
 
 // Contains tells whether ancestor is in the history of commit.
 func (m *Merger) Contains(ctx context.Context, commit, ancestor string) (isIn bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.o.Timeout)
+	defer cancel()
 	for _, c := range []string{commit, ancestor} {
 		if !plumbing.IsHash(c) {
 			return false, fmt.Errorf("%q %w", c, errNoCommit)
@@ -397,9 +399,6 @@ func looseIn(dir string) ([]plumbing.Hash, error) {
 	plumbing.HashesSort(out) // equal objects make an equal pack
 	return out, err
 }
-
-// ErrNoProposals is returned by a source that has no commits to merge.
-var ErrNoProposals = errors.New("proposals need commits, and this repository is followed without them")
 
 // NewMerge tells of a merge in the words of the port.
 func NewMerge(base, head gitsource.Revision, m Merged) gitsource.Merge {
