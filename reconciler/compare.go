@@ -168,7 +168,7 @@ func (r *Reconciler) enqueueOf(ctx context.Context, v *View, c Comparison) (stor
 		CommittedAt: v.Revision.CommittedAt, ComparedAt: v.ComparedAt,
 	}
 	rec.Errors, rec.Warnings, rec.Report = Count(diags)
-	e := store.Enqueue{Revision: rec}
+	e := store.Enqueue{Revision: rec, Over: c.Result.Over}
 	ids := map[schema.ResourceKey]stackjob.JobID{}
 	for _, ch := range c.Result.Changes {
 		if !starts(v.Tree, ch) || !allStarted(ch, ids) {

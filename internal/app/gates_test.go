@@ -45,12 +45,12 @@ func TestTheBrakeHoldsByCountAndByShare(t *testing.T) {
 	for name, c := range map[string]struct {
 		brake   string
 		removed []string
-		holds   bool
+		holds   stackjob.ReasonCode // "" for none
 	}{
-		"below both":      {"brake: {count: 2, share: 50%}\n", many[:2], false},
-		"above the count": {"brake: {count: 1, share: 100%}\n", many[:2], true},
-		"above the share": {"brake: {count: 100, share: 20%}\n", many[:2], true},
-		"one of many":     {"brake: {count: 1, share: 1%}\n", many[:1], false},
+		"below both":      {"brake: {count: 2, share: 50%}\n", many[:2], ""},
+		"above the count": {"brake: {count: 1, share: 100%}\n", many[:2], stackjob.ReasonMassRemoval},
+		"above the share": {"brake: {count: 100, share: 20%}\n", many[:2], stackjob.ReasonMassDeletion},
+		"one of many":     {"brake: {count: 1, share: 1%}\n", many[:1], ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,12 +63,12 @@ func TestTheBrakeHoldsByCountAndByShare(t *testing.T) {
 			w.commit("some are gone")
 			for _, n := range c.removed {
 				key := "acme/dev/TerraformStack/" + n
-				if !c.holds {
+				if c.holds == "" {
 					w.until(n+" is gone", func() bool { return len(w.jobs(key)) == 2 && w.newest(key).State == stackjob.Succeeded })
 					continue
 				}
 				j := w.await(key, stackjob.WaitingApply)
-				if j.Reason.Code != stackjob.ReasonMassDeletion || !strings.Contains(j.Reason.Detail, "2 of the 8") {
+				if j.Reason.Code != c.holds || !strings.Contains(j.Reason.Detail, "2 of the 8") {
 					t.Errorf("%s waits because %s", n, j.Reason)
 				}
 			}
@@ -123,7 +123,7 @@ func (w *world) held(when string, names ...string) {
 	w.t.Helper()
 	for _, n := range names {
 		j := w.await("acme/dev/TerraformStack/"+n, stackjob.WaitingApply)
-		if j.Action != stackjob.Destroy || j.Reason.Code != stackjob.ReasonMassDeletion || j.Hold == nil {
+		if j.Action != stackjob.Destroy || j.Reason.Code != stackjob.ReasonMassRemoval || j.Hold == nil {
 			w.t.Fatalf("%s: %s waits to %s because %s", when, n, j.Action, j.Reason)
 		}
 	}
@@ -213,6 +213,48 @@ func TestNothingThatTheBrakeHoldsIsDestroyedUntilAPersonApproves(t *testing.T) {
 			t.Errorf("%s is recorded as %+v", n, st.Observed)
 		}
 	}
+}
+
+func TestARemovalThatWasRejectedIsAskedAgainWhenItIsWishedAgain(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.begin("a", "b")
+	for round, jobs := range []int{2, 3} {
+		w.remove("acme/dev/a.yaml")
+		w.remove("acme/dev/b.yaml")
+		w.commit("both are gone")
+		w.until("the removals wait", func() bool {
+			return len(w.jobs(devA)) == jobs && w.newest(devA).State == stackjob.WaitingApply && w.newest(devB).State == stackjob.WaitingApply
+		})
+		for _, key := range []string{devA, devB} {
+			j := w.job(w.newest(key).ID)
+			if j.Action != stackjob.Destroy {
+				t.Fatalf("%s: %s", key, j.Action)
+			}
+			if _, err := w.app.Backend().Reject(t.Context(), api.Answer{Job: j.ID, Actor: ada, PlanDigest: j.Plan.Digest}); err != nil {
+				t.Fatal(err)
+			}
+			w.await(key, stackjob.Rejected)
+		}
+		// A no is not asked again by itself, not even by a daemon that starts anew.
+		w.write("README.md", fmt.Sprintf("round %d\n", round))
+		w.commit("another file")
+		w.stop()
+		w.start()
+		w.look()
+		w.quiet()
+		if n := len(w.jobs(devA)); n != jobs {
+			t.Fatalf("%d jobs, expected %d", n, jobs)
+		}
+		w.write("acme/dev/a.yaml", w.stackDocument("a", "one"), "acme/dev/b.yaml", w.stackDocument("b", "one"))
+		w.commit("both are back as they were")
+		w.look()
+		w.quiet()
+		if n := len(w.jobs(devA)); n != jobs || w.stack(devA).Resource.Status != "applied" {
+			t.Fatalf("%d jobs, expected %d; a is %s (%s)", n, jobs, w.stack(devA).Resource.Status, w.stack(devA).Resource.Reason)
+		}
+	}
+	w.destroyedNothing("after two noes")
 }
 
 // heldAfterInterrupt waits until the newest job of a is planned and held, with nothing

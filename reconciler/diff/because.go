@@ -236,7 +236,7 @@ func held(st stackjob.Stack, a stackjob.Action) *stackjob.Reason {
 		return r
 	}
 	l := st.Last
-	if l == nil || l.Hold == nil || l.Action != a || l.State == stackjob.Succeeded {
+	if l == nil || l.Over || l.Hold == nil || l.Action != a || l.State == stackjob.Succeeded {
 		return nil
 	}
 	if st.Observed != nil && st.Observed.JobID == l.ID {

@@ -87,8 +87,8 @@ type Change struct {
 	// Refused says why it may not happen as things stand.
 	Refused *stackjob.Reason
 	// Settled is the job that already tried the same desired state and ended
-	// without success. A rerun, a new desired state, or a producer that was
-	// applied since starts it again. When its Reason is a rule's refusal, the
+	// without success. A rerun, a new desired state, the same one after it was not
+	// wanted for a while, or a producer that was applied since starts it again. When its Reason is a rule's refusal, the
 	// caller may judge the rule again: policies are not part of the state.
 	Settled *stackjob.LastJob
 	// Error says why it cannot be planned.
@@ -122,6 +122,11 @@ type Result struct {
 	Unverified []Unverified
 	// Frozen are the folders in which nothing is changed, sorted.
 	Frozen []Frozen
+	// Over are the last jobs, sorted, that ended without success and whose wish the tree
+	// no longer has: the stack is as desired, or the opposite is wanted. Their record
+	// is to say so (stackjob.LastJob.Over), or else the same wish would stay settled
+	// when it is made again later.
+	Over []stackjob.JobID
 }
 
 // Compare says what differs between the tree and what is recorded.
@@ -147,6 +152,7 @@ type comparison struct {
 	sorted     []*Change
 	unchanged  int
 	unverified []Unverified
+	over       []stackjob.JobID
 }
 
 type folderKey struct{ org, env string }
@@ -191,6 +197,7 @@ func (c *comparison) resource(r *schema.Resource) {
 		return
 	}
 	because := c.because(r, desired, st, broken != nil)
+	c.noteOver(st, stackjob.Apply, len(because) > 0 || broken != nil)
 	if len(because) == 0 {
 		c.unchanged++
 		if broken != nil {
@@ -216,6 +223,7 @@ func (c *comparison) removals() {
 		if _, there := c.in.Tree.Resource(key); there || f.frozen {
 			continue
 		}
+		c.noteOver(st, stackjob.Destroy, true)
 		ch := &Change{
 			Key: key, Action: stackjob.Destroy, Desired: st.Observed.Desired,
 			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
@@ -234,21 +242,32 @@ func (c *comparison) removals() {
 	}
 }
 
+// noteOver notes that what the stack's last job was to do is not wanted any more.
+// wanted tells whether the action a is, or may be.
+func (c *comparison) noteOver(st stackjob.Stack, a stackjob.Action, wanted bool) {
+	if l := st.Last; l != nil && !l.Over && endedInVain(l.State) && (l.Action != a || !wanted) {
+		c.over = append(c.over, l.ID)
+	}
+}
+
+func endedInVain(s stackjob.State) bool {
+	switch s {
+	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
+		return true
+	}
+	return false
+}
+
 // settled returns the stack's last job when it tried the same and did not succeed.
 func (c *comparison) settled(ch *Change, st stackjob.Stack) *stackjob.LastJob {
 	last := st.Last
-	if last == nil || last.Action != ch.Action || last.Reason.Code == stackjob.ReasonStopping {
+	if last == nil || last.Over || last.Action != ch.Action || last.Reason.Code == stackjob.ReasonStopping {
 		return nil
 	}
 	if last.Reason.Code == stackjob.ReasonStalePlan {
 		return nil // nothing was tried: a fresh plan is made, and gated again
 	}
-	switch last.State {
-	case stackjob.Failed, stackjob.Rejected, stackjob.Cancelled, stackjob.Expired:
-	default:
-		return nil
-	}
-	if last.DesiredDigest != ch.Desired.Digest() {
+	if !endedInVain(last.State) || last.DesiredDigest != ch.Desired.Digest() {
 		return nil
 	}
 	// The digest knows references, not their values: a producer that was applied
@@ -263,7 +282,8 @@ func (c *comparison) settled(ch *Change, st stackjob.Stack) *stackjob.LastJob {
 }
 
 func (c *comparison) result() Result {
-	res := Result{Unchanged: c.unchanged, Unverified: c.unverified}
+	slices.Sort(c.over)
+	res := Result{Unchanged: c.unchanged, Unverified: c.unverified, Over: c.over}
 	for _, ch := range c.sorted {
 		res.Changes = append(res.Changes, *ch)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -59,7 +60,11 @@ func TestTheBrakeHoldsMassDeletion(t *testing.T) {
 				if (c.Hold != nil) != tt.wantHeld {
 					t.Fatalf("%s: hold %v", c.Key, c.Hold)
 				}
-				if tt.wantHeld && *c.Hold != (stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: tt.wantDetail}) {
+				code := stackjob.ReasonMassDeletion
+				if tt.removed > tt.brake.Count {
+					code = stackjob.ReasonMassRemoval
+				}
+				if tt.wantHeld && *c.Hold != (stackjob.Reason{Code: code, Detail: tt.wantDetail}) {
 					t.Fatalf("hold = %+v", *c.Hold)
 				}
 			}
@@ -94,7 +99,7 @@ func TestTheBrakeCountsAllEnvironmentsTogether(t *testing.T) {
 				t.Errorf("%d of %d removals are held: %s", n, removed, detail)
 			}
 			if want := "1 of the 4 recorded stacks of acme/e00, 11 in 11 environments"; removed > diff.DefaultBrake.Count &&
-				(n != removed || *res.Changes[0].Hold != stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: want}) {
+				(n != removed || *res.Changes[0].Hold != stackjob.Reason{Code: stackjob.ReasonMassRemoval, Detail: want}) {
 				t.Errorf("%d of %d removals are held: %v", n, removed, res.Changes[0].Hold)
 			}
 		})
@@ -194,7 +199,7 @@ func TestThePulledBrakeStaysUntilAPersonAnswered(t *testing.T) {
 			if want := map[bool]int{true: 3}[tt.pulled]; n != want {
 				t.Errorf("%d are held (%s), want %d", n, detail, want)
 			}
-			if tt.pulled && detail != "3 of the 50 recorded stacks of acme/dev, where removals wait for a person already" {
+			if tt.pulled && detail != "3 of the 50 recorded stacks of acme/dev, in whose repository removals wait for a person already" {
 				t.Errorf("the detail is %q", detail)
 			}
 			// When all of them are called off, the one goes by itself.
@@ -207,6 +212,132 @@ func TestThePulledBrakeStaysUntilAPersonAnswered(t *testing.T) {
 				t.Errorf("held by what is no longer to be removed: %s", detail)
 			}
 		})
+	}
+}
+
+// TestTheBrakeStaysPulledWhereItWas: pulled by the count of all environments it holds
+// everywhere until those are answered, pulled by the share of one it holds there.
+func TestTheBrakeStaysPulledWhereItWas(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		removed []string // at first; all but the last come back then
+		state   stackjob.State
+		held    map[string]stackjob.ReasonCode // of what is removed then, in both environments
+		lost    bool
+	}{
+		{name: "by the count of all", removed: []string{"e00", "e01", "e02", "e03", "e04", "e05", "e06", "e07", "e08", "e09", "e10"}, state: stackjob.WaitingApply,
+			held: map[string]stackjob.ReasonCode{"e10": stackjob.ReasonMassRemoval, "e11": stackjob.ReasonMassRemoval}},
+		{name: "by the count of all, and answered", removed: []string{"e00", "e01", "e02", "e03", "e04", "e05", "e06", "e07", "e08", "e09", "e10"}, state: stackjob.Ready},
+		{name: "by the count of all, and the plan was lost", removed: []string{"e00", "e01", "e02", "e03", "e04", "e05", "e06", "e07", "e08", "e09", "e10"}, lost: true,
+			held: map[string]stackjob.ReasonCode{"e10": stackjob.ReasonMassRemoval, "e11": stackjob.ReasonMassRemoval}},
+		{name: "by the share of one", removed: []string{"e10", "e10"}, state: stackjob.WaitingApply,
+			held: map[string]stackjob.ReasonCode{"e10": stackjob.ReasonMassDeletion}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			names := []string{"app", "db", "dns", "net", "web"}
+			files := map[string]string{}
+			for i := range 12 {
+				for _, name := range names {
+					files[fmt.Sprintf("acme/e%02d/%s.yaml", i, name)] = stack(name, "net")
+				}
+			}
+			w := setup(t, files)
+			w.converge(t)
+			w.input.Brake = diff.DefaultBrake
+			paths := make([]string, len(tt.removed))
+			for i, env := range tt.removed {
+				paths[i] = "acme/" + env + "/" + names[0] + ".yaml"
+				if i > 0 && tt.removed[i-1] == env {
+					paths[i] = "acme/" + env + "/" + names[1] + ".yaml"
+				}
+				delete(w.files, paths[i])
+			}
+			w.reload(t)
+			first := w.compare()
+			if n, _ := holds(first); n != len(tt.removed) {
+				t.Fatalf("%d of %d are held", n, len(tt.removed))
+			}
+			w.opens(first, tt.state)
+			if tt.lost {
+				for _, c := range first.Changes {
+					w.change(c.Key, func(s *stackjob.Stack) {
+						s.Open, s.Last = nil, &stackjob.LastJob{ID: "sj_lost", State: stackjob.Failed, Action: stackjob.Destroy,
+							Reason: stackjob.Reason{Code: stackjob.ReasonStalePlan}, Hold: c.Hold, DesiredDigest: c.Desired.Digest()}
+					})
+				}
+			}
+			for _, path := range paths[:len(paths)-1] {
+				w.files[path] = files[path]
+			}
+			delete(w.files, "acme/e10/web.yaml")
+			delete(w.files, "acme/e11/web.yaml")
+			// Two of five are too many for e10 by themselves.
+			w.input.Brake.Share = 0.5
+			w.reload(t)
+			got := map[string]stackjob.ReasonCode{}
+			for _, c := range w.compare().Changes {
+				if c.Key.Name == "web" && c.Hold != nil {
+					got[c.Key.Env] = c.Hold.Code
+				}
+			}
+			if d := cmp.Diff(tt.held, got, cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("what is held (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// TestWhatWasSettledIsANewWishAfterItWasTakenBack follows a removal and a change that a
+// person rejected.
+func TestWhatWasSettledIsANewWishAfterItWasTakenBack(t *testing.T) {
+	t.Parallel()
+	document := stack("net", "net", "size: 1")
+	for name, wish := range map[string]string{"a removal": "", "a change": stack("net", "net", "size: 2")} {
+		for _, state := range []stackjob.State{stackjob.Rejected, stackjob.Failed, stackjob.Cancelled, stackjob.Expired, stackjob.Interrupted, stackjob.Succeeded} {
+			t.Run(name+" "+string(state), func(t *testing.T) {
+				t.Parallel()
+				w := setup(t, map[string]string{"acme/dev/net.yaml": document})
+				w.converge(t)
+				write := func(text string) diff.Result {
+					w.files["acme/dev/net.yaml"] = text
+					w.reload(t)
+					return w.compare()
+				}
+				c := write(wish).Changes[0]
+				w.change(c.Key, func(s *stackjob.Stack) {
+					s.Last = &stackjob.LastJob{ID: "sj_last", State: state, Action: c.Action, DesiredDigest: c.Desired.Digest(), Reason: stackjob.Reason{Code: stackjob.ReasonRejected}}
+				})
+				vain := state != stackjob.Interrupted && state != stackjob.Succeeded
+				res := w.compare()
+				if settled := res.Changes[0].Settled != nil; settled != vain || res.Over != nil {
+					t.Fatalf("settled: %v, over: %v", settled, res.Over)
+				}
+				want := []stackjob.JobID{"sj_last"}
+				if !vain {
+					want = nil
+				}
+				if d := cmp.Diff(want, write(document).Over); d != "" {
+					t.Fatalf("over once it was taken back (-want +got):\n%s", d)
+				}
+				w.change(c.Key, func(s *stackjob.Stack) { s.Last.Over = vain })
+				if over := w.compare().Over; over != nil {
+					t.Errorf("told again: %v", over)
+				}
+				if res := write(wish); len(res.Changes) != 1 || !res.Changes[0].Starts() {
+					t.Errorf("the new wish does not start: %v", lines(res))
+				}
+			})
+		}
+	}
+	// With a module that cannot be asked nobody can tell whether a change is wanted still.
+	w := setup(t, map[string]string{"acme/dev/net.yaml": document})
+	w.converge(t)
+	w.change(key("dev", "net"), last(stackjob.Rejected, stackjob.ReasonRejected, t0))
+	w.input.ModuleErrors = map[schema.ModuleSource]string{{Path: "net"}: "connection refused"}
+	if over := w.compare().Over; over != nil {
+		t.Errorf("over: %v", over)
 	}
 }
 

@@ -17,19 +17,20 @@ import (
 // a mass deletion too.
 // What was to be removed earlier and is still recorded counts, whatever has become of
 // it. Once pulled, the brake stays so until every destroy that it holds was answered or
-// called off: the next removal would else go by itself in the midst of them.
+// called off, in the environment or everywhere, as it was pulled: the next removal would
+// else go by itself in the midst of them.
 func (c *comparison) brake() {
 	going, recorded, pulled := map[folderKey]int{}, map[folderKey]int{}, map[folderKey]bool{}
+	total, everywhere := 0, false
 	for _, ch := range c.changes {
 		if ch.Action == stackjob.Destroy && ch.Refused == nil {
 			k := folderKey{ch.Key.Org, ch.Key.Env}
 			going[k]++
-			pulled[k] = pulled[k] || unanswered(c.in.Stacks[ch.Key].Open)
+			total++
+			hold := c.unanswered(ch)
+			pulled[k] = pulled[k] || hold == stackjob.ReasonMassDeletion
+			everywhere = everywhere || hold == stackjob.ReasonMassRemoval
 		}
-	}
-	total := 0
-	for _, n := range going {
-		total += n
 	}
 	if total == 0 {
 		return
@@ -39,30 +40,56 @@ func (c *comparison) brake() {
 			recorded[folderKey{key.Org, key.Env}]++
 		}
 	}
+	tooMany := c.in.Brake.counts(total)
 	for _, ch := range c.changes {
 		k := folderKey{ch.Key.Org, ch.Key.Env}
-		many := c.in.Brake.holds(going[k], recorded[k]) || c.in.Brake.counts(total)
-		if ch.Action != stackjob.Destroy || ch.Refused != nil || !many && !pulled[k] {
+		here := c.in.Brake.holds(going[k], recorded[k])
+		if ch.Action != stackjob.Destroy || ch.Refused != nil || !tooMany && !here && !everywhere && !pulled[k] {
 			continue
 		}
-		detail := fmt.Sprintf("%d of the %d recorded stacks of %s/%s", going[k], recorded[k], k.org, k.env)
-		if len(going) > 1 && c.in.Brake.counts(total) {
-			detail += fmt.Sprintf(", %d in %d environments", total, len(going))
+		if !tooMany && !here && isBrake(ch.Hold) {
+			continue // what held its last job says more
 		}
-		if !many {
-			detail += ", where removals wait for a person already"
+		why := stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: fmt.Sprintf("%d of the %d recorded stacks of %s/%s", going[k], recorded[k], k.org, k.env)}
+		if tooMany || everywhere {
+			why.Code = stackjob.ReasonMassRemoval
 		}
-		if ch.Hold != nil && ch.Hold.Code != stackjob.ReasonMassDeletion {
-			detail += "; also: " + ch.Hold.String()
+		switch {
+		case tooMany && len(going) > 1:
+			why.Detail += fmt.Sprintf(", %d in %d environments", total, len(going))
+		case everywhere && !tooMany:
+			why.Detail += ", in whose repository removals wait for a person already"
+		case !tooMany && !here:
+			why.Detail += ", where removals wait for a person already"
 		}
-		ch.Hold = &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: detail}
+		if ch.Hold != nil && !isBrake(ch.Hold) {
+			why.Detail += "; also: " + ch.Hold.String()
+		}
+		ch.Hold = &why
 	}
 }
 
-// unanswered tells whether the brake holds a job and nobody has said yes yet.
-func unanswered(j *stackjob.Job) bool {
-	return j != nil && j.Action == stackjob.Destroy && j.Hold != nil && j.Hold.Code == stackjob.ReasonMassDeletion &&
-		j.State != stackjob.Ready && j.State != stackjob.Applying
+func isBrake(r *stackjob.Reason) bool {
+	return r != nil && (r.Code == stackjob.ReasonMassDeletion || r.Code == stackjob.ReasonMassRemoval)
+}
+
+// unanswered is how the brake holds a destroy to which nobody has said yes or no yet; ""
+// when it does not. Without an open job it is what held the last one, when that came to
+// nothing and another is about to take its place.
+func (c *comparison) unanswered(ch *Change) stackjob.ReasonCode {
+	hold := ch.Hold
+	if j := c.in.Stacks[ch.Key].Open; j != nil {
+		hold = j.Hold
+		if j.Action != stackjob.Destroy || j.State == stackjob.Ready || j.State == stackjob.Applying {
+			return ""
+		}
+	} else if ch.Settled != nil {
+		return ""
+	}
+	if !isBrake(hold) {
+		return ""
+	}
+	return hold.Code
 }
 
 // counts tells whether so many removals are too many together.

@@ -96,6 +96,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonPending:          "Anybody who may approve can start it; it never starts by itself.",
 	stackjob.ReasonNeedsApproval:    "Anybody who may approve can let it go on, after looking at the plan.",
 	stackjob.ReasonMassDeletion:     "Look at what would be destroyed; anybody who may approve can let it go on. If it is a mistake, put the documents back.",
+	stackjob.ReasonMassRemoval:      "Look at what would be destroyed, in all environments; anybody who may approve can let it go on. If it is a mistake, put the documents back.",
 	stackjob.ReasonPruneApproval:    "Anybody who may approve can let it be destroyed.",
 	stackjob.ReasonPruneForbidden:   "Nobody can approve this: change the policy, or put the document back.",
 	stackjob.ReasonPreventDestroy:   "Nobody can approve this: put the document back, or take the protection away first.",

@@ -207,6 +207,10 @@ type LastJob struct {
 	// Commit is what it was made for.
 	Commit  string    `json:"commit"`
 	EndedAt time.Time `json:"endedAt"`
+	// Over tells that a comparison since did not want what it was to do: its stack was
+	// as desired, or the opposite was wanted. Wanting it again is a new wish, which is
+	// not settled by how this job ended.
+	Over bool `json:"over,omitempty"`
 }
 
 // Stack is all that is recorded of one stack.

@@ -39,7 +39,10 @@ const (
 	ReasonManual           ReasonCode = "manual"
 	ReasonPending          ReasonCode = "pending"
 	ReasonNeedsApproval    ReasonCode = "needs-approval"
+	// ReasonMassDeletion is about one environment, ReasonMassRemoval about all of
+	// the repository together.
 	ReasonMassDeletion     ReasonCode = "mass-deletion"
+	ReasonMassRemoval      ReasonCode = "mass-deletion-in-all"
 	ReasonPruneApproval    ReasonCode = "prune-approval"
 	ReasonPruneForbidden   ReasonCode = "prune-forbidden"
 	ReasonPreventDestroy   ReasonCode = "prevent-destroy"
@@ -83,6 +86,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonPending:          "the policy lets no change start by itself; start it by hand",
 	ReasonNeedsApproval:    "the policy wants its plan approved",
 	ReasonMassDeletion:     "many resources would be destroyed at once; a person must look",
+	ReasonMassRemoval:      "many resources of the repository would be destroyed at once; a person must look",
 	ReasonPruneApproval:    "the policy wants every removal approved",
 	ReasonPruneForbidden:   "the policy forbids to destroy it",
 	ReasonPreventDestroy:   "prevent-destroy forbids to destroy it",

@@ -69,6 +69,9 @@ type Enqueue struct {
 	// Supersede are older jobs that are neither running nor ended and whose
 	// stack needs nothing any more (its desired state is what it is).
 	Supersede []stackjob.JobID
+	// Over are jobs that ended and whose wish the revision no longer has
+	// (LastJob.Over). One that is not the last of its stack is left alone.
+	Over []stackjob.JobID
 }
 
 // JobQuery selects jobs. The zero value selects all, newest first.

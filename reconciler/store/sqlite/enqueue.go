@@ -18,6 +18,11 @@ func (s *Store) Enqueue(ctx context.Context, e store.Enqueue) ([]stackjob.JobID,
 		if err := recordRevision(ctx, tx, e.Revision); err != nil {
 			return err
 		}
+		for _, id := range e.Over {
+			if _, err := tx.ExecContext(ctx, "UPDATE stacks SET last = json_set(last, '$.over', json('true')) WHERE last_job = ?", id); err != nil {
+				return fmt.Errorf("note that %s is over: %w", id, err)
+			}
+		}
 		if len(e.Jobs) == 0 && len(e.Supersede) == 0 {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -32,6 +33,27 @@ var stackTests = []namedTest{
 		s.equal("observed", st.Observed, s.observed(done))
 		s.equal("last", st.Last.ID, failed.ID)
 		s.equal("reason", st.Last.Reason.Code, stackjob.ReasonEngine)
+	}},
+	{"AWishThatIsOverIsSaidToBeSoOfTheLastJobOnly", func(t *testing.T, s *subject) {
+		first := s.failed(s.enqueued("net", "1").ID)
+		last := s.failed(s.enqueued("net", "2").ID)
+		over := func(ids ...stackjob.JobID) bool {
+			t.Helper()
+			_, err := s.Enqueue(s.ctx(), store.Enqueue{Over: ids})
+			s.equal("enqueue", err, nil)
+			s.reopen()
+			st, err := s.Stack(s.ctx(), key("net"))
+			s.equal("error", err, nil)
+			s.equal("last", st.Last.ID, last.ID)
+			s.equal("how it ended", st.Last.State, stackjob.Failed)
+			return st.Last.Over
+		}
+		s.equal("over", over(), false)
+		s.equal("over with an older one", over(first.ID, "sj_unknown"), false)
+		s.equal("over", over(last.ID), true)
+		s.equal("over twice", over(last.ID), true)
+		last = s.failed(s.enqueued("net", "2").ID)
+		s.equal("the next one is over", over(), false)
 	}},
 	{"AnInterruptedApplyIsNotComplete", func(t *testing.T, s *subject) {
 		j := s.applying(s.enqueued("net", "1").ID)
