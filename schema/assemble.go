@@ -49,6 +49,7 @@ func (a *assembly) tree(ctx context.Context, last *state) (*Tree, error) {
 	a.hierarchy()
 	a.root()
 	a.modules()
+	a.statePlaces()
 	a.people()
 	a.policies()
 	a.references()

@@ -153,6 +153,9 @@ type comparison struct {
 	unchanged  int
 	unverified []Unverified
 	over       []stackjob.JobID
+	// places are the stacks of the tree by the place that they name for their state;
+	// nil until a removal asks.
+	places map[string]schema.ResourceKey
 }
 
 type folderKey struct{ org, env string }
@@ -229,7 +232,10 @@ func (c *comparison) removals() {
 			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
 			Hold:    held(st, stackjob.Destroy),
 		}
+		heir, inherited := c.heir(st.Observed.Desired.Backend)
 		switch {
+		case inherited:
+			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonStateInUse, Detail: heir.String()}
 		case f.protected: // said first: its resources are recorded as prevent-destroy too
 			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonPreventDestroy, Detail: "the environment " + key.Org + "/" + key.Env + " is protected"}
 		case st.Observed.Desired.PreventDestroy:
@@ -240,6 +246,26 @@ func (c *comparison) removals() {
 		}
 		c.changes[key] = ch
 	}
+}
+
+// heir is the stack whose document names the place of a state that was recorded for
+// another one: a stack that was given another name, above all. To destroy what is in
+// that state would destroy what is the heir's.
+func (c *comparison) heir(b schema.Backend) (schema.ResourceKey, bool) {
+	where := b.StatePlace()
+	if where == "" {
+		return schema.ResourceKey{}, false
+	}
+	if c.places == nil {
+		c.places = map[string]schema.ResourceKey{}
+		for _, r := range c.in.Tree.Resources() {
+			if p := r.Backend.StatePlace(); p != "" {
+				c.places[p] = r.Key
+			}
+		}
+	}
+	k, ok := c.places[where]
+	return k, ok
 }
 
 // noteOver notes that what the stack's last job was to do is not wanted any more.

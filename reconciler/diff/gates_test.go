@@ -2,6 +2,7 @@ package diff_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -543,4 +544,27 @@ func TestASpecThatIsReadMovesItsConsumersWhenItWasApplied(t *testing.T) {
 	w.apply(res.Changes...)
 	expect(t, w.compare(), "apply dev/app [output: acme/dev/TerraformStack/net spec.variables.cidr]")
 	w.converge(t)
+}
+
+// TestAStackThatWasGivenAnotherNameIsNotDestroyedFromUnderIt: the place of its state is
+// named by the document that took its place.
+func TestAStackThatWasGivenAnotherNameIsNotDestroyedFromUnderIt(t *testing.T) {
+	t.Parallel()
+	on := func(name, backend string) string {
+		return strings.Replace(stack(name, "net"), "spec:", "spec:\n  backend: "+backend, 1)
+	}
+	for _, tt := range []struct{ before, after, want string }{
+		{"{type: http, config: {address: 'https://state.example/a'}}", "{type: http, config: {address: 'https://state.example/a'}}",
+			"destroy dev/old [removed: acme/dev/net.yaml] REFUSED state-in-use (acme/dev/TerraformStack/new)"},
+		{"{type: http, config: {address: 'https://state.example/a'}}", "{type: http, config: {address: 'https://state.example/b'}}",
+			"destroy dev/old [removed: acme/dev/net.yaml]"},
+		{"{type: pg}", "{type: pg}", "destroy dev/old [removed: acme/dev/net.yaml]"}, // a schema for each
+		{"{type: local}", "{type: local}", "destroy dev/old [removed: acme/dev/net.yaml]"},
+	} {
+		w := setup(t, map[string]string{"acme/dev/net.yaml": on("old", tt.before)})
+		w.converge(t)
+		w.files["acme/dev/net.yaml"] = on("new", tt.after)
+		w.reload(t)
+		expect(t, w.compare(), "apply dev/new [new]", tt.want)
+	}
 }

@@ -73,6 +73,7 @@ const (
 	ReasonApprovalExpired  ReasonCode = "approval-expired"
 	ReasonFrozen           ReasonCode = "folder-has-errors"
 	ReasonStillNeeded      ReasonCode = "still-needed"
+	ReasonStateInUse       ReasonCode = "state-in-use"
 	ReasonOtherRepository  ReasonCode = "other-repository"
 	ReasonRepositoryLeft   ReasonCode = "repository-left"
 	ReasonInternal         ReasonCode = "internal"
@@ -117,6 +118,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonApprovalExpired:  "nobody answered in time",
 	ReasonFrozen:           "its folder has errors, so nothing in it is changed",
 	ReasonStillNeeded:      "a stack that stays still reads it",
+	ReasonStateInUse:       "a stack that stays has the same state",
 	ReasonOtherRepository:  "the stack is recorded for another repository",
 	ReasonRepositoryLeft:   "its repository is no longer followed",
 	ReasonInternal:         "a bug in Stackreeve",

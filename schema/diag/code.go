@@ -59,6 +59,7 @@ const (
 	DuplicateModule     Code = "duplicate-module"
 	DuplicateDocument   Code = "duplicate-document"
 	DuplicateResource   Code = "duplicate-resource"
+	StateShared         Code = "state-shared"
 	MissingModule       Code = "missing-module"
 	CredentialInURL     Code = "credential-in-url"
 	DanglingReference   Code = "dangling-reference"
@@ -110,6 +111,7 @@ var summaries = map[Code]string{
 	DuplicateModule:     "two modules are for the same kind and provisioner",
 	DuplicateDocument:   "there can be only one such document here",
 	DuplicateResource:   "two documents describe the same resource",
+	StateShared:         "two stacks keep their state in the same place",
 	MissingModule:       "the module does not exist",
 	CredentialInURL:     "a URL must not hold credentials",
 	DanglingReference:   "the reference leads nowhere",
