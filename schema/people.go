@@ -157,15 +157,6 @@ func (t *Tree) Teams() []*Team { return t.teams }
 // itself.
 func (t *Tree) Person(org string, l Login) Person { return t.directories[org].person(l) }
 
-// PersonByEmail finds the account with an e-mail address in an organization.
-func (t *Tree) PersonByEmail(org, email string) (Person, bool) {
-	d := t.directories[org]
-	if a := d.byEmail(email); a != nil {
-		return personOf(a), true
-	}
-	return Person{}, false
-}
-
 // directory is who there is in one organization. A nil one is empty.
 type directory struct {
 	accounts []*IdentityAccount
