@@ -9,12 +9,14 @@
 //
 //   - An approval does not say for which commit it was given. The commit is found from
 //     the versions of the merge request: the one that stood when the approval came. An
-//     approval within the second of a push gets no commit.
+//     approval less than a second after a push gets no commit.
 //   - A commit status lives in a pipeline, and a pipeline on a ref. Statuses go to the
 //     ref of the merge request's own newest pipeline when it is of that commit, so that
-//     they stand beside those of its jobs; else to the source branch. GitLab refuses a
-//     move to the state that a status has; that is taken as done, and the description
-//     from before stays until the state moves.
+//     they stand beside those of its jobs; else to the source branch, or for a fork to
+//     the merge request's ref. One that was set before the jobs' pipeline began stays
+//     where it is, and nothing can be set in a pipeline of a merged result, whose commit
+//     is GitLab's own. GitLab refuses a move to the state that a status has; that is
+//     taken as done, and the description from before stays until the state moves.
 //   - An award on a note that is there already is refused; that too is taken as done.
 //   - A webhook's secret comes back in clear in a header (X-Gitlab-Token). GitLab can
 //     sign as well (webhook-signature); either is accepted.
@@ -67,8 +69,7 @@ type Repository struct {
 	mu sync.Mutex
 	// bots remembers who is a bot by user id: nobody becomes one.
 	bots map[int]bool
-	// refs remembers where the statuses of a commit are, so that all of them stay in
-	// one pipeline.
+	// refs remembers where the jobs for a commit are, since they stay there.
 	refs map[string]string
 }
 
@@ -81,7 +82,7 @@ func New(o Options) (*Repository, error) {
 	}
 	u, err := url.Parse(o.URL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return nil, fmt.Errorf("%q is no address of a GitLab: it should look like https://gitlab.example.com", redactURL(u, o.URL))
+		return nil, fmt.Errorf("%q is no address of a GitLab: it should look like https://gitlab.example.com", bare(u))
 	}
 	project := strings.Trim(strings.TrimSuffix(strings.TrimSpace(o.Project), ".git"), "/")
 	if !strings.Contains(project, "/") {
@@ -111,15 +112,12 @@ func New(o Options) (*Repository, error) {
 	return &Repository{client: client, base: base, project: project, token: o.Token, bots: map[int]bool{}, refs: map[string]string{}}, nil
 }
 
-// redactURL leaves a password out of an address that is told in an error.
-func redactURL(u *url.URL, s string) string {
+// bare is an address without what may be secret in it.
+func bare(u *url.URL) string {
 	if u == nil {
 		return "the URL"
 	}
-	if u.User != nil {
-		return u.Redacted()
-	}
-	return s
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // unlimited replaces the library's own limiter: limits are the transport's affair.

@@ -94,7 +94,7 @@ var spoken = map[forge.ReviewState]string{
 }
 
 // heads returns which head a merge request had at a time; "" when the time is not known
-// or is within the second of a push: then nobody can tell what was looked at.
+// or follows a push by less than a second: then nobody can tell what was looked at.
 func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) {
 	// The newest hundred. An approval of an older head has no use any more.
 	versions, resp, err := r.client.MergeRequests.GetMergeRequestDiffVersions(r.project, number, &gitlab.GetMergeRequestDiffVersionsOptions{PerPage: perPage}, c.opts...)
@@ -107,13 +107,12 @@ func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) 
 		}
 		head, since := "", time.Time{}
 		for _, v := range versions {
-			made := at(v.CreatedAt)
-			if made.Truncate(time.Second).Equal(t.Truncate(time.Second)) {
-				return ""
-			}
-			if made.Before(t) && (head == "" || made.After(since)) {
+			if made := at(v.CreatedAt); !made.After(t) && made.After(since) {
 				head, since = v.HeadCommitSHA, made
 			}
+		}
+		if t.Sub(since) < time.Second {
+			return ""
 		}
 		return head
 	}, nil

@@ -73,6 +73,7 @@ func (r *Repository) statusRef(ctx context.Context, commit string) (string, erro
 	if err != nil {
 		return "", c.fail(resp, err)
 	}
+	stays := false
 	for _, m := range ms {
 		if m.SHA != commit {
 			continue // it has the commit, and newer ones
@@ -84,7 +85,9 @@ func (r *Repository) statusRef(ctx context.Context, commit string) (string, erro
 		}
 		switch {
 		case full.HeadPipeline != nil && full.HeadPipeline.SHA == commit:
-			ref = full.HeadPipeline.Ref
+			// One of statuses only ("external") makes way for one of jobs, which may
+			// begin a moment from now.
+			ref, stays = full.HeadPipeline.Ref, full.HeadPipeline.Source != "external"
 		case full.SourceProjectID == full.TargetProjectID:
 			ref = full.SourceBranch
 		default:
@@ -93,8 +96,8 @@ func (r *Repository) statusRef(ctx context.Context, commit string) (string, erro
 		}
 		break
 	}
-	if ref == "" {
-		return "", nil // a commit that was merged, or whose merge request GitLab does not know yet
+	if !stays { // "" for a commit that was merged, or whose merge request GitLab does not know yet
+		return ref, nil
 	}
 	r.mu.Lock()
 	if len(r.refs) > 10_000 { // of commits long gone

@@ -79,9 +79,6 @@ func (h *hook) set(r *request) (int, any) {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return http.StatusUnprocessableEntity, map[string]any{"error": "Invalid url given"}
 		}
-		if text != h.url { // it may be mended now
-			h.failed, h.disabledUntil = 0, time.Time{}
-		}
 		h.url = text
 	}
 	if s := r.text("signing_token"); s != "" {

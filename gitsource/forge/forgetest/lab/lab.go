@@ -58,6 +58,7 @@ type World struct {
 
 	mu       sync.Mutex
 	now      time.Time // the newest time that was given
+	ahead    time.Duration
 	last     int       // the newest id that was given
 	users    []*user
 	projects []*project
@@ -112,7 +113,9 @@ func New(t testing.TB) *World {
 	for _, p := range []forgetest.Person{forgetest.Reeve, forgetest.Ada, forgetest.Grace, forgetest.Mallory} {
 		w.users = append(w.users, &user{id: w.id(), name: string(p), token: "glpat-" + random(10)})
 	}
-	w.users = append(w.users, &user{id: w.id(), name: "project_7_bot_0f0e0d0c", bot: true, token: "glpat-" + random(10)})
+	for _, p := range []forgetest.Person{Bot, Service} {
+		w.users = append(w.users, &user{id: w.id(), name: string(p), bot: true, token: "glpat-" + random(10)})
+	}
 	w.backend = gitBackend(t, w.root)
 	w.server = httptest.NewServer(w)
 	w.URL = w.server.URL
@@ -132,8 +135,13 @@ func New(t testing.TB) *World {
 // Kind is [forge.GitLab].
 func (w *World) Kind() forge.Kind { return forge.GitLab }
 
-// Bot is the account of a project access token, which may write everywhere.
-const Bot forgetest.Person = "project_7_bot_0f0e0d0c"
+// Accounts that are no people, and may write everywhere.
+const (
+	// Bot is that of a project access token, as its name tells.
+	Bot forgetest.Person = "project_7_bot_0f0e0d0c"
+	// Service is a service account with a name like a person's.
+	Service forgetest.Person = "release-train"
+)
 
 // Lag makes heads come late: the next merge requests that are opened have none for so
 // many looks, and pushes are seen after as many.
@@ -141,6 +149,13 @@ func (w *World) Lag(looks int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lag = looks
+}
+
+// Pass puts GitLab's clock forward.
+func (w *World) Pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ahead += d
 }
 
 // Publish makes a project visible for everybody.
@@ -165,7 +180,7 @@ func (w *World) id() int { w.last++; return w.last }
 
 // tick is the time in milliseconds, as GitLab tells it, and never the same twice.
 func (w *World) tick() time.Time {
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := time.Now().Add(w.ahead).UTC().Truncate(time.Millisecond)
 	if !now.After(w.now) {
 		now = w.now.Add(time.Millisecond)
 	}

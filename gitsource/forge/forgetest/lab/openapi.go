@@ -43,14 +43,19 @@ func readDescription(file string) (*description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read REEVE_GITLAB_OPENAPI: %w", err)
 	}
-	d := &description{}
-	if err := yaml.Unmarshal(data, d); err != nil {
+	d, err := parseDescription(data)
+	if err != nil {
 		return nil, fmt.Errorf("read REEVE_GITLAB_OPENAPI: %w", err)
 	}
 	if len(d.Paths) < 100 || len(d.Definitions) < 100 {
 		return nil, fmt.Errorf("REEVE_GITLAB_OPENAPI: %s is not GitLab's openapi_v2.yaml", file)
 	}
 	return d, nil
+}
+
+func parseDescription(data []byte) (*description, error) {
+	d := &description{}
+	return d, yaml.Unmarshal(data, d)
 }
 
 // undescribed are the operations that the description leaves out. That they are and stay

@@ -28,7 +28,7 @@ type site struct {
 var _ forgetest.Site = (*site)(nil)
 
 // NewSite makes a project in a group within a group, with one commit on main. Reeve
-// maintains it, Ada, Grace and [Bot] develop, Mallory reports.
+// maintains it, Ada, Grace, [Bot] and [Service] develop, Mallory reports.
 func (w *World) NewSite(t testing.TB, files map[string]string) forgetest.Site {
 	t.Helper()
 	w.mu.Lock()
@@ -37,7 +37,7 @@ func (w *World) NewSite(t testing.TB, files map[string]string) forgetest.Site {
 		w.mu.Unlock()
 		t.Fatal(err)
 	}
-	for who, level := range map[forgetest.Person]int{forgetest.Reeve: maintainer, forgetest.Ada: developer, forgetest.Grace: developer, Bot: developer, forgetest.Mallory: reporter} {
+	for who, level := range map[forgetest.Person]int{forgetest.Reeve: maintainer, forgetest.Ada: developer, forgetest.Grace: developer, Bot: developer, Service: developer, forgetest.Mallory: reporter} {
 		p.members[w.userNamed(string(who)).id] = level
 	}
 	w.mu.Unlock()
