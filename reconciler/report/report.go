@@ -55,7 +55,12 @@ func (s Style) paint(t tint, text string) string {
 var width = &runewidth.Condition{}
 
 // Width is how many terminal columns a cleaned text takes.
-func Width(s string) int { return width.StringWidth(s) }
+func Width(s string) int {
+	if isClean(s) { // printable ASCII takes a column each; this is nearly all there is
+		return len(s)
+	}
+	return width.StringWidth(s)
+}
 
 // Clean makes text from outside safe to print on one line: everything that is not a
 // printable character (control characters, escape sequences, line ends, characters that
@@ -173,7 +178,7 @@ func expandTabs(s string) string {
 
 // Shorten cuts a cleaned text to at most columns, with an ellipsis.
 func Shorten(s string, columns int) string {
-	if Width(s) <= columns {
+	if len(s) <= columns || Width(s) <= columns { // nothing is wider than it is long
 		return s
 	}
 	return width.Truncate(s, columns, "…")

@@ -22,6 +22,9 @@ const (
 	dangerCount                       // how many
 )
 
+// openDangers is how many losses are seen without opening a fold.
+const openDangers = 15
+
 // lost is one resource that would be lost, with the row it is in.
 type lost struct {
 	report.Danger
@@ -96,7 +99,7 @@ func (n losses) text(t tense) string {
 }
 
 // danger is the block that stands first when something would be lost.
-func (p arranged) danger(form dangerForm) string {
+func (p arranged) danger(l Limits, form dangerForm) string {
 	list := p.dangers()
 	var stacks []*row // whole stacks that go, as far as no plan tells what is in them
 	for i := range p.rows {
@@ -127,10 +130,21 @@ func (p arranged) danger(form dangerForm) string {
 		return b.String() + "\n"
 	}
 	b.WriteString(">\n")
+	var rest strings.Builder
 	switch form {
 	case dangerReasons, dangerAddresses:
-		for _, l := range list {
-			b.WriteString("> - " + l.line(form, len(p.rows) > 1) + "\n")
+		open := len(list)
+		if l.Folds && open > openDangers {
+			open = openDangers
+		}
+		for _, lost := range list[:open] {
+			b.WriteString("> - " + lost.line(form, len(p.rows) > 1) + "\n")
+		}
+		for _, lost := range list[open:] {
+			rest.WriteString("- " + lost.line(form, len(p.rows) > 1) + "\n")
+		}
+		if more := len(list) - open; more > 0 {
+			b.WriteString("> - and " + strconv.Itoa(more) + " more, below\n")
 		}
 	case dangerRows:
 		writeGroups(&b, list, tense, func(l lost) string { return l.row.Key.String() })
@@ -145,6 +159,9 @@ func (p arranged) danger(form dangerForm) string {
 		b.WriteString("> - the whole stack " + code(r.Key.String()) + "\n")
 	}
 	b.WriteByte('\n')
+	if rest.Len() > 0 {
+		b.WriteString(foldHead(l, "<b>"+strconv.Itoa(len(list)-openDangers)+" more that would be lost</b>", false) + rest.String() + "\n" + foldEnd(l))
+	}
 	return b.String()
 }
 

@@ -39,7 +39,7 @@ func codeSpan(s string) string {
 	}
 	s = strings.ReplaceAll(s, "|", `\x7c`)
 	ticks := strings.Repeat("`", longestRun(s, '`')+1)
-	if len(ticks) > maxTicks { // a parser may give up on spans that open so
+	if len(ticks) > maxTicks {
 		s, ticks = strings.ReplaceAll(s, "`", `\x60`), "`"
 	}
 	if s[0] == '`' || s[len(s)-1] == '`' || s[0] == ' ' && s[len(s)-1] == ' ' {
@@ -48,8 +48,9 @@ func codeSpan(s string) string {
 	return ticks + s + ticks
 }
 
-// maxTicks is the longest run of back-ticks that a code span is made with.
-const maxTicks = 8
+// maxTicks is the longest run of back-ticks that a code span is made with: three of them
+// at the beginning of a line look like a fence to those who do not parse.
+const maxTicks = 2
 
 // longestRun is the length of the longest run of a byte.
 func longestRun(s string, c byte) int {
@@ -74,6 +75,17 @@ func prose(s string) string {
 		words[i] = proseWord(w)
 	}
 	return strings.Join(words, " ")
+}
+
+// proses are lines of running text, without those that say nothing.
+func proses(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if text := prose(s); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // The quiet characters that may stand around a plain word.
@@ -148,6 +160,7 @@ func fence(language string, lines []string) string {
 	b.Grow(size + 2*len(edge) + len(language) + 2)
 	b.WriteString(edge + language + "\n")
 	for _, l := range lines {
+		l = strings.TrimRight(l, " ")
 		rest := strings.TrimLeft(l, " ")
 		b.WriteString(l[:len(l)-len(rest)])
 		if strings.HasPrefix(rest, "/") {

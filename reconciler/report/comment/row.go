@@ -130,7 +130,7 @@ var icons = map[RowState]string{
 func stateText(s RowState) string {
 	icon, ok := icons[s]
 	if !ok {
-		return prose(string(s))
+		return cmp.Or(prose(string(s)), "unknown")
 	}
 	return icon + " " + string(s)
 }
@@ -149,18 +149,22 @@ func (r row) approvals() string {
 	if r.Needs <= 0 && r.Has <= 0 {
 		return ""
 	}
-	text := strconv.Itoa(r.Has) + "/" + strconv.Itoa(r.Needs)
-	if len(r.ApprovedBy) > 0 {
-		text += " (" + names(r.ApprovedBy, 3) + ")"
+	text := r.ratio()
+	if by := names(r.ApprovedBy, 3); by != "" {
+		text += " (" + by + ")"
 	}
 	return text
 }
+
+func (r row) ratio() string { return strconv.Itoa(max(r.Has, 0)) + "/" + strconv.Itoa(max(r.Needs, 0)) }
 
 // names lists at most so many names.
 func names(list []string, most int) string {
 	var parts []string
 	for _, n := range list[:min(len(list), most)] {
-		parts = append(parts, prose(report.Shorten(report.Clean(n), maxName)))
+		if name := prose(report.Shorten(report.Clean(n), maxName)); name != "" {
+			parts = append(parts, name)
+		}
 	}
 	if more := len(list) - most; more > 0 {
 		parts = append(parts, strconv.Itoa(more)+" more")

@@ -139,7 +139,7 @@ func (p arranged) lines(form tableForm) []line {
 func (r row) narrow() line {
 	l := line{state: stateText(r.State), name: code(report.Shorten(report.Clean(r.Key.String()), narrowKey)), counts: r.counts()}
 	if r.Needs > 0 {
-		l.approvals = strconv.Itoa(r.Has) + "/" + strconv.Itoa(r.Needs)
+		l.approvals = r.ratio()
 	}
 	return l
 }
