@@ -46,6 +46,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -124,14 +125,12 @@ func redacted(address string) string {
 	return address
 }
 
+var repeatable = regexp.MustCompile(`/api/v1/repos/[^/]+/[^/]+/(statuses/[^/]+|issues/comments/[0-9]+/reactions)$`)
+
 // Repeatable tells of the POST requests that doing twice is like doing once: statuses
 // replace one another, and a reaction is there or not. It is for
 // [transport.Options].Repeatable.
-func Repeatable(req *http.Request) bool {
-	path := req.URL.Path
-	return strings.Contains(path, "/api/v1/repos/") &&
-		(strings.Contains(path, "/statuses/") || strings.HasSuffix(path, "/reactions"))
-}
+func Repeatable(req *http.Request) bool { return repeatable.MatchString(req.URL.EscapedPath()) }
 
 // Kind is [forge.Gitea].
 func (r *Repository) Kind() forge.Kind { return forge.Gitea }

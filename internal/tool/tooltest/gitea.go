@@ -149,9 +149,9 @@ type giteaProcess struct {
 func (g giteaProcess) path(name string) string { return filepath.Join(g.folder, name) }
 
 // config is the smallest in which everything that we use works. Passwords and tokens
-// are hashed as cheaply as can be: they guard nothing. The loopback of webhooks and
-// the queues in memory are what a test needs; the rest keeps it quiet and off the
-// network.
+// are hashed as cheaply as can be: they guard nothing. Pages are short, so that a
+// dozen entries fill more than one. The loopback of webhooks and the queues in memory
+// are what a test needs; the rest keeps it quiet and off the network.
 func (g giteaProcess) config() string {
 	return fmt.Sprintf(`APP_NAME = Gitea for tests
 RUN_USER = %s
@@ -183,6 +183,9 @@ INTERNAL_TOKEN = %[6]s
 [service]
 DISABLE_REGISTRATION = true
 ENABLE_NOTIFY_MAIL = false
+
+[api]
+MAX_RESPONSE_ITEMS = 10
 
 [webhook]
 ALLOWED_HOST_LIST = loopback
