@@ -25,6 +25,8 @@ type Proposal struct {
 	// the same round, when its jobs are to be carried on after a restart.
 	Round  int
 	Before *pull.Round
+	// Fresh makes every plan anew.
+	Fresh bool
 }
 
 // Propose compares a merge with its base and enqueues a plan-only job for every affected
@@ -133,7 +135,7 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 		return row, nil, nil
 	}
 	row.Basis = basis
-	if old := s.p.Before.Row(a.Key); old != nil && old.Job != "" && old.Basis == basis {
+	if old := s.p.Before.Row(a.Key); old != nil && old.Job != "" && old.Basis == basis && !s.p.Fresh {
 		usable, err := s.usable(ctx, old.Job)
 		if err != nil {
 			return row, nil, err
@@ -284,11 +286,16 @@ func (r *Reconciler) Abandon(ctx context.Context, id stackjob.JobID) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.Cancel(ctx, id, stackjob.System, r.interrupt)
+	_, err = r.Stop(ctx, id, stackjob.System)
 	if isRaced(err) {
 		return nil // it ended in this moment
 	}
 	return err
+}
+
+// Stop is Cancel with the engine's interrupt.
+func (r *Reconciler) Stop(ctx context.Context, id stackjob.JobID, by stackjob.Actor) (stackjob.Job, error) {
+	return r.Cancel(ctx, id, by, r.interrupt)
 }
 
 // setProposal keeps the tree that a pull request's plans read; nil forgets it.

@@ -34,6 +34,7 @@ const (
 	CodeTooLarge         ErrorCode = "too-large"
 	CodeTokenMissing     ErrorCode = "token-missing"
 	CodeTokenUnknown     ErrorCode = "token-unknown"
+	CodeSignature        ErrorCode = "signature-invalid"
 	CodeReadOnlyToken    ErrorCode = "token-is-read-only"
 	CodeForbidden        ErrorCode = "forbidden"
 	CodeWrongHost        ErrorCode = "wrong-host"
@@ -50,7 +51,7 @@ const (
 // ErrorCodes lists every code, for documentation and tests.
 func ErrorCodes() []ErrorCode {
 	return []ErrorCode{CodeNotFound, CodeNoRoute, CodeMethodNotAllowed, CodeIllegalMove, CodeStackBusy, CodeStaleApproval,
-		CodeClaimed, CodeInvalid, CodeTooLarge, CodeTokenMissing, CodeTokenUnknown, CodeReadOnlyToken, CodeForbidden,
+		CodeClaimed, CodeInvalid, CodeTooLarge, CodeTokenMissing, CodeTokenUnknown, CodeSignature, CodeReadOnlyToken, CodeForbidden,
 		CodeWrongHost, CodeCrossSite, CodeTooManyStreams, CodeNotReady, CodeReadOnly, CodeFull, CodeTimeout, CodeStopping, CodeInternal}
 }
 
@@ -67,7 +68,7 @@ func (c ErrorCode) Status() int {
 		return http.StatusUnprocessableEntity
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case CodeTokenMissing, CodeTokenUnknown:
+	case CodeTokenMissing, CodeTokenUnknown, CodeSignature:
 		return http.StatusUnauthorized
 	case CodeReadOnlyToken, CodeForbidden, CodeCrossSite:
 		return http.StatusForbidden
@@ -108,6 +109,8 @@ func (c ErrorCode) Title() string {
 		return "a bearer token is needed"
 	case CodeTokenUnknown:
 		return "the bearer token is not known"
+	case CodeSignature:
+		return "the delivery's signature does not fit"
 	case CodeReadOnlyToken:
 		return "the token may only read"
 	case CodeForbidden:

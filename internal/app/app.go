@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
 	"github.com/stackreeve/stackreeve/gitsource/meter"
 	"github.com/stackreeve/stackreeve/gitsource/module"
 	"github.com/stackreeve/stackreeve/internal/config"
@@ -33,6 +34,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
+	"github.com/stackreeve/stackreeve/reconciler/pullrequest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
@@ -72,6 +74,8 @@ type App struct {
 	sourcesMu  sync.Mutex // guards sources
 	sources    map[string]gitsource.Source
 	polls      *meter.Meter
+	calls      *transport.Meter
+	pulls      *pullrequest.Loop
 	log        *slog.Logger
 
 	closers []closer
@@ -131,6 +135,9 @@ func (a *App) open(ctx context.Context) error {
 		Reconciler: a.reconciler, Launcher: a.launcher, Modules: a.modules,
 		Sealer: a.key, Program: a.engines.program, Layout: a.layout, LockOwner: lockOwner(), Cleanup: runner.Cleanup,
 	})
+	a.calls = transport.NewMeter(a.registry)
+	a.pulls = pullrequest.New(pullrequest.Options{Records: st, Watcher: st, Planner: a.reconciler, Now: time.Now, Log: a.log, Registerer: a.registry,
+		LogTail: a.logTail})
 	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, OpenLog: openLog})
 	a.onClose("launcher", func() error { a.launcher.Close(); return nil })
 	a.onClose("modules", a.modules.Close)
@@ -179,6 +186,7 @@ func (a *App) Work(ctx context.Context) error {
 	g.Go(func() error {
 		return a.records.Work(ctx, a.o.Config.Jobs.Parallel, a.worker.Advance)
 	})
+	g.Go(func() error { return a.pulls.Run(ctx) })
 	g.Go(func() error { return a.prune(ctx) })
 	g.Go(func() error {
 		// The first job need not wait until the engines have told their versions.

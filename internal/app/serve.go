@@ -72,7 +72,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, o ServeOptions) error 
 		return err
 	}
 	server, err := web.New(web.Options{Backend: a.desk, Access: access, Registry: a.registry, Log: a.log, Version: o.Version,
-		Schemas: Schemas(), Ready: a.Ready})
+		Schemas: Schemas(), Ready: a.Ready, Webhook: a.webhook})
 	if err != nil {
 		return err
 	}

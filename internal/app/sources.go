@@ -58,11 +58,12 @@ func (a *App) follow(c config.Config, r config.Repository) error {
 		address, interval = r.Path, min(interval, localPoll)
 	}
 	a.reconciler.Follow(reconciler.RepositoryOptions{Source: src, PollInterval: interval, Address: address})
-	return nil
+	return a.followPulls(r, src)
 }
 
 // leave stops following a repository.
 func (a *App) leave(name string) error {
+	a.pulls.Leave(name)
 	a.reconciler.Leave(name)
 	a.sourcesMu.Lock()
 	src := a.sources[name]

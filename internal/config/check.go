@@ -206,6 +206,7 @@ func (k *checker) repositories() {
 			k.invalid(p+".pollInterval", r.PollInterval.String(), "1s or more")
 		}
 		k.credentials(p+".credentials", r)
+		k.forge(p+".forge", r)
 	}
 }
 

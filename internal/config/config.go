@@ -84,6 +84,36 @@ type Repository struct {
 	Timeout Duration `json:"timeout,omitempty" default:"2m"`
 	// How the daemon identifies itself to the remote, and the remote to the daemon.
 	Credentials Credentials `json:"credentials,omitzero"`
+	// The forge on which the repository's pull requests are. Without it only the branch is followed.
+	Forge Forge `json:"forge,omitzero"`
+}
+
+// Forge is where the pull requests of one repository are.
+type Forge struct {
+	// The program that the forge runs: "github", "gitlab", or "gitea" for Forgejo too.
+	Kind ForgeKind `json:"kind,omitempty" default:"by the host of the URL for github.com, gitlab.com, gitea.com and codeberg.org"`
+	// The address of the forge, when it is another than the one in the repository's URL.
+	URL string `json:"url,omitempty" default:"scheme and host of the repository's URL"`
+	// The repository on the forge: "owner/name", or a GitLab project's whole path.
+	Repository string `json:"repository,omitempty" default:"the path of the repository's URL"`
+	// The token of the account that comments: with the right to write to the repository.
+	Token SecretSource `json:"token,omitzero"`
+	// The GitHub App that comments, instead of a token.
+	App GitHubApp `json:"app,omitzero"`
+	// The secret with which webhooks are signed. Without it no webhook is accepted, and pull requests are found by polling alone.
+	WebhookSecret SecretSource `json:"webhookSecret,omitzero"`
+	// The secret that was used before, accepted while webhooks are changed to the new one.
+	PreviousWebhookSecret SecretSource `json:"previousWebhookSecret,omitzero"`
+	// How often the open pull requests are listed.
+	PollInterval Duration `json:"pollInterval,omitempty" default:"1m"`
+}
+
+// GitHubApp is a GitHub App's identity.
+type GitHubApp struct {
+	// The App's id or client id.
+	ID string `json:"id,omitempty"`
+	// The private key that GitHub gave out for it, as PEM.
+	PrivateKey SecretSource `json:"privateKey,omitzero"`
 }
 
 // Credentials are for one repository, all by reference.

@@ -144,7 +144,10 @@ func completeRepository(r *Repository, environ []string) {
 	if k.Username == "" && !k.Token.IsZero() {
 		k.Username = "git"
 	}
-	for _, p := range []*string{&r.Path, &k.Token.File, &k.SSHKey.File, &k.SSHKey.Passphrase.File, &k.KnownHosts, &k.CAFile} {
+	r.Forge = r.Forge.complete(r)
+	f := &r.Forge
+	for _, p := range []*string{&r.Path, &k.Token.File, &k.SSHKey.File, &k.SSHKey.Passphrase.File, &k.KnownHosts, &k.CAFile,
+		&f.Token.File, &f.App.PrivateKey.File, &f.WebhookSecret.File, &f.PreviousWebhookSecret.File} {
 		*p = expand(*p, environ)
 	}
 }

@@ -29,6 +29,16 @@ const (
 	Worktree  Mode = "worktree"
 )
 
+// ForgeKind names the program that a forge runs; "" means "by its host".
+type ForgeKind string
+
+// The kinds of forges.
+const (
+	GitHub ForgeKind = "github"
+	GitLab ForgeKind = "gitlab"
+	Gitea  ForgeKind = "gitea"
+)
+
 // EngineName names an engine; "" means "the one that is installed".
 type EngineName string
 
@@ -64,6 +74,7 @@ type word interface{ words() []string }
 func (Role) words() []string       { return []string{string(RoleRead), string(RoleWrite)} }
 func (Mode) words() []string       { return []string{string(Committed), string(Worktree)} }
 func (EngineName) words() []string { return []string{string(Terraform), string(OpenTofu)} }
+func (ForgeKind) words() []string  { return []string{string(GitHub), string(GitLab), string(Gitea)} }
 func (Level) words() []string {
 	return []string{string(LevelDebug), string(LevelInfo), string(LevelWarn), string(LevelError)}
 }

@@ -39,9 +39,11 @@ func (s *Server) handler(e entrance) http.Handler {
 			stop := context.AfterFunc(closing, cancel)
 			defer stop()
 		}
-		if p := s.readBody(seen, r); p != nil {
-			writeProblem(seen, p)
-			return
+		if !isDelivery(r) { // these are larger, and read in turn
+			if p := s.readBody(seen, r); p != nil {
+				writeProblem(seen, p)
+				return
+			}
 		}
 		s.dispatch(seen, r.WithContext(ctx))
 	})
@@ -53,9 +55,18 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) *api.Problem {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
+	b, p := s.bytesOf(w, r, s.limits.Body)
+	if p == nil {
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	}
+	return p
+}
+
+// bytesOf reads a body of at most so many bytes.
+func (s *Server) bytesOf(w http.ResponseWriter, r *http.Request, most int64) ([]byte, *api.Problem) {
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Now().Add(s.limits.Arrive))
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.limits.Body))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err == nil {
 		_ = ctl.SetReadDeadline(time.Time{})
 	} else { // what is left of it would be waited for
@@ -64,12 +75,11 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) *api.Problem {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return api.NewProblem(api.CodeTooLarge, fmt.Sprintf("a body has at most %d bytes", s.limits.Body))
+		return nil, api.NewProblem(api.CodeTooLarge, fmt.Sprintf("a body has at most %d bytes", most))
 	case err != nil:
-		return api.NewProblem(api.CodeInvalid, "the body did not arrive whole")
+		return nil, api.NewProblem(api.CodeInvalid, "the body did not arrive whole")
 	}
-	r.Body = io.NopCloser(bytes.NewReader(b))
-	return nil
+	return b, nil
 }
 
 // routeOf names the route in a closed set of words.

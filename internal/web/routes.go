@@ -66,6 +66,9 @@ func (s *Server) routes(reg *prometheus.Registry) openAPI {
 	m.HandleFunc("GET /healthz", fixed("text/plain; charset=utf-8", []byte("ok\n")))
 	m.HandleFunc("GET /readyz", s.readyz)
 	m.HandleFunc("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: nil}).ServeHTTP)
+	if s.webhook != nil {
+		m.HandleFunc("POST "+WebhookPrefix+"{repository}", s.receive)
+	}
 	out.routes = m.patterns
 	return out
 }

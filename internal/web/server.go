@@ -59,6 +59,8 @@ type Options struct {
 	Schemas map[string]json.RawMessage
 	// Ready tells why the daemon is not ready, or nil; nil means always ready.
 	Ready func(context.Context) error
+	// Webhook receives deliveries of forges; nil means that none are.
+	Webhook Webhook
 	// Limits may be left zero.
 	Limits Limits
 }
@@ -111,8 +113,11 @@ type Server struct {
 	metrics *metrics
 	openAPI openAPI
 	streams chan struct{} // a place for each open stream
-	newest  atomic.Int64  // the highest event number that was seen
-	user    func(uid uint32) string
+	webhook Webhook
+	// arriving has a place for each delivery that is read.
+	arriving chan struct{}
+	newest   atomic.Int64 // the highest event number that was seen
+	user     func(uid uint32) string
 }
 
 // New makes a server. It fails when a metric of the same name is already registered.
@@ -131,7 +136,7 @@ func New(o Options) (*Server, error) {
 	}
 	l := o.Limits.complete()
 	s := &Server{backend: o.Backend, log: o.Log.With("component", "web"), version: o.Version, schemas: map[string]json.RawMessage{},
-		ready: o.Ready, limits: l, streams: make(chan struct{}, l.Streams), mux: http.NewServeMux(), user: userName}
+		ready: o.Ready, limits: l, streams: make(chan struct{}, l.Streams), webhook: o.Webhook, arriving: make(chan struct{}, deliveries), mux: http.NewServeMux(), user: userName}
 	for kind, b := range o.Schemas {
 		s.schemas[kind] = b
 	}

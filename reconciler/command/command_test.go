@@ -101,7 +101,7 @@ func TestSelectorMatches(t *testing.T) {
 func TestHelpTellsEveryVerb(t *testing.T) {
 	t.Parallel()
 	for _, v := range Verbs() {
-		if v.Sentence() == "" || !strings.Contains(HelpText(), "`reeve "+string(v)) {
+		if v.Sentence() == "" || !strings.Contains(HelpText(), "reeve "+string(v)+" ") {
 			t.Errorf("%s is not told", v)
 		}
 	}

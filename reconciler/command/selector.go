@@ -76,12 +76,16 @@ func (s Selector) String() string {
 	return strings.Join(parts, "/")
 }
 
-// HelpText is the list of commands, one line each, in Markdown.
+// HelpText is the list of commands, a line each.
 func HelpText() string {
 	var b strings.Builder
+	width := 0
 	for _, v := range Verbs() {
-		b.WriteString("- `" + v.usage() + "` " + v.Sentence() + "\n")
+		width = max(width, utf8.RuneCountInString(v.usage()))
 	}
-	b.WriteString("\nA selector is `prod`, `prod/TerraformStack`, `prod/TerraformStack/web-*` or `acme/prod/TerraformStack/web`.\n")
+	for _, v := range Verbs() {
+		b.WriteString(v.usage() + strings.Repeat(" ", width-utf8.RuneCountInString(v.usage())) + "  " + v.Sentence() + "\n")
+	}
+	b.WriteString("\nA selector is prod, prod/TerraformStack, prod/TerraformStack/web-* or acme/prod/TerraformStack/web.\n")
 	return b.String()
 }

@@ -79,13 +79,17 @@ type Pull struct {
 	// Shown is what people could see when, oldest first: an approval is for what was
 	// shown when it was written.
 	Shown []Shown `json:"shown,omitempty"`
+	// Answers are those to commands that were not posted yet.
+	Answers []Spoken `json:"answers,omitempty"`
 	// Posts are the comments that were written, by what they are.
 	Posts []Post `json:"posts,omitempty"`
 	// Statuses are the commit statuses that were set.
 	Statuses []Status `json:"statuses,omitempty"`
 	// Landed is the commit of the followed branch that was compared with this pull
 	// request in it; "" before.
-	Landed    string    `json:"landed,omitempty"`
+	Landed string `json:"landed,omitempty"`
+	// LandedAt is when that was noticed.
+	LandedAt  time.Time `json:"landedAt,omitzero"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -172,6 +176,8 @@ type ShownPlan struct {
 	Key    schema.ResourceKey `json:"key"`
 	Digest string             `json:"digest"`
 	Job    stackjob.JobID     `json:"job"`
+	// Approved tells that it had all the approvals that it needed.
+	Approved bool `json:"approved,omitempty"`
 }
 
 // ShownAt finds what stood in the pull request when a comment was written. The second
@@ -235,6 +241,17 @@ type Command struct {
 	EndedAt time.Time `json:"endedAt,omitzero"`
 }
 
+// Spoken is an answer that is to be posted.
+type Spoken struct {
+	// Name is the post's.
+	Name    string `json:"name"`
+	Command string `json:"command"`
+	To      string `json:"to"`
+	Answer  Answer `json:"answer"`
+	Reason  string `json:"reason,omitempty"`
+	Text    string `json:"text,omitempty"`
+}
+
 // Post is a comment of ours.
 type Post struct {
 	// Name is what it is: "plan" is the living comment, others are written once:
@@ -244,8 +261,12 @@ type Post struct {
 	// the forge is asked first for a comment with its mark.
 	ID string `json:"id,omitempty"`
 	// Digest is of the body that stands there.
-	Digest string    `json:"digest,omitempty"`
-	At     time.Time `json:"at,omitzero"`
+	Digest string `json:"digest,omitempty"`
+	// At is when that was written, by the forge's clock where it told.
+	At time.Time `json:"at,omitzero"`
+	// Round and State are what the living comment told of last.
+	Round int    `json:"round,omitempty"`
+	State string `json:"state,omitempty"`
 }
 
 // Status is a commit status that was set.

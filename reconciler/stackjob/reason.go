@@ -76,6 +76,8 @@ const (
 	ReasonStateInUse       ReasonCode = "state-in-use"
 	ReasonOtherRepository  ReasonCode = "other-repository"
 	ReasonRepositoryLeft   ReasonCode = "repository-left"
+	ReasonUntrusted        ReasonCode = "untrusted-author"
+	ReasonConflict         ReasonCode = "merge-conflict"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -121,6 +123,8 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonStateInUse:       "a stack that stays has the same state",
 	ReasonOtherRepository:  "the stack is recorded for another repository",
 	ReasonRepositoryLeft:   "its repository is no longer followed",
+	ReasonUntrusted:        "the author may not write to the repository, so its code does not run by itself",
+	ReasonConflict:         "it cannot be merged",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 

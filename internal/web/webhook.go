@@ -1,0 +1,70 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// WebhookPrefix is below which deliveries of forges are received:
+// POST /webhooks/{repository}.
+const WebhookPrefix = "/webhooks/"
+
+// Webhook receives a delivery for a repository and returns when it is durable. It
+// fails with [forge.ErrSignature], with [store.ErrNotFound] for a repository that takes
+// none, or when the delivery could not be kept.
+type Webhook func(ctx context.Context, repository string, header http.Header, body []byte) error
+
+const (
+	// maxDelivery is the largest delivery that is read. A larger one is refused, and
+	// what it was about is found by polling.
+	maxDelivery = 5 << 20
+	// deliveries is how many are read at once.
+	deliveries = 8
+)
+
+// isDelivery tells a delivery from everything else: it proves by its signature where it
+// comes from, carries no token, and comes under whatever name the forge knows us by.
+func isDelivery(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, WebhookPrefix)
+}
+
+// receive answers a delivery: with 202 when it is durable.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.arriving <- struct{}{}:
+		defer func() { <-s.arriving }()
+	case <-r.Context().Done():
+		return
+	}
+	body, p := s.bytesOf(w, r, maxDelivery)
+	if p != nil {
+		writeProblem(w, p)
+		return
+	}
+	err := s.webhook(r.Context(), r.PathValue("repository"), r.Header, body)
+	switch {
+	case err == nil:
+		w.WriteHeader(http.StatusAccepted)
+	case errors.Is(err, forge.ErrSignature):
+		writeProblem(w, api.NewProblem(api.CodeSignature, "it is not signed with the webhook secret of this repository"))
+	case errors.Is(err, store.ErrNotFound):
+		writeProblem(w, api.NewProblem(api.CodeNotFound, "no repository of this name takes webhooks"))
+	case errors.Is(err, errNoDelivery):
+		writeProblem(w, api.NewProblem(api.CodeInvalid, "it cannot be read as a delivery"))
+	default:
+		s.log.Error("a delivery could not be kept", "repository", r.PathValue("repository"), "error", err)
+		writeProblem(w, api.NewProblem(api.CodeNotReady, "it could not be kept; send it again"))
+	}
+}
+
+// errNoDelivery means that a body is no delivery.
+var errNoDelivery = errors.New("it cannot be read as a delivery")
+
+// NoDelivery wraps the error of a delivery that was signed and cannot be read.
+func NoDelivery(err error) error { return errors.Join(errNoDelivery, err) }

@@ -1,0 +1,403 @@
+package pullrequest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// picture is all that what stands in a pull request is made of. What is derived from it
+// is a function of it.
+type picture struct {
+	pull pull.Pull
+	rows []subject
+	// graph tells whether the followed branch holds the merge already.
+	landed bool
+	expiry time.Duration
+	page   func(stackjob.JobID) string
+}
+
+// subject is one row with all that is recorded about it.
+type subject struct {
+	row pull.Row
+	// job is what plans it or, after the merge, what carries it out; nil for none.
+	job *stackjob.Job
+	// carries tells that job is one that applies.
+	carries bool
+	// planned is the plan that stood in the pull request before the merge; nil when
+	// there was none.
+	planned *stackjob.Plan
+	choice  stackjob.PolicyChoice
+	// said is what people said of the job's plan and what no job holds yet.
+	said []pull.Approval
+	// log is the end of the log of a job that failed.
+	log string
+}
+
+// probe is the job as it will be when it is carried out.
+func (s subject) probe() stackjob.Job {
+	probe := *s.job
+	probe.Purpose = stackjob.Reconcile
+	if !s.carries {
+		probe.Approvals = nil
+		for _, a := range s.said {
+			probe.Approvals = append(probe.Approvals, a.Approval)
+		}
+	}
+	return probe
+}
+
+// verdict judges the plan of a row as the gates will when it is carried out.
+func (s subject) verdict() (start, apply stackjob.Verdict) {
+	probe := s.probe()
+	return flowcontrol.AtStart(probe, s.choice), flowcontrol.AtApply(probe, *s.job.Plan, s.choice)
+}
+
+// state is how a row stands, with one line about it.
+func (s subject) state() (comment.RowState, string) {
+	switch {
+	case s.row.Unchanged && s.job == nil:
+		return comment.RowUnchanged, ""
+	case s.row.Error.Code == stackjob.ReasonPreventDestroy || s.row.Error.Code == stackjob.ReasonPruneForbidden:
+		return comment.RowForbidden, s.row.Error.String()
+	case !s.row.Error.IsZero():
+		return comment.RowFailed, s.row.Error.String()
+	case s.job == nil && s.row.Deferred != nil:
+		return comment.RowDeferred, ""
+	case s.job == nil:
+		return comment.RowQueued, ""
+	case s.carries:
+		return s.carried()
+	}
+	switch s.job.State {
+	case stackjob.Succeeded:
+		return s.judged()
+	case stackjob.Planning:
+		return comment.RowPlanning, ""
+	case stackjob.Queued:
+		return comment.RowQueued, s.job.Reason.String()
+	case stackjob.Failed, stackjob.Interrupted:
+		return comment.RowFailed, s.job.Reason.String()
+	}
+	return comment.RowStopped, s.job.Reason.String()
+}
+
+// judged is the state of a row whose plan is there and is not carried out yet.
+func (s subject) judged() (comment.RowState, string) {
+	if !changes(s.job.Plan) {
+		return comment.RowUnchanged, ""
+	}
+	start, apply := s.verdict()
+	switch {
+	case apply.Decision == stackjob.Refuse && apply.Reason.Code == stackjob.ReasonRejected:
+		return comment.RowStopped, apply.Reason.String()
+	case start.Decision == stackjob.Refuse:
+		return comment.RowForbidden, start.Reason.String()
+	case apply.Decision == stackjob.Refuse:
+		return comment.RowForbidden, apply.Reason.String()
+	case apply.Decision == stackjob.Wait:
+		return comment.RowWaiting, apply.Reason.String()
+	case apply.Reason.Code == stackjob.ReasonApproved:
+		return comment.RowApproved, apply.Reason.Detail
+	}
+	return comment.RowPlanned, ""
+}
+
+// carried is the state of a row that is being carried out.
+func (s subject) carried() (comment.RowState, string) {
+	why := s.job.Reason.String()
+	switch s.job.State {
+	case stackjob.Succeeded:
+		if s.job.Plan != nil && !changes(s.job.Plan) {
+			return comment.RowUnchanged, ""
+		}
+		return comment.RowApplied, ""
+	case stackjob.Queued:
+		return comment.RowQueued, why
+	case stackjob.Planning:
+		return comment.RowPlanning, ""
+	case stackjob.WaitingStart, stackjob.WaitingApply:
+		return comment.RowWaiting, why
+	case stackjob.Ready:
+		return comment.RowApproved, ""
+	case stackjob.Applying:
+		return comment.RowApplying, ""
+	case stackjob.Failed, stackjob.Interrupted:
+		return comment.RowFailed, why
+	}
+	return comment.RowStopped, why
+}
+
+func changes(p *stackjob.Plan) bool { return p != nil && (p.HasChanges || p.Counts.Changes()) }
+
+// derive says what stands in the pull request.
+func derive(in picture) comment.Pull {
+	p := in.pull
+	out := comment.Pull{Mark: mark(p.Key, planPost), Number: p.Key.Number, Head: p.Proposal.Head}
+	if r := p.Round; r != nil {
+		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
+		out.Conflicts, out.Report, out.Errors = r.Conflicts, r.Report, r.Errors
+		if !r.Refused.IsZero() {
+			out.Refused = r.Refused.String()
+		}
+	}
+	var began, ended time.Time
+	for _, s := range in.rows {
+		row := rowOf(in, s)
+		out.Rows = append(out.Rows, row)
+		if s.job != nil && !s.carries && !s.row.Reused {
+			if began.IsZero() || s.job.CreatedAt.Before(began) {
+				began = s.job.CreatedAt
+			}
+			if s.job.EndedAt.After(ended) {
+				ended = s.job.EndedAt
+			}
+		}
+	}
+	if ended.After(began) {
+		out.PlannedIn = ended.Sub(began)
+	}
+	out.State = overall(in, out)
+	out.Blocks = blocks(in, out)
+	out.Moved = movedSince(in)
+	out.Commands = commands(in, out)
+	return out
+}
+
+func rowOf(in picture, s subject) comment.Row {
+	row := comment.Row{Key: s.row.Key, Action: s.row.Action, MovedFrom: s.row.MovedFrom, After: s.row.After, Policy: s.choice.Name}
+	row.State, row.Detail = s.state()
+	for _, b := range s.row.Because {
+		text := b.Cause.Sentence()
+		if b.Detail != "" {
+			text += ": " + b.Detail
+		}
+		row.Because = append(row.Because, text)
+	}
+	if s.row.Deferred != nil && s.job == nil {
+		row.Deferred = *s.row.Deferred
+	}
+	if s.job == nil {
+		return row
+	}
+	row.Link = in.page(s.job.ID)
+	if !s.job.EndedAt.IsZero() && !s.job.StartedAt.IsZero() {
+		row.Took = s.job.EndedAt.Sub(s.job.StartedAt)
+	}
+	if row.State == comment.RowFailed {
+		row.Log = s.log
+	}
+	if s.job.Plan == nil {
+		return row
+	}
+	row.Plan, row.Engine = s.job.Plan, s.job.Plan.Engine
+	row.Needs, row.Has, row.ApprovedBy = approvals(s)
+	return row
+}
+
+// approvals counts those that a row has and needs.
+func approvals(s subject) (needs, has int, by []string) {
+	if !changes(s.job.Plan) {
+		return 0, 0, nil
+	}
+	_, v := s.verdict()
+	if v.Decision == stackjob.Proceed && v.Reason.Code == stackjob.ReasonNoGate {
+		return 0, 0, nil // nobody is asked
+	}
+	t := flowcontrol.Count(s.probe(), *s.job.Plan, s.choice)
+	return t.Required, len(t.By), t.By
+}
+
+// overall is the state of the whole.
+func overall(in picture, p comment.Pull) comment.State {
+	has := func(states ...comment.RowState) bool {
+		return slices.ContainsFunc(p.Rows, func(r comment.Row) bool { return slices.Contains(states, r.State) })
+	}
+	landing := in.pull.Proposal.Merged
+	switch {
+	case in.pull.Proposal.Closed:
+		return comment.Closed
+	case p.Refused != "":
+		return comment.Refused
+	case in.pull.Round == nil:
+		return comment.Planning
+	case landing && !in.landed:
+		return comment.Applying
+	case landing && has(comment.RowApplying, comment.RowQueued, comment.RowPlanning, comment.RowApproved, comment.RowDeferred):
+		return comment.Applying
+	case landing && has(comment.RowWaiting):
+		return comment.Waiting
+	case landing && has(comment.RowFailed, comment.RowStopped, comment.RowForbidden):
+		return comment.Failed
+	case landing && has(comment.RowApplied):
+		return comment.Applied
+	case landing:
+		return comment.Nothing
+	case has(comment.RowQueued, comment.RowPlanning):
+		return comment.Planning
+	case has(comment.RowFailed, comment.RowStopped) || p.Errors > 0:
+		return comment.Failed
+	case has(comment.RowWaiting, comment.RowForbidden):
+		return comment.Waiting
+	case has(comment.RowApproved, comment.RowPlanned, comment.RowDeferred):
+		return comment.Approved
+	}
+	return comment.Nothing
+}
+
+// settled tells that nothing moves by itself any more.
+func settled(p comment.Pull) bool { return p.State != comment.Planning && p.State != comment.Applying }
+
+// blocks lists what is between now and the apply.
+func blocks(in picture, p comment.Pull) []comment.Block {
+	var out []comment.Block
+	add := func(what, who string, keys []string) {
+		if len(keys) > 0 {
+			out = append(out, comment.Block{What: what + ": " + listed(keys), Who: who})
+		}
+	}
+	if p.Refused != "" {
+		who := "its author"
+		if in.pull.Round.Refused.Code == stackjob.ReasonUntrusted {
+			who = "anybody who may write to the repository, with `reeve plan` after reading the change"
+		}
+		return []comment.Block{{What: p.Refused, Who: who}}
+	}
+	if p.Errors > 0 {
+		out = append(out, comment.Block{What: fmt.Sprintf("the merged tree has %d errors; nothing in the folders they touch is planned", p.Errors), Who: "its author"})
+	}
+	type reason struct{ what, who string }
+	var order []reason
+	by := map[reason][]string{}
+	for i, row := range p.Rows {
+		r := reason{what: row.Detail}
+		switch row.State {
+		case comment.RowWaiting:
+			r.who = approvers(in.rows[i])
+		case comment.RowForbidden:
+			r.who = "whoever may change the policy or the document that forbids it"
+		case comment.RowFailed:
+			r.what, r.who = "failed", "its author; `reeve rerun` tries again"
+		case comment.RowDeferred:
+			r.what, r.who = "deferred until "+row.Deferred.String()+" is applied", "nobody: it is planned, shown and gated then"
+		default:
+			continue
+		}
+		if by[r] == nil {
+			order = append(order, r)
+		}
+		by[r] = append(by[r], row.Key.String())
+	}
+	for _, r := range order {
+		add(r.what, r.who, by[r])
+	}
+	return out
+}
+
+// approvers says who can approve a row.
+func approvers(s subject) string {
+	text := "anybody who may write to the repository"
+	if a := s.choice.Approvals; a != nil && len(a.From) > 0 {
+		var from []string
+		for _, f := range a.From {
+			from = append(from, f.Name)
+		}
+		text = listed(from)
+	}
+	if !authorMayApprove(s.choice) {
+		text += ", but not the author"
+	}
+	return text
+}
+
+// authorMayApprove tells whether who proposed a change may approve it: only where the
+// policy says so.
+func authorMayApprove(c stackjob.PolicyChoice) bool {
+	return c.Approvals != nil && c.Approvals.AuthorMayApprove
+}
+
+// maxListed is how many names a line lists.
+const maxListed = 5
+
+func listed(names []string) string {
+	if len(names) > maxListed {
+		return strings.Join(names[:maxListed], ", ") + fmt.Sprintf(" and %d more", len(names)-maxListed)
+	}
+	return strings.Join(names, ", ")
+}
+
+// movedSince says of each row that was approved in another shape that this is so.
+func movedSince(in picture) []string {
+	approved := map[schema.ResourceKey]string{}
+	for _, shown := range in.pull.Shown {
+		for _, sp := range shown.Plans {
+			if sp.Approved {
+				approved[sp.Key] = sp.Digest
+			}
+		}
+	}
+	var out []string
+	for _, s := range in.rows {
+		was := approved[s.row.Key]
+		if was == "" || s.job == nil || s.job.Plan == nil || s.job.Plan.Digest == was {
+			continue
+		}
+		out = append(out, fmt.Sprintf("the plan of %s is another than the one that was approved: %s → %s",
+			s.row.Key, stackjob.ShortDigest(was), s.job.Plan.ShortDigest()))
+	}
+	return out
+}
+
+// commands are those that are valid now.
+func commands(in picture, p comment.Pull) []string {
+	var out []string
+	add := func(text string) {
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	envs := map[string]bool{}
+	for _, row := range p.Rows {
+		envs[row.Key.Env] = true
+	}
+	for _, row := range p.Rows {
+		switch row.State {
+		case comment.RowWaiting:
+			add("reeve approve " + row.Key.Env)
+		case comment.RowFailed, comment.RowStopped:
+			add("reeve rerun " + row.Key.Env)
+		case comment.RowQueued, comment.RowPlanning, comment.RowApplying:
+			if in.pull.Proposal.Merged {
+				add("reeve cancel " + row.Key.Env)
+			}
+		}
+	}
+	slices.SortStableFunc(out, cmp.Compare[string])
+	if in.pull.Round != nil && in.pull.Round.Refused.Code == stackjob.ReasonUntrusted {
+		add("reeve plan")
+	}
+	if p.State != comment.Closed && p.State != comment.Applied {
+		add("reeve help")
+	}
+	return out
+}
+
+// shownPlans are the plans that a picture shows.
+func shownPlans(in picture, p comment.Pull) []pull.ShownPlan {
+	var out []pull.ShownPlan
+	for i, s := range in.rows {
+		if s.job == nil || s.job.Plan == nil || !changes(s.job.Plan) {
+			continue
+		}
+		out = append(out, pull.ShownPlan{Key: s.row.Key, Digest: s.job.Plan.Digest, Job: s.job.ID, Approved: p.Rows[i].State == comment.RowApproved})
+	}
+	return out
+}

@@ -1,0 +1,134 @@
+package pullrequest
+
+import (
+	"context"
+
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// land follows a merged pull request until all that it wanted is carried out.
+func (s *sitting) land(ctx context.Context) error {
+	if s.p.Phase != pull.Landing || s.p.Landed != "" {
+		return nil
+	}
+	if s.p.Round != nil {
+		if err := s.abandonRound(ctx); err != nil { // plans that nobody will need
+			return err
+		}
+	}
+	view := s.l.o.Planner.View(s.key.Repository)
+	if view == nil || s.p.Proposal.MergeCommit == "" {
+		s.again(soon)
+		return nil
+	}
+	is := view.Revision.Commit == s.p.Proposal.MergeCommit
+	if !is {
+		var err error
+		if is, err = s.f.Merges.Contains(ctx, view.Revision.Commit, s.p.Proposal.MergeCommit); err != nil {
+			return err
+		}
+	}
+	if !is {
+		// The merge is not here yet: have it fetched.
+		if err := s.l.o.Planner.Poll(ctx, s.key.Repository); err != nil {
+			return err
+		}
+		s.again(soon)
+		return nil
+	}
+	s.p.Landed, s.p.LandedAt = view.Revision.Commit, s.now()
+	return s.save(ctx)
+}
+
+// gather reads all that what stands in the pull request is made of.
+func (s *sitting) gather(ctx context.Context) (picture, error) {
+	pic := picture{pull: s.p, landed: s.p.Landed != "", expiry: s.l.o.Planner.Settings().ApprovalExpiry, page: s.l.o.Page}
+	if s.p.Round == nil {
+		return pic, nil
+	}
+	view := s.l.o.Planner.View(s.key.Repository)
+	for _, row := range s.p.Round.Rows {
+		sub := subject{row: row}
+		if view != nil {
+			sub.choice = chooser(view, row.Key)
+		}
+		if err := s.jobOf(ctx, &sub); err != nil {
+			return pic, err
+		}
+		if sub.job != nil && sub.job.Plan != nil {
+			said, err := s.l.o.Records.Approvals(ctx, row.Key, sub.job.Plan.Digest)
+			if err != nil {
+				return pic, err
+			}
+			for _, a := range said {
+				if pic.expiry == 0 || s.now().Sub(a.At) <= pic.expiry {
+					sub.said = append(sub.said, a)
+				}
+			}
+		}
+		if state, _ := sub.state(); state == comment.RowFailed && sub.job != nil {
+			sub.log = s.l.o.LogTail(ctx, sub.job.ID)
+		}
+		pic.rows = append(pic.rows, sub)
+	}
+	return pic, nil
+}
+
+// jobOf finds the job of a row: the one that plans it, or after the merge the one that
+// carries it out.
+func (s *sitting) jobOf(ctx context.Context, sub *subject) error {
+	if sub.row.Job != "" {
+		job, err := s.l.o.Records.Job(ctx, sub.row.Job)
+		switch {
+		case err == nil:
+			sub.job, sub.planned = &job, job.Plan
+		case !isNotFound(err):
+			return err
+		}
+	}
+	if s.p.Landed == "" {
+		return nil
+	}
+	job, err := s.carrier(ctx, sub.row.Key)
+	if err != nil {
+		return err
+	}
+	if job == nil {
+		if sub.row.Deferred == nil { // else its producer has yet to be applied
+			sub.row.Unchanged, sub.job = true, nil
+		}
+		return nil
+	}
+	sub.job, sub.carries, sub.row.Error = job, true, stackjob.Reason{}
+	return nil
+}
+
+// carrier finds the newest job that carries a row out: one of the commit that landed, or
+// of a later one. nil means that nothing was needed.
+func (s *sitting) carrier(ctx context.Context, key schema.ResourceKey) (*stackjob.Job, error) {
+	jobs, err := s.l.o.Records.List(ctx, store.JobQuery{Org: key.Org, Env: key.Env, Kind: key.Kind, Name: key.Name, Limit: 20})
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		if j.Purpose != stackjob.Reconcile || j.State == stackjob.Superseded {
+			continue
+		}
+		if j.Desired.Commit != s.p.Landed && j.CreatedAt.Before(s.p.LandedAt) && j.Action == stackjob.Apply {
+			return nil, nil // older than the merge
+		}
+		if j.Action == stackjob.Destroy && j.CreatedAt.Before(s.p.Round.StartedAt) {
+			return nil, nil
+		}
+		full, err := s.l.o.Records.Job(ctx, j.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &full, nil
+	}
+	return nil, nil
+}

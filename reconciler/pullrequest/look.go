@@ -1,0 +1,274 @@
+package pullrequest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/command"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// sitting is one look at one pull request. Nobody else looks at it meanwhile.
+type sitting struct {
+	l   *Loop
+	f   *followed
+	key pull.Key
+
+	p       pull.Pull
+	version int64
+	// next is when to look again by itself; 0 for not.
+	next time.Duration
+}
+
+func (s *sitting) now() time.Time { return s.l.o.Now().UTC().Round(0) }
+
+// look brings a pull request up to date. ask asks the forge what it has become; without
+// it only our own side is derived anew.
+func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) error {
+	p, version, err := s.l.o.Records.Pull(ctx, s.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if !ask {
+			return nil
+		}
+		p = pull.Pull{Key: s.key, Phase: pull.Open, CreatedAt: s.now()}
+	case err != nil:
+		return err
+	}
+	s.p, s.version = p, version
+	if ask {
+		mine, err := s.facts(ctx, seen)
+		if err != nil || !mine {
+			return err
+		}
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+	}
+	if s.p.Phase == pull.Done {
+		return nil
+	}
+	if err := s.plan(ctx); err != nil {
+		return err
+	}
+	if err := s.obey(ctx); err != nil {
+		return err
+	}
+	if err := s.land(ctx); err != nil {
+		return err
+	}
+	return s.show(ctx)
+}
+
+// save writes the record. It fails when somebody else did: nobody else should.
+func (s *sitting) save(ctx context.Context) error {
+	s.p.UpdatedAt = s.now()
+	v, err := s.l.o.Records.SavePull(ctx, s.p, s.version)
+	if err != nil {
+		return err
+	}
+	s.version = v
+	return nil
+}
+
+// facts reads what the forge says of the pull request. mine is false for one that is
+// none of ours: into another branch than the one that is followed.
+func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool, err error) {
+	pr := seen
+	if pr == nil {
+		got, err := s.f.Forge.PullRequest(ctx, s.key.Number)
+		if errors.Is(err, forge.ErrNotFound) && s.version != 0 {
+			// It is gone: nothing can be written there any more.
+			return true, s.finish(ctx)
+		}
+		if err != nil {
+			return false, err
+		}
+		pr = &got
+	}
+	if view := s.l.o.Planner.View(s.key.Repository); view != nil && view.Revision.Branch != "" && view.Revision.Branch != pr.BaseBranch {
+		if s.version == 0 {
+			return false, nil
+		}
+		return true, s.finish(ctx) // it was turned to another branch
+	}
+	was := s.p.Proposal
+	s.p.Proposal = pull.Proposal{
+		Title: pr.Title, URL: pr.URL, Author: pr.Author.Login, Draft: pr.Draft, Fork: pr.Fork, Head: pr.Head, HeadRef: pr.HeadRef,
+		BaseBranch: pr.BaseBranch, Merged: pr.State == forge.Merged, Closed: pr.State == forge.Closed, MergeCommit: pr.MergeCommit,
+		UpdatedAt: pr.UpdatedAt,
+	}
+	switch {
+	case s.version == 0 && pr.State != forge.Open:
+		return false, nil // it ended before anybody here knew of it
+	case s.p.Phase == pull.Done && pr.State == forge.Open:
+		s.p.Phase = pull.Open // reopened
+	case s.p.Phase == pull.Open && s.p.Proposal.Merged:
+		s.p.Phase = pull.Landing
+	}
+	if s.version == 0 || was != s.p.Proposal {
+		return true, s.save(ctx)
+	}
+	return true, nil
+}
+
+// finish ends what is under way for a pull request with which nothing more is done.
+func (s *sitting) finish(ctx context.Context) error {
+	if s.p.Phase == pull.Done {
+		return nil
+	}
+	if err := s.abandon(ctx); err != nil {
+		return err
+	}
+	s.p.Phase = pull.Done
+	return s.save(ctx)
+}
+
+// abandon ends the plans that are being made and lets the merge go.
+func (s *sitting) abandon(ctx context.Context) error {
+	if s.p.Round != nil {
+		for _, row := range s.p.Round.Rows {
+			if row.Job == "" {
+				continue
+			}
+			if err := s.l.o.Planner.Abandon(ctx, row.Job); err != nil {
+				return err
+			}
+		}
+	}
+	s.l.o.Planner.ForgetProposal(s.key)
+	return s.f.Merges.Forget(ctx, fmt.Sprint(s.key.Number))
+}
+
+// overlap is how far back comments are read again: a forge's clock has seconds, and a
+// comment may show up a little later than one that is newer.
+const overlap = 2 * time.Minute
+
+// keptCommands is how many commands are remembered; those whose comments can still be
+// read again are kept whatever their number.
+const keptCommands = 200
+
+// read reads the comments that are new and writes down the commands among them, before
+// anything is done about them.
+func (s *sitting) read(ctx context.Context) error {
+	since := s.p.CommentsSince
+	if !since.IsZero() {
+		since = since.Add(-overlap)
+	}
+	comments, err := s.f.Forge.Comments(ctx, s.key.Number, since)
+	if err != nil {
+		return err
+	}
+	newest, found := s.p.CommentsSince, false
+	for _, c := range comments {
+		if c.CreatedAt.After(newest) {
+			newest = c.CreatedAt
+		}
+		// Our own are told by their mark and not by who wrote them: the daemon may use
+		// the account of somebody who writes commands.
+		if c.Author.Bot || strings.Contains(c.Body, markBegin) || s.heard(c.ID) {
+			continue
+		}
+		// An edit never makes a command: what was approved, and when, would be
+		// anybody's guess.
+		if !c.EditedAt.IsZero() || c.CreatedAt.Before(since) {
+			continue
+		}
+		for _, cmd := range command.Parse(c.Body) {
+			s.p.Commands = append(s.p.Commands, pull.Command{Comment: c.ID, Line: cmd.Line, Text: cmd.Text,
+				By: stackjob.Actor{Name: c.Author.Login, Via: string(s.f.Forge.Kind())}, WrittenAt: c.CreatedAt, State: pull.Received})
+			found = true
+		}
+	}
+	if newest.Equal(s.p.CommentsSince) && !found {
+		return nil
+	}
+	s.p.CommentsSince = newest
+	s.forgetCommands()
+	if err := s.save(ctx); err != nil {
+		return err
+	}
+	return s.react(ctx) // 👀, before the work begins
+}
+
+// heard tells whether a comment's commands are written down.
+func (s *sitting) heard(comment string) bool {
+	return slices.ContainsFunc(s.p.Commands, func(c pull.Command) bool { return c.Comment == comment })
+}
+
+func (s *sitting) forgetCommands() {
+	for len(s.p.Commands) > keptCommands {
+		c := s.p.Commands[0]
+		if c.State != pull.Ended || c.WrittenAt.After(s.p.CommentsSince.Add(-2*overlap)) {
+			return
+		}
+		s.p.Commands = s.p.Commands[1:]
+	}
+}
+
+// react puts on each comment the reaction that tells how far its commands are.
+func (s *sitting) react(ctx context.Context) error {
+	moved := false
+	for i := range s.p.Commands {
+		c := &s.p.Commands[i]
+		want := reactionOf(s.p.Commands, c.Comment)
+		if c.Reacted == string(want) {
+			continue
+		}
+		err := s.f.Forge.React(ctx, s.key.Number, c.Comment, want)
+		if err != nil && !errors.Is(err, forge.ErrNotFound) { // else the comment was deleted
+			return err
+		}
+		for k := range s.p.Commands {
+			if s.p.Commands[k].Comment == c.Comment {
+				s.p.Commands[k].Reacted = string(want)
+			}
+		}
+		moved = true
+	}
+	if !moved {
+		return nil
+	}
+	return s.save(ctx)
+}
+
+// reactionOf is the reaction on a comment: the worst answer of its commands when all
+// have ended.
+func reactionOf(commands []pull.Command, comment string) forge.Reaction {
+	worst, started, ended := forge.ThumbsUp, false, true
+	for _, c := range commands {
+		if c.Comment != comment {
+			continue
+		}
+		started = started || c.State != pull.Received
+		switch {
+		case c.State != pull.Ended:
+			ended = false
+		case c.Answer == pull.Confused:
+			worst = forge.Confused
+		case c.Answer == pull.No && worst == forge.ThumbsUp:
+			worst = forge.ThumbsDown
+		}
+	}
+	switch {
+	case ended:
+		return worst
+	case started:
+		return forge.Rocket
+	}
+	return forge.Eyes
+}
+
+// again has the pull request looked at after a time, unless that happens sooner.
+func (s *sitting) again(after time.Duration) {
+	if s.next == 0 || after < s.next {
+		s.next = after
+	}
+}

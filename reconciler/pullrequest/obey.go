@@ -1,0 +1,397 @@
+package pullrequest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/command"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// reply is what a command came to.
+type reply struct {
+	// answer is "" while it goes on.
+	answer pull.Answer
+	// reason is one line for whoever wrote it.
+	reason string
+	// text is a longer answer, Markdown of ours; "" for none.
+	text string
+}
+
+func yes(reason string) reply { return reply{answer: pull.Yes, reason: reason} }
+func no(format string, args ...any) reply {
+	return reply{answer: pull.No, reason: fmt.Sprintf(format, args...)}
+}
+func confused(format string, args ...any) reply {
+	return reply{answer: pull.Confused, reason: fmt.Sprintf(format, args...)}
+}
+
+// obey carries out the commands that are written down. Each is safe to begin again: a
+// daemon may be killed after it was carried out and before that was written down.
+func (s *sitting) obey(ctx context.Context) error {
+	moved := false
+	for i := range s.p.Commands {
+		c := &s.p.Commands[i]
+		if c.State == pull.Ended {
+			continue
+		}
+		cmd := parsed(c.Text)
+		r, err := s.answer(ctx, c, cmd)
+		if err != nil {
+			return err
+		}
+		was := c.State
+		if r.answer == "" {
+			c.State = pull.Started
+		} else {
+			c.State, c.Answer, c.Reason, c.EndedAt = pull.Ended, r.answer, r.reason, s.now()
+			s.l.metrics.commands.WithLabelValues(string(cmd.Verb), string(r.answer)).Inc()
+		}
+		if was == c.State {
+			continue
+		}
+		moved = true
+		if c.State == pull.Ended {
+			s.speak(*c, cmd, r)
+		}
+		if err := s.save(ctx); err != nil {
+			return err
+		}
+	}
+	if !moved {
+		return nil
+	}
+	return s.react(ctx)
+}
+
+// parsed reads a command again from its text.
+func parsed(text string) command.Command {
+	if list := command.Parse(text); len(list) > 0 {
+		return list[0]
+	}
+	return command.Command{Problem: "this is no command"}
+}
+
+// speak writes down an answer that a reaction cannot tell; it is posted with the rest.
+func (s *sitting) speak(c pull.Command, cmd command.Command, r reply) {
+	if r.answer == pull.Yes && r.text == "" {
+		return // a thumb says it
+	}
+	s.p.Answers = append(s.p.Answers, pull.Spoken{Name: fmt.Sprintf("answer-%s-%d", c.Comment, c.Line),
+		Command: c.Text, To: c.By.Name, Answer: r.answer, Reason: r.reason, Text: r.text})
+}
+
+func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Command) (reply, error) {
+	if cmd.Problem != "" {
+		return confused("%s", cmd.Problem), nil
+	}
+	if cmd.Verb == command.Help {
+		return reply{answer: pull.Yes, text: command.HelpText()}, nil
+	}
+	if cmd.Verb != command.Explain {
+		writes, err := s.f.rights.writes(ctx, c.By.Name)
+		if err != nil {
+			return reply{}, err
+		}
+		if !writes {
+			return confused("`reeve %s` needs the right to write to the repository, which @%s does not have", cmd.Verb, c.By.Name), nil
+		}
+	}
+	if s.p.Proposal.Closed {
+		return no("the pull request is closed"), nil
+	}
+	if cmd.Verb == command.Plan {
+		return s.replan(ctx, c)
+	}
+	pic, err := s.gather(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	chosen, why := choose(pic, cmd)
+	if why != "" {
+		return confused("%s", why), nil
+	}
+	switch cmd.Verb {
+	case command.Approve, command.Reject:
+		return s.judge(ctx, c, cmd, pic, chosen)
+	case command.Cancel:
+		return s.cancel(ctx, c, chosen)
+	case command.Rerun:
+		return s.rerun(ctx, c, pic, chosen)
+	case command.Explain:
+		return reply{answer: pull.Yes, text: explain(pic, chosen)}, nil
+	case command.Apply:
+		return no("plans are applied after the merge, as the policy says; merge the pull request"), nil
+	case command.Unlock:
+		return no("this pull request holds no turn: plans are applied after the merge"), nil
+	}
+	return no("no policy allows an override here"), nil
+}
+
+// choose picks the rows that a command is for, by index, or says why it cannot.
+func choose(pic picture, cmd command.Command) (chosen []int, why string) {
+	if len(pic.rows) == 0 {
+		return nil, "no resource is affected by this pull request"
+	}
+	matched := make([]bool, len(cmd.Selectors))
+	for i, s := range pic.rows {
+		take := cmd.All || len(cmd.Selectors) == 0
+		for k, sel := range cmd.Selectors {
+			if sel.Matches(s.row.Key) {
+				take, matched[k] = true, true
+			}
+		}
+		if take {
+			chosen = append(chosen, i)
+		}
+	}
+	for k, is := range matched {
+		if !is {
+			return nil, fmt.Sprintf("no resource of this pull request matches `%s`; it has %s", cmd.Selectors[k], keysOf(pic))
+		}
+	}
+	if cmd.All || len(cmd.Selectors) > 0 {
+		return chosen, ""
+	}
+	// Without a word about which, only where there can be no doubt.
+	if cmd.Verb == command.Approve || cmd.Verb == command.Reject || cmd.Verb == command.Apply {
+		envs := map[string]bool{}
+		for _, i := range chosen {
+			if state, _ := pic.rows[i].state(); state == comment.RowWaiting || state == comment.RowApproved {
+				envs[pic.rows[i].row.Key.Org+"/"+pic.rows[i].row.Key.Env] = true
+			}
+		}
+		if len(envs) > 1 {
+			return nil, fmt.Sprintf("several environments wait; name one, as in `reeve %s %s`, or write `--all`", cmd.Verb, pic.rows[chosen[0]].row.Key.Env)
+		}
+	}
+	return chosen, ""
+}
+
+func keysOf(pic picture) string {
+	var out []string
+	for _, s := range pic.rows {
+		out = append(out, "`"+s.row.Key.String()+"`")
+	}
+	return listed(out)
+}
+
+// replan makes a fresh round; after the merge there is nothing to plan from here.
+func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
+	if s.p.Phase != pull.Open {
+		return no("the pull request is merged; `reeve rerun` runs a failed job again"), nil
+	}
+	if c.State == pull.Received {
+		view := s.l.o.Planner.View(s.key.Repository)
+		if view == nil {
+			return reply{}, nil
+		}
+		s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
+		c.State = pull.Started // saved with the round
+		return reply{}, s.round(ctx, view, false, true)
+	}
+	r := s.p.Round
+	if r == nil || r.Head != s.p.Proposal.Head {
+		return reply{}, nil
+	}
+	if !r.Refused.IsZero() {
+		return no("%s", r.Refused), nil
+	}
+	pic, err := s.gather(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	failed := 0
+	for _, row := range pic.rows {
+		switch state, _ := row.state(); state {
+		case comment.RowQueued, comment.RowPlanning:
+			return reply{}, nil
+		case comment.RowFailed, comment.RowStopped:
+			failed++
+		}
+	}
+	if failed > 0 {
+		return reply{answer: pull.No}, nil // the plan's comment says which, and why
+	}
+	return yes(""), nil
+}
+
+// judge records a person's yes or no to what stood in the pull request when it was said.
+func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Command, pic picture, chosen []int) (reply, error) {
+	shown, certain := s.p.ShownAt(c.WrittenAt)
+	if !certain {
+		if len(shown.Plans) > 0 {
+			return no("what stood here changed in the second in which you wrote; look again and repeat it"), nil
+		}
+		return no("no plan stood here when you wrote this"), nil
+	}
+	var stale, done, refused []string
+	for _, i := range chosen {
+		row := pic.rows[i]
+		at := slices.IndexFunc(shown.Plans, func(p pull.ShownPlan) bool { return p.Key == row.row.Key })
+		if row.carries && row.job.State == stackjob.WaitingStart {
+			if err := s.say(ctx, c, cmd, row, ""); err != nil {
+				return reply{}, err
+			}
+			done = append(done, row.row.Key.String())
+			continue
+		}
+		if at < 0 || row.job == nil {
+			continue
+		}
+		digest := shown.Plans[at].Digest
+		if cmd.Plan != "" && !strings.HasPrefix(strings.TrimPrefix(digest, "sha256:"), strings.ToLower(cmd.Plan)) {
+			stale = append(stale, row.row.Key.String())
+			continue
+		}
+		if why := s.mayJudge(c, cmd, row); why != "" {
+			refused = append(refused, why)
+			continue
+		}
+		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{OwnProposal: strings.EqualFold(c.By.Name, s.p.Proposal.Author),
+			Actor: c.By, Gate: stackjob.GateApply, PlanDigest: digest, Rejected: cmd.Verb == command.Reject,
+			Comment: s.p.Proposal.URL, At: c.WrittenAt}}
+		if err := s.l.o.Records.RecordApproval(ctx, a); err != nil {
+			return reply{}, err
+		}
+		if row.job.Plan == nil || row.job.Plan.Digest != digest {
+			stale = append(stale, row.row.Key.String())
+			continue
+		}
+		if row.carries {
+			if err := s.say(ctx, c, cmd, row, digest); err != nil {
+				return reply{}, err
+			}
+		}
+		done = append(done, row.row.Key.String())
+	}
+	switch {
+	case len(refused) > 0:
+		slices.Sort(refused)
+		return confused("%s", strings.Join(slices.Compact(refused), "; ")), nil
+	case len(stale) > 0:
+		return no("the plan of %s is no longer the one that stood here; look again and repeat it", listed(stale)), nil
+	case len(done) == 0:
+		return no("nothing that you chose waits for an answer"), nil
+	}
+	return yes(listed(done)), nil
+}
+
+// mayJudge says why a person's word on a row would not count; "" when it does.
+func (s *sitting) mayJudge(c *pull.Command, cmd command.Command, row subject) string {
+	if cmd.Verb == command.Reject {
+		return ""
+	}
+	if strings.EqualFold(c.By.Name, s.p.Proposal.Author) && !authorMayApprove(row.choice) {
+		return "you proposed this change; somebody else must approve it"
+	}
+	if a := row.choice.Approvals; a != nil {
+		if _, counts := a.Person(c.By); !counts {
+			return "the policy " + row.choice.Name + " wants an approval of " + approvers(row)
+		}
+	}
+	return ""
+}
+
+// say tells a job that waits.
+func (s *sitting) say(ctx context.Context, c *pull.Command, cmd command.Command, row subject, digest string) error {
+	answer := s.l.o.Planner.Approve
+	if cmd.Verb == command.Reject {
+		answer = s.l.o.Planner.Reject
+	}
+	_, err := answer(ctx, row.job.ID, c.By, digest, s.p.Proposal.URL)
+	var illegal *stackjob.IllegalMove
+	if errors.As(err, &illegal) || errors.Is(err, stackjob.ErrStaleApproval) || errors.Is(err, store.ErrNotFound) {
+		return nil // it went on meanwhile; the next look shows how
+	}
+	return err
+}
+
+// cancel stops what is under way.
+func (s *sitting) cancel(ctx context.Context, c *pull.Command, chosen []int) (reply, error) {
+	pic, err := s.gather(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	n := 0
+	for _, i := range chosen {
+		job := pic.rows[i].job
+		if job == nil || job.State.IsFinal() {
+			continue
+		}
+		_, err := s.l.o.Planner.Stop(ctx, job.ID, c.By)
+		var illegal *stackjob.IllegalMove
+		if err != nil && !errors.As(err, &illegal) {
+			return reply{}, err
+		}
+		n++
+	}
+	if n == 0 {
+		return no("nothing that you chose is queued or running"), nil
+	}
+	return yes(""), nil
+}
+
+// rerun runs what failed again.
+func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chosen []int) (reply, error) {
+	n := 0
+	for _, i := range chosen {
+		row := pic.rows[i]
+		if state, _ := row.state(); state != comment.RowFailed && state != comment.RowStopped {
+			continue
+		}
+		n++
+		if !row.carries {
+			continue
+		}
+		if _, err := s.l.o.Planner.Rerun(ctx, row.job.ID, c.By); err != nil {
+			return no("%s: %v", row.row.Key, err), nil
+		}
+	}
+	if n == 0 {
+		return no("nothing that you chose has failed"), nil
+	}
+	if s.p.Phase == pull.Open {
+		// Plans that stand are taken over; those that failed are made again.
+		if view := s.l.o.Planner.View(s.key.Repository); view != nil {
+			return yes(""), s.round(ctx, view, false, false)
+		}
+	}
+	return yes(""), nil
+}
+
+// explain says of each row why it is there, what is in force and what it waits for.
+func explain(pic picture, chosen []int) string {
+	var b strings.Builder
+	for _, i := range chosen {
+		s := pic.rows[i]
+		state, detail := s.state()
+		fmt.Fprintf(&b, "%s is %s", s.row.Key, state)
+		if detail != "" {
+			b.WriteString(": " + detail)
+		}
+		b.WriteString("\n")
+		for _, because := range s.row.Because {
+			b.WriteString("  because " + because.Cause.Sentence())
+			if because.Detail != "" {
+				b.WriteString(": " + because.Detail)
+			}
+			b.WriteString("\n")
+		}
+		b.WriteString("  policy " + s.choice.Name)
+		if s.choice.File != "" {
+			fmt.Fprintf(&b, " (%s:%d)", s.choice.File, s.choice.Line)
+		}
+		b.WriteString("\n")
+		for _, v := range s.choice.Visited {
+			b.WriteString("    " + v + "\n")
+		}
+	}
+	return b.String()
+}

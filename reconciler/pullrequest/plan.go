@@ -1,0 +1,145 @@
+package pullrequest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// soon is when to look again at what is not there yet.
+const soon = time.Second
+
+// plan makes a round of plans when the head or the base is another than that of the
+// newest round, or when the plans of that round can no longer be carried on.
+func (s *sitting) plan(ctx context.Context) error {
+	if s.p.Phase != pull.Open || s.p.Proposal.Closed {
+		return nil
+	}
+	view := s.l.o.Planner.View(s.key.Repository)
+	if view == nil {
+		s.again(soon) // the followed branch was not read yet
+		return nil
+	}
+	r := s.p.Round
+	due, err := s.isDue(ctx, view)
+	if err != nil || !due {
+		return err
+	}
+	again := r != nil && r.Head == s.p.Proposal.Head && r.Base == view.Revision.Commit && r.Refused.IsZero()
+	return s.round(ctx, view, again, false)
+}
+
+// isDue tells whether there must be a round.
+func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error) {
+	r := s.p.Round
+	if r == nil || r.Head != s.p.Proposal.Head {
+		return true, nil
+	}
+	if r.Refused.Code == stackjob.ReasonUntrusted {
+		return s.trusted(ctx)
+	}
+	if r.Base != view.Revision.Commit {
+		// The merge fetches, and may have met a base that the view has still to reach.
+		newer, err := s.f.Merges.Contains(ctx, r.Base, view.Revision.Commit)
+		if err != nil || !newer {
+			return err == nil, err
+		}
+	}
+	return s.isOpen(ctx) && !s.l.o.Planner.Proposed(s.key), nil
+}
+
+// isOpen tells whether plans of the newest round are still being made.
+func (s *sitting) isOpen(ctx context.Context) bool {
+	for _, row := range s.p.Round.Rows {
+		if row.Job == "" {
+			continue
+		}
+		if job, err := s.l.o.Records.Job(ctx, row.Job); err == nil && !job.State.IsFinal() {
+			return true
+		}
+	}
+	return false
+}
+
+// trusted tells whether the code of the head may run: its author may write to the
+// repository, or somebody who may has said so for this very head.
+func (s *sitting) trusted(ctx context.Context) (bool, error) {
+	if a := s.p.Allowed; a != nil && a.Head == s.p.Proposal.Head {
+		return true, nil
+	}
+	if s.p.Proposal.Fork {
+		return false, nil
+	}
+	return s.f.rights.writes(ctx, s.p.Proposal.Author)
+}
+
+// round makes a round. again carries the plans of the newest one on; fresh takes no
+// plan over.
+func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh bool) error {
+	before, number := s.p.Round, 1
+	if before != nil {
+		number = before.Number + 1
+		if again {
+			number = before.Number
+		}
+	}
+	head := s.p.Proposal.Head
+	refuse := func(r pull.Round) error {
+		r.Number, r.Head, r.StartedAt = number, head, s.now()
+		if err := s.abandonRound(ctx); err != nil {
+			return err
+		}
+		s.p.Round = &r
+		return s.save(ctx)
+	}
+	ok, err := s.trusted(ctx)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: s.p.Proposal.Author}})
+	}
+	m, err := s.f.Merges.Merge(ctx, gitsource.Head{Name: fmt.Sprint(s.key.Number), Ref: s.p.Proposal.HeadRef, Commit: head})
+	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
+		s.l.askSoon(s.key) // the forge will say which head is the newest
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if m.Refused != "" {
+		return refuse(pull.Round{Base: m.Base.Commit, Conflicts: m.Conflicts, Refused: stackjob.Reason{Code: stackjob.ReasonConflict, Detail: m.Refused}})
+	}
+	m.Base.Repository, m.Revision.Repository = s.key.Repository, s.key.Repository
+	r, err := s.l.o.Planner.Propose(ctx, reconciler.Proposal{Key: s.key, Base: m.Base, Merge: m.Revision, Round: number, Before: before, Fresh: fresh})
+	if err != nil {
+		return err
+	}
+	r.Head = head
+	if again {
+		r.StartedAt = before.StartedAt
+	}
+	s.p.Round = &r
+	return s.save(ctx)
+}
+
+func (s *sitting) abandonRound(ctx context.Context) error {
+	if s.p.Round == nil {
+		return nil
+	}
+	for _, row := range s.p.Round.Rows {
+		if row.Job == "" {
+			continue
+		}
+		if err := s.l.o.Planner.Abandon(ctx, row.Job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
