@@ -61,7 +61,7 @@ type Options struct {
 
 // Repository is a GitLab project.
 type Repository struct {
-	client  *gitlab.Client
+	client  *gitlab.Client //nolint:staticcheck // see New
 	base    string
 	project string
 	token   func(context.Context) (string, error)

@@ -102,7 +102,7 @@ type payload struct {
 		ID           int64           `json:"id"`
 		IID          int             `json:"iid"`
 		Action       string          `json:"action"`
-		NoteableType string          `json:"noteable_type"`
+		NoteableType string          `json:"noteable_type"` //nolint:misspell // GitLab's word
 		System       bool            `json:"system"`
 		CreatedAt    json.RawMessage `json:"created_at"`
 		UpdatedAt    json.RawMessage `json:"updated_at"`

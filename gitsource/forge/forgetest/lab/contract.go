@@ -23,6 +23,7 @@ type operation struct {
 	level        int
 	answer       reflect.Type // of an entry when it is a list; nil when there is no body
 	list, paged  bool
+	partial      bool // only the fields that matter are answered
 	handle       func(*request) (int, any)
 }
 
@@ -35,7 +36,7 @@ var operations = []operation{
 	{method: "GET", path: "/user", answer: of[gitlab.User](), handle: getSelf},
 	{method: "GET", path: "/users", params: "username:s active:b" + paging, answer: of[gitlab.User](), list: true, paged: true, handle: listUsers},
 	{method: "GET", path: "/users/:user", answer: of[gitlab.User](), handle: getUser},
-	{method: "GET", path: "/projects/:id", params: "statistics:b license:b", answer: of[gitlab.Project](), handle: getProject},
+	{method: "GET", path: "/projects/:id", params: "statistics:b license:b", answer: of[gitlab.Project](), partial: true, handle: getProject},
 	{method: "GET", path: "/projects/:id/members/all/:user", answer: of[gitlab.ProjectMember](), handle: getMember},
 
 	{method: "GET", path: "/projects/:id/merge_requests", params: "state:s scope:s order_by:s sort:s view:s source_branch:s target_branch:s with_merge_status_recheck:b updated_after:s" + paging, answer: of[gitlab.MergeRequest](), list: true, paged: true, handle: listMerges},

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/cgi"
@@ -53,11 +54,13 @@ func (w *World) newProject(path string, from *project) (*project, error) {
 	if _, err := git(w.root, args...); err != nil {
 		return nil, err
 	}
-	for _, set := range []string{"http.receivepack=true", "uploadpack.allowAnySHA1InWant=true", "uploadpack.allowFilter=true", "gc.auto=0", "receive.autogc=false"} {
-		k, v, _ := strings.Cut(set, "=")
-		if _, err := git(bare, "config", k, v); err != nil {
-			return nil, err
-		}
+	config, err := os.OpenFile(filepath.Join(bare, "config"), os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // in the test's folder
+	if err != nil {
+		return nil, err
+	}
+	_, err = config.WriteString("[http]\n\treceivepack = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n[gc]\n\tauto = 0\n[receive]\n\tautogc = false\n")
+	if err := errors.Join(err, config.Close()); err != nil {
+		return nil, err
 	}
 	p := &project{id: w.id(), path: path, bare: bare, visibility: "private", created: w.tick(), members: map[int]int{}, forkOf: from, heads: map[string]string{}}
 	heads, err := p.readHeads()

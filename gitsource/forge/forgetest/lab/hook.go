@@ -198,7 +198,7 @@ func (w *World) mergeHook(m *mergeRequest, by *user, action string, more map[str
 	w.send(m.target, "merge_requests_events", "Merge Request Hook", "merge_request", body)
 }
 
-func (w *World) noteHook(m *mergeRequest, n *note, action string) {
+func (w *World) noteHook(m *mergeRequest, n *note, action string) { //nolint:misspell // noteable is GitLab's word
 	w.send(m.target, "note_events", "Note Hook", "note", map[string]any{
 		"object_kind": "note", "event_type": "note", "user": n.author.payload(), "project_id": m.target.id, "project": m.target.payload(w),
 		"repository": m.target.short(w), "merge_request": m.payload(w),

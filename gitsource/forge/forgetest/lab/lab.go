@@ -59,7 +59,7 @@ type World struct {
 	mu       sync.Mutex
 	now      time.Time // the newest time that was given
 	ahead    time.Duration
-	last     int       // the newest id that was given
+	last     int // the newest id that was given
 	users    []*user
 	projects []*project
 	faults   []*fault

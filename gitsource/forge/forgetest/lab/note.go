@@ -36,7 +36,7 @@ func (m *mergeRequest) system(w *World, u *user, text string) {
 	m.notes = append(m.notes, &note{id: w.id(), body: text, author: u, system: true, created: now, updated: now})
 }
 
-func (n *note) answer(w *World, m *mergeRequest) map[string]any {
+func (n *note) answer(w *World, m *mergeRequest) map[string]any { //nolint:misspell // noteable is GitLab's word
 	return map[string]any{
 		"id": n.id, "type": nil, "body": n.body, "author": n.author.basic(w), "created_at": stamp(n.created), "updated_at": stamp(n.updated),
 		"system": n.system, "noteable_id": m.id, "noteable_type": "MergeRequest", "project_id": m.target.id, "resolvable": false,
