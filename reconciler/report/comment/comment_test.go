@@ -338,6 +338,8 @@ func TestDifferencesReadLikeThis(t *testing.T) {
 	after.Counts = stackjob.Counts{Create: 1, Update: 2, Replace: 3, Delete: 1}
 	after.Resources[2] = stackjob.ResourceChange{Address: "aws_s3_bucket.new", Type: "aws_s3_bucket", Action: stackjob.Create}
 	after.Resources[3].Action = stackjob.Replace
+	after.Resources[4].Attributes[0].After = raw(`"` + canary + `8"`)
+	after.Outputs[0].After = raw(`"` + canary + `9"`)
 	after.Resources[3].Attributes[0] = stackjob.AttributeChange{Path: "ingress[0].port", Before: raw(`80`), After: raw(`8443`), Forces: true}
 	for name, text := range map[string]string{
 		"difference":      comment.Difference(database, *databasePlan(), *after, github),
@@ -345,6 +347,11 @@ func TestDifferencesReadLikeThis(t *testing.T) {
 	} {
 		golden(t, name, text)
 		inert(t, text, github)
+	}
+	hidden := databasePlan()
+	hidden.Digest, hidden.Resources[8].Attributes[1].Before = "sha256:00aa", raw(`"`+canary+`8"`)
+	if text := comment.Difference(database, *databasePlan(), *hidden, github); !strings.Contains(text, "is hidden because it is sensitive") {
+		t.Errorf("a difference that cannot be shown:\n%s", text)
 	}
 	if small := comment.Difference(database, *databasePlan(), *after, comment.Limits{Bytes: 500}); len(small) > 500 || !strings.Contains(small, "more line") || !strings.Contains(small, "replaces 1 resource") {
 		t.Errorf("of 500 bytes: %d\n%s", len(small), small)
@@ -417,5 +424,25 @@ func TestEnvironmentsOfTwoOrganizationsHaveStatusesOfTheirOwn(t *testing.T) {
 	want := map[string]comment.StatusState{"acme/prod": comment.Success, "umbrella/prod": comment.Failure, "dev": comment.Success}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestNoSensitiveValueIsShown(t *testing.T) {
+	t.Parallel()
+	p := waiting()
+	p.Rows[1].Plan.Resources[8].Action = stackjob.Replace
+	p.Rows[1].Plan.Resources[8].Attributes[1].Forces = true // a secret that forces a replacement
+	for name, text := range map[string]string{
+		"living": comment.Living(p, github).Body, "without folds": comment.Living(p, plain).Body, "needs you": comment.NeedsYou(p, github).Body, "outcome": comment.Outcome(p, github).Body,
+		"difference": comment.Difference(database, stackjob.Plan{}, *p.Rows[1].Plan, github), "status": cmp.Diff(comment.Statuses{}, comment.Status(p)),
+	} {
+		if strings.Contains(text, canary) {
+			t.Errorf("%s shows a sensitive value, or its hash:\n%s", name, text)
+		}
+	}
+	for _, want := range []string{"`password` changes from (sensitive) to (none)", "! value: (sensitive)", "+ password: (sensitive)", "! key: (sensitive)"} {
+		if text := comment.Living(p, github).Body; !strings.Contains(text, want) {
+			t.Errorf("%q is not said:\n%s", want, text)
+		}
 	}
 }

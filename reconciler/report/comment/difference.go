@@ -1,6 +1,7 @@
 package comment
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ func Difference(key schema.ResourceKey, before, after stackjob.Plan, l Limits) s
 		out.WriteString("> [!CAUTION]\n> **The new plan " + n.text(present) + ", which the approved one did not.**\n\n")
 	}
 	least := out.String()
-	lines := moves(b, a)
+	lines := moves(b, a, sensitiveMoves(before, after))
 	switch {
 	case len(lines) == 0 && before.Digest == after.Digest:
 		out.WriteString("Both plans do the same.\n")
@@ -67,7 +68,7 @@ func newLosses(before, after report.View) (n losses) {
 
 // moves are the lines of a diff between two plans: what only one of them changes, what
 // both change in another way.
-func moves(before, after report.View) []string {
+func moves(before, after report.View, sensitive map[string][]string) []string {
 	old := map[string]report.ResourceView{}
 	for _, r := range before.Changes {
 		old[r.Address] = r
@@ -82,6 +83,9 @@ func moves(before, after report.View) []string {
 			continue
 		}
 		lines := attributeMoves(o.Attributes, r.Attributes)
+		for _, path := range sensitive[r.Address] {
+			lines = append(lines, "!   "+report.Shorten(path, maxPath)+": (sensitive), with another value")
+		}
 		switch {
 		case o.Action != r.Action:
 			out = append(out, "! "+address+": "+report.Word(o.Action)+" became "+report.Word(r.Action))
@@ -95,9 +99,40 @@ func moves(before, after report.View) []string {
 			out = append(out, "- "+report.Word(r.Action)+" "+report.Shorten(r.Address, maxCode))
 		}
 	}
-	if lines := attributeMoves(before.Outputs, after.Outputs); len(lines) > 0 {
+	lines := attributeMoves(before.Outputs, after.Outputs)
+	for _, name := range sensitive[""] {
+		lines = append(lines, "!   "+report.Shorten(name, maxPath)+": (sensitive), with another value")
+	}
+	if len(lines) > 0 {
 		out = append(append(out, "! outputs"), lines...)
 	}
+	return out
+}
+
+// sensitiveMoves names the attributes by address, and outputs under "", that are
+// sensitive in both plans and get another value: their hashes differ, which a view does
+// not tell.
+func sensitiveMoves(before, after stackjob.Plan) map[string][]string {
+	type place struct{ address, path string }
+	values := func(p stackjob.Plan, each func(place, stackjob.AttributeChange)) {
+		for _, r := range p.Resources {
+			for _, a := range r.Attributes {
+				each(place{report.Clean(r.Address), report.Clean(a.Path)}, a)
+			}
+		}
+		for _, o := range p.Outputs {
+			each(place{"", report.Clean(o.Name)}, o.AttributeChange)
+		}
+	}
+	old := map[place]stackjob.AttributeChange{}
+	values(before, func(at place, a stackjob.AttributeChange) { old[at] = a })
+	out := map[string][]string{}
+	values(after, func(at place, a stackjob.AttributeChange) {
+		was, both := old[at]
+		if both && a.Sensitive && was.Sensitive && !a.Unknown && !was.Unknown && !bytes.Equal(a.After, was.After) && len(a.After) > 0 && len(was.After) > 0 {
+			out[at.address] = append(out[at.address], at.path)
+		}
+	})
 	return out
 }
 

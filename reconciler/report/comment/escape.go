@@ -111,6 +111,9 @@ func proseWord(w string) string {
 	before := w[:len(w)-len(core)]
 	core = strings.TrimRight(core, quietAfter)
 	after := w[len(before)+len(core):]
+	if strings.HasPrefix(after, ")") && strings.Count(core, "(") > strings.Count(core, ")") { // "call(x)"
+		core, after = core+")", after[1:]
+	}
 	switch {
 	case signs[w]:
 		return w
@@ -133,7 +136,7 @@ func isPlainWord(w string) bool {
 			digits = true
 		case r == '-' && i > 0 && w[len(w)-1] != '-':
 			hyphens = true
-		case (r == '\'' || r == '’') && i > 0:
+		case (r == '\'' || r == '’' || r == '(' || r == ')') && i > 0: // "don't", "resource(s)"
 		default:
 			return false
 		}

@@ -165,8 +165,9 @@ func (s *shrinking) cutDifferences(to foldForm, lines func(*fold) int) {
 	}
 }
 
+// dropFolds drops those of the lowest rows first: what is lost or failed stands higher.
 func (s *shrinking) dropFolds() {
-	for _, f := range s.largest(func(f *fold) int { return len(f.text(s.limits)) }) {
+	for _, f := range slices.Backward(s.folds) {
 		if s.over <= 0 {
 			return
 		}

@@ -150,9 +150,12 @@ func (p arranged) digests() string {
 		if d := code(r.Plan.ShortDigest()); !slices.Contains(list, d) {
 			list = append(list, d)
 		}
+		if len(list) > fewDigests {
+			return ""
+		}
 	}
 	switch {
-	case len(list) == 0 || len(list) > fewDigests:
+	case len(list) == 0:
 		return ""
 	case len(list) == 1:
 		return "plan " + list[0]

@@ -181,7 +181,7 @@ func took(d time.Duration) string {
 	case d <= 0:
 		return ""
 	case d < 10*time.Second:
-		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', 1, 64) + "s"
+		return strconv.FormatFloat(max(d.Round(100*time.Millisecond), 100*time.Millisecond).Seconds(), 'f', -1, 64) + "s"
 	case d < time.Minute:
 		return strconv.Itoa(int(d.Round(time.Second).Seconds())) + "s"
 	case d < time.Hour:
