@@ -163,13 +163,13 @@ func failure(call string, resp *github.Response, err error) error {
 	if err == nil {
 		return nil
 	}
-	return transport.Failure(call, answerOf(resp), said(err), err)
+	return transport.Failure(call, answerOf(resp), said(err), err) //nolint:bodyclose // the library closed it
 }
 
 // failureOfWrite is failure, for a write that is not to be done twice.
 func failureOfWrite(call string, resp *github.Response, err error) error {
-	f := transport.Failure(call, answerOf(resp), said(err), err)
-	if transport.IsUnknown(answerOf(resp), err) {
+	f := transport.Failure(call, answerOf(resp), said(err), err) //nolint:bodyclose // the library closed it
+	if transport.IsUnknown(answerOf(resp), err) {                //nolint:bodyclose // the same
 		f.Err = fmt.Errorf("%w: %w", forge.ErrUnknownOutcome, f.Err)
 	}
 	return f

@@ -112,7 +112,8 @@ func (a *App) Token(ctx context.Context, repository string) (string, error) {
 	if t, ok := a.tokens[installation]; ok && a.now().Add(early).Before(t.ends) {
 		return t.value, nil
 	}
-	t, resp, err := a.api.client().Apps.CreateInstallationToken(ctx, installation, nil)
+	// Empty options and not none: of those the library makes the body "null".
+	t, resp, err := a.api.client().Apps.CreateInstallationToken(ctx, installation, &github.InstallationTokenOptions{})
 	if err != nil {
 		// The installation may be another one by now.
 		delete(a.installed, strings.ToLower(repository))

@@ -49,6 +49,9 @@ func NewMeter(reg prometheus.Registerer) *Meter {
 	return m
 }
 
+// Budget is the gauge of what a forge still allows.
+func (m *Meter) Budget(forge string) prometheus.Gauge { return m.left.WithLabelValues(forge) }
+
 // Forge is the metrics of one forge. A nil one counts nothing.
 type Forge struct {
 	requests map[[2]string]prometheus.Counter // by method and result

@@ -237,11 +237,6 @@ func (w *World) write(rw http.ResponseWriter, r *http.Request, op *operation, pa
 	for name, values := range a.header {
 		rw.Header()[http.CanonicalHeaderKey(name)] = values
 	}
-	rw.Header()["ETag"] = rw.Header()["Etag"]
-	delete(rw.Header(), "Etag")
-	if rw.Header()["ETag"] == nil {
-		delete(rw.Header(), "ETag")
-	}
 	rw.WriteHeader(a.status)
 	rw.Write(text)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,7 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -26,8 +27,14 @@ var restJSON []byte
 //go:embed description/webhooks.json
 var webhooksJSON []byte
 
-// schemas is a document with schemas in it, as JSON.
+// schemas is a document with schemas in it, as JSON. It is not written to.
 type schemas struct{ root map[string]any }
+
+// events are the schemas of deliveries, as JSON and as the validator's.
+type events struct {
+	schemas
+	compiled map[string]*jsonschema.Schema
+}
 
 // description is GitHub's of its API, as JSON and as the validator's.
 type description struct {
@@ -44,16 +51,20 @@ type operation struct {
 	route        *routers.Route
 }
 
-func describe(t testing.TB) (*description, *schemas) {
-	t.Helper()
+// describe reads the two documents, once for all worlds.
+var describe = sync.OnceValues(func() (*description, *events) {
+	must := func(err error) {
+		if err != nil { // they are part of the program
+			panic(err)
+		}
+	}
 	d := &description{}
-	var err error
-	if d.doc, err = openapi3.NewLoader().LoadFromData(restJSON); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(restJSON, &d.root); err != nil {
-		t.Fatal(err)
-	}
+	must(json.Unmarshal(restJSON, &d.root))
+	correct(d.root)
+	text, err := json.Marshal(d.root)
+	must(err)
+	d.doc, err = openapi3.NewLoader().LoadFromData(text)
+	must(err)
 	for path, methods := range d.root["paths"].(map[string]any) {
 		match := regexp.MustCompile("^" + regexp.MustCompile(`\\\{([a-z_]+)\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "(?P<$1>[^/]+)") + "$")
 		for method, raw := range methods.(map[string]any) {
@@ -70,11 +81,32 @@ func describe(t testing.TB) (*description, *schemas) {
 		}
 		return strings.Compare(a.method+a.path, b.method+b.path)
 	})
-	events := &schemas{}
-	if err := json.Unmarshal(webhooksJSON, &events.root); err != nil {
-		t.Fatal(err)
+
+	e := &events{compiled: map[string]*jsonschema.Schema{}}
+	must(json.Unmarshal(webhooksJSON, &e.root))
+	compiler := jsonschema.NewCompiler()
+	// The library takes a template apart at its slashes, and {/name} is one of GitHub's.
+	compiler.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(any) error { return nil }})
+	must(compiler.AddResource("webhooks.json", e.root))
+	for name := range mapOf(e.root["definitions"]) {
+		if strings.Contains(name, "$") {
+			e.compiled[name], err = compiler.Compile("webhooks.json#/definitions/" + name)
+			must(err)
+		}
 	}
-	return d, events
+	return d, e
+})
+
+// correct mends what the description is known to have wrong: the repository of a head is
+// null when it was deleted (github/rest-api-description#1811).
+func correct(root map[string]any) {
+	for _, schema := range []string{"pull-request", "pull-request-simple"} {
+		head := mapOf(at(root, "components", "schemas", schema, "properties", "head", "properties"))
+		if mapOf(head["repo"])["$ref"] != "#/components/schemas/repository" {
+			panic(schema + " is described in another way by now: look whether it still needs to be corrected")
+		}
+		head["repo"] = map[string]any{"$ref": "#/components/schemas/nullable-repository"}
+	}
 }
 
 // find returns the operation of a request and the parameters in its path.
@@ -165,19 +197,12 @@ func (d *description) checkResponse(op *operation, r *http.Request, params map[s
 }
 
 // event brings a delivery into its published form and checks that.
-func (s *schemas) event(name string, payload map[string]any) ([]byte, error) {
-	schema := map[string]any{"$ref": "#/definitions/" + name}
-	text, err := json.Marshal(s.conform(schema, payload))
-	if err != nil {
-		return nil, err
+func (e *events) event(name string, payload map[string]any) ([]byte, error) {
+	compiled, ok := e.compiled[name]
+	if !ok {
+		return nil, errors.New("it is not described, or was cut off")
 	}
-	compiler := jsonschema.NewCompiler()
-	// The library takes a template apart at its slashes, and {/name} is one of GitHub's.
-	compiler.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(any) error { return nil }})
-	if err := compiler.AddResource("webhooks.json", s.root); err != nil {
-		return nil, err
-	}
-	compiled, err := compiler.Compile("webhooks.json#/definitions/" + name)
+	text, err := json.Marshal(e.conform(map[string]any{"$ref": "#/definitions/" + name}, payload))
 	if err != nil {
 		return nil, err
 	}

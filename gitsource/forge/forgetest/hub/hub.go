@@ -44,7 +44,7 @@ type World struct {
 	t      testing.TB
 	server *httptest.Server
 	rest   *description
-	events *schemas
+	events *events
 	git    *backend
 	mail   *courier
 
@@ -93,7 +93,7 @@ func New(t testing.TB) *World {
 	t.Helper()
 	w := &World{t: t, lastID: 1000, accounts: map[string]*account{}, repos: map[string]*repo{}, tokens: map[string]*token{},
 		calls: map[string]int{}, budget: 5000, writes: 80}
-	w.rest, w.events = describe(t)
+	w.rest, w.events = describe()
 	w.git = newBackend(t, w)
 	w.mail = newCourier(w)
 	w.server = httptest.NewServer(w)

@@ -249,11 +249,6 @@ func (s *Site) DeleteFork(t testing.TB, as forgetest.Person) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	fork.deleted = true
-	for _, p := range s.repo.pulls {
-		if p.headRepo == fork {
-			p.headLogin = string(as)
-		}
-	}
 }
 
 // Open opens a pull request.
@@ -293,7 +288,8 @@ func (s *Site) with(t testing.TB, as forgetest.Person, number int, role string, 
 		t.Fatalf("there is no pull request %d", number)
 	}
 	who := s.w.account(string(as), "User")
-	if !s.repo.may(who, role) && !(role == "triage" && who == p.author) {
+	mayAsAuthor := role == "triage" && who == p.author
+	if !s.repo.may(who, role) && !mayAsAuthor {
 		t.Fatalf("%s may not do this", as)
 	}
 	do(p, who)

@@ -63,7 +63,6 @@ type pull struct {
 	headRepo   *repo
 	headBranch string
 	head       string
-	headLogin  string // of a repository that is gone
 	base       string
 	baseSHA    string
 	closed     bool
@@ -205,11 +204,6 @@ func (w *World) showPull(r *repo, p *pull) map[string]any {
 	case !p.closed:
 		merge = strings.Repeat("7e57", 10) // GitHub's trial of a merge, which nobody may take for one
 	}
-	headLogin := p.headLogin
-	var headUser any
-	if p.headRepo != nil && !p.headRepo.deleted {
-		headLogin, headUser = p.headRepo.owner.login, w.showAccount(p.headRepo.owner)
-	}
 	end := func(label, ref, sha string, repository any, user any) map[string]any {
 		return map[string]any{"label": label + ":" + ref, "ref": ref, "sha": sha, "repo": repository, "user": user}
 	}
@@ -220,7 +214,7 @@ func (w *World) showPull(r *repo, p *pull) map[string]any {
 		"merge_commit_sha": merge, "merged_at": stamp(p.mergedAt), "closed_at": stamp(p.closedAt), "created_at": stamp(p.createdAt), "updated_at": stamp(p.updatedAt),
 		"mergeable": nil, "mergeable_state": "unknown", "rebaseable": nil, "auto_merge": nil, "active_lock_reason": nil, "milestone": nil, "assignee": nil,
 		"assignees": []any{}, "labels": []any{}, "requested_reviewers": []any{}, "requested_teams": []any{}, "author_association": "MEMBER",
-		"head": end(headLogin, p.headBranch, p.head, w.showRepo(p.headRepo), headUser),
+		"head": end(p.headRepo.owner.login, p.headBranch, p.head, w.showRepo(p.headRepo), w.showAccount(p.headRepo.owner)),
 		"base": end(r.owner.login, p.base, p.baseSHA, w.showRepo(r), w.showAccount(r.owner)),
 		"url":  at, "html_url": w.page("%s/pull/%d", r.full(), p.number), "diff_url": w.page("%s/pull/%d.diff", r.full(), p.number),
 		"patch_url": w.page("%s/pull/%d.patch", r.full(), p.number), "issue_url": issue, "commits_url": at + "/commits",
