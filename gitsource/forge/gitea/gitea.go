@@ -230,7 +230,7 @@ func (r *Repository) call(ctx context.Context, what string, do func(*sdk.Client)
 	if err == nil {
 		return nil
 	}
-	return failure(what, httpOf(resp), token, err)
+	return failure(what, httpOf(resp), token, err) //nolint:bodyclose // the SDK has read and closed it
 }
 
 // create is call for what must not be done twice.
@@ -238,7 +238,7 @@ func (r *Repository) create(ctx context.Context, what string, do func(*sdk.Clien
 	var unknown bool
 	err := r.call(ctx, what, func(c *sdk.Client) (*sdk.Response, error) {
 		resp, err := do(c)
-		unknown = transport.IsUnknown(httpOf(resp), err)
+		unknown = transport.IsUnknown(httpOf(resp), err) //nolint:bodyclose // the SDK has read and closed it
 		return resp, err
 	})
 	var failed *forge.CallError

@@ -34,10 +34,10 @@ type Server interface {
 	Account(t testing.TB, login string) (password string)
 }
 
+// The organization that has the repositories, and the account that makes them.
 const (
-	// owner is the account that makes the repositories, in organization.
-	owner        forgetest.Person = "olivia"
 	organization                  = "acme"
+	owner        forgetest.Person = "olivia"
 )
 
 // World is a Gitea server with people.
