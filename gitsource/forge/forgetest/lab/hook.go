@@ -183,6 +183,15 @@ func (m *mergeRequest) payload(w *World) map[string]any {
 func (w *World) mergeHook(m *mergeRequest, by *user, action string, more map[string]any) {
 	object := m.payload(w)
 	object["action"] = action
+	for _, name := range []string{"last_edited_at", "last_edited_by_id", "human_total_time_spent", "human_time_change", "human_time_estimate"} {
+		object[name] = nil
+	}
+	for _, name := range []string{"assignee_ids", "reviewer_ids", "labels"} {
+		object[name] = []any{}
+	}
+	object["blocking_discussions_resolved"], object["first_contribution"] = true, false
+	object["total_time_spent"], object["time_change"] = 0, 0
+	object["state_id"] = map[string]int{"opened": 1, "closed": 2, "merged": 3}[m.state]
 	object["url"] = fmt.Sprintf("%s/%s/-/merge_requests/%d", w.URL, m.target.path, m.iid)
 	body := map[string]any{
 		"object_kind": "merge_request", "event_type": "merge_request", "user": by.payload(), "project": m.target.payload(w),
@@ -198,13 +207,13 @@ func (w *World) mergeHook(m *mergeRequest, by *user, action string, more map[str
 	w.send(m.target, "merge_requests_events", "Merge Request Hook", "merge_request", body)
 }
 
-func (w *World) noteHook(m *mergeRequest, n *note, action string) { //nolint:misspell // noteable is GitLab's word
+func (w *World) noteHook(m *mergeRequest, n *note, action string) {
 	w.send(m.target, "note_events", "Note Hook", "note", map[string]any{
 		"object_kind": "note", "event_type": "note", "user": n.author.payload(), "project_id": m.target.id, "project": m.target.payload(w),
 		"repository": m.target.short(w), "merge_request": m.payload(w),
 		"object_attributes": map[string]any{
-			"id": n.id, "note": n.body, "noteable_type": "MergeRequest", "author_id": n.author.id, "created_at": day(n.created), "updated_at": day(n.updated),
-			"project_id": m.target.id, "attachment": nil, "line_code": nil, "commit_id": "", "noteable_id": m.id, "system": false, "st_diff": nil, "action": action,
+			"id": n.id, "note": n.body, noteable+"_type": "MergeRequest", "author_id": n.author.id, "created_at": day(n.created), "updated_at": day(n.updated),
+			"project_id": m.target.id, "attachment": nil, "line_code": nil, "commit_id": "", noteable+"_id": m.id, "system": false, "st_diff": nil, "action": action,
 			"url": fmt.Sprintf("%s/%s/-/merge_requests/%d#note_%d", w.URL, m.target.path, m.iid, n.id),
 		},
 	})

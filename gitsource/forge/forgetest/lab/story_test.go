@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +53,25 @@ func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// await asks until there is no objection.
+func await(t *testing.T, objection func() error) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := objection()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal(err)
+		case <-tick.C:
+		}
 	}
 }
 
@@ -461,21 +482,13 @@ func TestAWebhookThatFailsIsSwitchedOff(t *testing.T) {
 		s.site.Comment(t, forgetest.Ada, 1, fmt.Sprint("remark ", i))
 		h.next(t)
 	}
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond) // the answer comes back after the delivery
-	defer tick.Stop()
-	for {
+	await(t, func() error { // the answer comes back after the delivery
 		hooks, err := s.repo.Webhooks(t.Context(), h.url)
-		ok(t, err)
-		if diff := cmp.Diff([]forge.Webhook{{ID: set.ID, URL: h.url}}, hooks); diff == "" {
-			break
+		if err == nil && !cmp.Equal([]forge.Webhook{{ID: set.ID, URL: h.url}}, hooks) {
+			err = fmt.Errorf("after four failures it is %+v", hooks)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("after four failures it is %+v", hooks)
-		case <-tick.C:
-		}
-	}
+		return err
+	})
 	sent := len(s.w.Sent())
 	s.site.Comment(t, forgetest.Ada, 1, "unheard")
 	if now := len(s.w.Sent()); now != sent {
@@ -544,6 +557,77 @@ func TestPagesHaveHeaders(t *testing.T) {
 	for _, rel := range []string{"prev", "next", "first", "last"} {
 		if !strings.Contains(h.Get("Link"), fmt.Sprintf("rel=%q", rel)) {
 			t.Errorf("no link to the %s page: %s", rel, h.Get("Link"))
+		}
+	}
+}
+
+// lacks are the fields of a recorded object that another one does not have.
+func lacks(t *testing.T, recorded, got any, path ...string) []string {
+	t.Helper()
+	for _, name := range path {
+		recorded, got = recorded.(map[string]any)[name], got.(map[string]any)[name]
+	}
+	var out []string
+	for name := range recorded.(map[string]any) {
+		if _, has := got.(map[string]any)[name]; !has {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestNothingThatWasRecordedIsLeftOut compares with what a GitLab once said.
+func TestNothingThatWasRecordedIsLeftOut(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	recorded := func(name string) any {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(lab.Recorded(t), name))
+		ok(t, err)
+		var v any
+		ok(t, json.Unmarshal(data, &v))
+		return v
+	}
+	h := takeHooks(t, "x")
+	_, err := s.repo.SetWebhook(t.Context(), "", h.url, "x")
+	ok(t, err)
+	s.site.Comment(t, forgetest.Ada, 1, "remark")
+	s.site.Push(t, forgetest.Ada, "change", map[string]string{"a.txt": "three\n"}, false)
+	got := map[string]any{}
+	for range 3 {
+		h.next(t)
+	}
+	await(t, func() error { // they are written down when their answer is back
+		if n := len(s.w.Sent()); n < 3 {
+			return fmt.Errorf("%d deliveries were made", n)
+		}
+		return nil
+	})
+	for _, sent := range s.w.Sent() {
+		var v map[string]any
+		ok(t, json.Unmarshal(sent.Body, &v))
+		got[fmt.Sprint(v["object_kind"])] = v
+	}
+	var answer any
+	_, _, body := s.api(t, forgetest.Ada, http.MethodGet, "/merge_requests/1", nil)
+	ok(t, json.Unmarshal(body, &answer))
+	// What a merge request has only at times.
+	for name, c := range map[string]struct{ left, want []string }{
+		"the merge request":              {lacks(t, recorded("get_merge_request.json"), answer), []string{"first_contribution"}},
+		"a merge request's payload":      {lacks(t, recorded("webhooks/merge_request.json"), got["merge_request"]), []string{"assignees", "reviewers"}},
+		"the merge request in a payload": {lacks(t, recorded("webhooks/merge_request.json"), got["merge_request"], "object_attributes"), nil},
+		"the project in a payload":       {lacks(t, recorded("webhooks/merge_request.json"), got["merge_request"], "project"), nil},
+		"a note's payload":               {lacks(t, recorded("webhooks/note_merge_request.json"), got["note"]), nil},
+		"the note in a payload":          {lacks(t, recorded("webhooks/note_merge_request.json"), got["note"], "object_attributes"), nil},
+		"the merge request of a note":    {lacks(t, recorded("webhooks/note_merge_request.json"), got["note"], "merge_request"), []string{"assignee", "labels", "position"}},
+		"a push's payload":               {lacks(t, recorded("webhooks/push.json"), got["push"]), nil},
+		"the repository of a push":       {lacks(t, recorded("webhooks/push.json"), got["push"], "repository"), nil},
+		"the person in a payload":        {lacks(t, recorded("webhooks/merge_request.json"), got["merge_request"], "user"), nil},
+		"the newest commit in a payload": {lacks(t, recorded("webhooks/merge_request.json"), got["merge_request"], "object_attributes", "last_commit"), nil},
+	} {
+		if diff := cmp.Diff(c.want, c.left); diff != "" {
+			t.Errorf("%s lacks (-want +got):\n%s", name, diff)
 		}
 	}
 }
