@@ -260,7 +260,7 @@ type Policy struct {
 	Controls Controls
 	Prune    Prune
 	// Approvals is what it wants of people; nil when it says nothing about who.
-	Approvals *Approvals
+	Approvals *ApprovalRule
 	// ApplyBeforeMerge lets an approved plan be applied from its pull request.
 	ApplyBeforeMerge bool
 	// Override lists who may go past the approvals; nobody when it is empty.

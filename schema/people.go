@@ -116,8 +116,8 @@ type Approver struct {
 	People []Person `json:"people"`
 }
 
-// Approvals is what a policy wants of people before a plan is applied.
-type Approvals struct {
+// ApprovalRule is what a policy wants of people before a plan is applied.
+type ApprovalRule struct {
 	// Required is how many different persons must approve. With 0 the policy waits for
 	// nobody by itself, and where something else waits one of From must approve.
 	Required int `json:"required"`

@@ -187,7 +187,7 @@ func TestAPolicyKnowsWhoItMeans(t *testing.T) {
 	if diff := cmp.Diff(schema.PolicyPeople{Known: []schema.Person{ada}}, anybody.PeopleIn("acme")); diff != "" {
 		t.Error("for anybody:", diff)
 	}
-	if diff := cmp.Diff(&schema.Approvals{Required: 1, From: []string{"team/core", "github:ada-work"}}, everywhere.Approvals); diff != "" {
+	if diff := cmp.Diff(&schema.ApprovalRule{Required: 1, From: []string{"team/core", "github:ada-work"}}, everywhere.Approvals); diff != "" {
 		t.Error("from without required:", diff)
 	}
 	if !anybody.ApplyBeforeMerge || everywhere.ApplyBeforeMerge || anybody.Approvals.Required != 2 {

@@ -193,7 +193,7 @@ func (r *reader) people(v *value, spec *policySpec, p *boundPolicy) bool {
 		return at
 	}
 	if a := spec.Approvals; a != nil {
-		p.Approvals = &Approvals{From: a.From, AuthorMayApprove: a.AuthorMayApprove, ByReview: a.ByReview}
+		p.Approvals = &ApprovalRule{From: a.From, AuthorMayApprove: a.AuthorMayApprove, ByReview: a.ByReview}
 		f, _ := v.get("approvals")
 		at := f.keyAt
 		switch g, given := f.val.get("required"); {

@@ -139,7 +139,7 @@ func newGetPolicies(c *cli) *cobra.Command {
 					return err
 				}
 				return c.print(list, func(w io.Writer) error {
-					t := report.Table{Header: []string{"POLICY", "SELECTS", "CONTROLS", "PRUNE", "RESOURCES", "FILE"}}
+					t := report.Table{Header: []string{"POLICY", "SELECTS", "CONTROLS", "APPROVALS", "PRUNE", "RESOURCES", "FILE"}}
 					for _, p := range list {
 						selects := string(p.Selector.Level)
 						if p.Selector.Kind != "" {
@@ -148,7 +148,11 @@ func newGetPolicies(c *cli) *cobra.Command {
 						if p.Selector.ID != "" {
 							selects += " " + p.Selector.ID
 						}
-						t.Rows = append(t.Rows, []string{p.Name, selects, report.Controls(p.Controls), string(p.Prune), strconv.Itoa(p.Resources), at(p.File, p.Line)})
+						required := 0
+						if p.Approvals != nil {
+							required = p.Approvals.Required
+						}
+						t.Rows = append(t.Rows, []string{p.Name, selects, report.Controls(p.Controls, required), report.Approvals(p.Approvals, p.Override), string(p.Prune), strconv.Itoa(p.Resources), at(p.File, p.Line)})
 					}
 					return writeTable(w, t, "no policies; the built-in default is in force")
 				})

@@ -73,14 +73,20 @@ type EnvironmentStatus struct {
 
 // PolicyStatus is one policy and how many resources it is in force for.
 type PolicyStatus struct {
-	Name      string          `json:"name"`
-	Folder    string          `json:"folder"`
-	Selector  schema.Selector `json:"selector"`
-	Controls  schema.Controls `json:"controls"`
-	Prune     schema.Prune    `json:"prune"`
-	File      string          `json:"file"`
-	Line      int             `json:"line,omitempty"`
-	Resources int             `json:"resources"`
+	Name     string          `json:"name"`
+	Folder   string          `json:"folder"`
+	Selector schema.Selector `json:"selector"`
+	Controls schema.Controls `json:"controls"`
+	Prune    schema.Prune    `json:"prune"`
+	// Approvals is whose approvals it wants; nil when it does not say. Override are who
+	// may go past them.
+	Approvals        *schema.ApprovalRule `json:"approvals,omitempty"`
+	Override         []string          `json:"override,omitempty"`
+	ApplyBeforeMerge bool              `json:"applyBeforeMerge,omitempty"`
+
+	File      string `json:"file"`
+	Line      int    `json:"line,omitempty"`
+	Resources int    `json:"resources"`
 }
 
 // RepositoryStatus is how up to date the daemon is with one repository.

@@ -291,7 +291,7 @@ func (d *Desk) Policies(_ context.Context, f api.Filter) ([]api.PolicyStatus, er
 			}
 			name := flowcontrol.Name(p)
 			out = append(out, api.PolicyStatus{Name: name, Folder: path.Join(p.Org, p.Env), Selector: p.Selector, Controls: p.Controls,
-				Prune: p.Prune, File: p.Pos.File, Line: p.Pos.Line, Resources: inForce[name]})
+				Prune: p.Prune, Approvals: p.Approvals, Override: p.Override, ApplyBeforeMerge: p.ApplyBeforeMerge, File: p.Pos.File, Line: p.Pos.Line, Resources: inForce[name]})
 		}
 	}
 	return out, nil

@@ -195,7 +195,7 @@ func TestRulesThatNobodyMayBreakHoldAgainstAnOverride(t *testing.T) {
 func TestATreeThatForgotThePeopleOpensNothing(t *testing.T) {
 	t.Parallel()
 	p := policy("acme", "p", schema.SelectEnvironment, "prod")
-	p.Approvals = &schema.Approvals{Required: 1, From: []string{"team/platform", "ada"}}
+	p.Approvals = &schema.ApprovalRule{Required: 1, From: []string{"team/platform", "ada"}}
 	choice := flowcontrol.Choose([]*schema.Policy{p}, key)
 	for _, a := range actors() {
 		job := situation{action: stackjob.Apply, approvals: []stackjob.Approval{yes(a)}}.job()

@@ -155,7 +155,14 @@ func (s Subject) job() []string {
 		if a.Rejected {
 			what = "rejected"
 		}
-		line := fmt.Sprintf("%s %s it", a.Actor.Name, what)
+		if a.Override {
+			what = "asked to go past the approvals of"
+		}
+		name := a.Actor.Name
+		if a.OwnProposal {
+			name += ", who proposed the change,"
+		}
+		line := name + " " + what + " it"
 		switch {
 		case a.PlanDigest != "" && j.Plan != nil && a.PlanDigest != j.Plan.Digest:
 			line += " as plan " + stackjob.ShortDigest(a.PlanDigest) + ", which is no longer its plan"
@@ -179,14 +186,14 @@ func (s Subject) policy() []string {
 	if p.File != "" {
 		line += fmt.Sprintf(" (%s:%d)", p.File, p.Line)
 	}
-	line += " is in force: " + Controls(p.Controls)
+	line += " is in force: " + Controls(p.Controls, required(p))
 	switch p.Prune {
 	case schema.PruneApprove:
 		line += ", removal needs approval"
 	case schema.PruneForbid:
 		line += ", removal is forbidden"
 	}
-	out := []string{line + "."}
+	out := append([]string{line + "."}, people(p)...)
 	for _, v := range p.Visited {
 		out = append(out, "  "+v)
 	}

@@ -84,8 +84,9 @@ func Because(list []stackjob.Because) string {
 	return Clean(strings.Join(parts, "; "))
 }
 
-// Controls are the controls that are in effect, in a few words.
-func Controls(c schema.Controls) string {
+// Controls are the controls that are in effect, in a few words; required is how many
+// approvals the policy wants beside, 0 when it does not say.
+func Controls(c schema.Controls, required int) string {
 	var parts []string
 	if c.IsManual {
 		parts = append(parts, "starts by hand")
@@ -96,9 +97,12 @@ func Controls(c schema.Controls) string {
 	if c.SkipRefresh {
 		parts = append(parts, "no refresh")
 	}
-	if c.PauseBetweenPreviewAndUpdateOrDestroy {
+	switch {
+	case required == 1 || required == 0 && c.PauseBetweenPreviewAndUpdateOrDestroy:
 		parts = append(parts, "plan needs approval")
-	} else {
+	case required > 1:
+		parts = append(parts, fmt.Sprintf("plan needs %d approvals", required))
+	default:
 		parts = append(parts, "applies by itself")
 	}
 	return strings.Join(parts, ", ")

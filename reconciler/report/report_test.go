@@ -184,7 +184,7 @@ func TestLinesOfAProgramAreWithoutColoursAndTabs(t *testing.T) {
 	if d := cmp.Diff(want, report.Lines(in)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if got := report.Lines("\n\n"); got != nil {
+	if got := report.Lines("\n\n"); len(got) != 0 {
 		t.Errorf("lines of nothing: %q", got)
 	}
 }
@@ -346,7 +346,7 @@ func TestEveryReasonThatAJobCanWaitForSaysWhoClearsIt(t *testing.T) {
 		}
 	}
 	// What is no hindrance needs no remedy.
-	for _, c := range []stackjob.ReasonCode{stackjob.ReasonApproved, stackjob.ReasonNoGate, stackjob.ReasonNoChanges, stackjob.ReasonNothingToDo, stackjob.ReasonNewerRevision} {
+	for _, c := range []stackjob.ReasonCode{stackjob.ReasonApproved, stackjob.ReasonOverridden, stackjob.ReasonNoGate, stackjob.ReasonNoChanges, stackjob.ReasonNothingToDo, stackjob.ReasonNewerRevision} {
 		if !withoutRemedy[c] {
 			t.Errorf("%s has a remedy", c)
 		}
