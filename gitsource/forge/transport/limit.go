@@ -23,8 +23,8 @@ const (
 	// longest the bound of its doubling.
 	unnamed = time.Minute
 	longest = 16 * time.Minute
-	// window is the longest that a primary limit lasts anywhere; a reset later than
-	// that is a clock that is wrong.
+	// window is the longest that a limit lasts anywhere; what is told to be longer comes
+	// of a clock that is wrong, or of something that is not the forge.
 	window = time.Hour
 )
 
@@ -32,7 +32,7 @@ const (
 type limit struct {
 	mu    sync.Mutex
 	until time.Time // nothing is sent before
-	met   time.Time // when the last secondary limit was met
+	met   time.Time // when the last secondary limit is over
 	// strikes counts secondary limits that named no time, since one that passed.
 	strikes int
 	wrote   time.Time // when the last paced write was let go
@@ -63,7 +63,7 @@ func limitOf(resp *http.Response, now time.Time) (met, bool) {
 	left, counted := remaining(resp.Header)
 	used := counted && left == 0
 	if wait, ok := RetryAfter(resp.Header, now); ok {
-		return met{wait: wait, named: true, secondary: !used}, true
+		return met{wait: min(wait, window), named: true, secondary: !used}, true
 	}
 	if used {
 		if wait, ok := reset(resp.Header, now); ok {
@@ -103,7 +103,7 @@ func (l *limit) meet(m met, now time.Time) time.Duration {
 		l.strikes++
 	}
 	if m.secondary {
-		l.met = now
+		l.met = now.Add(m.wait)
 	}
 	if until := now.Add(m.wait); m.wait > 0 && until.After(l.until) {
 		l.until = until

@@ -300,6 +300,7 @@ func TestAShortLimitIsWaitedOutAndALongOneIsTold(t *testing.T) {
 		"Retry-After as a date":      {step{status: 429, header: map[string]string{"Retry-After": noon.Add(9 * time.Second).Format(http.TimeFormat)}}, 9 * time.Second, 0, true},
 		"primary":                    {step{status: 403, header: spent(10 * time.Second)}, 11 * time.Second, 0, false},
 		"primary, long":              {step{status: 403, header: spent(10 * time.Minute)}, 0, 601 * time.Second, false},
+		"Retry-After of a year":      {step{status: 429, header: map[string]string{"Retry-After": "31536000"}}, 0, time.Hour, true},
 		"primary, clock wrong":       {step{status: 403, header: spent(1000 * time.Hour)}, 0, time.Hour, false},
 		"GitLab's":                   {step{status: 429, header: map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": fmt.Sprint(noon.Add(5 * time.Second).Unix())}}, 6 * time.Second, 0, false},
 		"secondary with Retry-After": {step{status: 403, body: secondary, header: map[string]string{"Retry-After": "5", "X-RateLimit-Remaining": "4000"}}, 5 * time.Second, 0, true},

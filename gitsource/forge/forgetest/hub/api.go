@@ -74,7 +74,7 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request, path string) {
 	op, params := w.rest.find(r.Method, path)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls[r.Method]++
+	w.count(r.Method, params)
 	if op == nil {
 		w.t.Errorf("GitHub's description has no %s %s, or it was cut off", r.Method, path)
 		http.Error(rw, `{"message":"Not Found"}`, 404)

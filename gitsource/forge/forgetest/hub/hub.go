@@ -56,7 +56,7 @@ type World struct {
 	tokens   map[string]*token
 	app      *app
 	faults   []*fault
-	calls    map[string]int
+	calls    map[callOf]int
 	budget   int // requests in an hour and for one token
 	writes   int // writes in a minute and for one token
 	lag      int // how often a new pull request is not found
@@ -65,6 +65,7 @@ type World struct {
 var (
 	_ forgetest.World  = (*World)(nil)
 	_ forgetest.Faults = (*World)(nil)
+	_ forgetest.Faults = (*Site)(nil)
 )
 
 // account is a user or a bot.
@@ -92,7 +93,7 @@ const owner = "acme"
 func New(t testing.TB) *World {
 	t.Helper()
 	w := &World{t: t, lastID: 1000, accounts: map[string]*account{}, repos: map[string]*repo{}, tokens: map[string]*token{},
-		calls: map[string]int{}, budget: 5000, writes: 80}
+		calls: map[callOf]int{}, budget: 5000, writes: 80}
 	w.rest, w.events = describe()
 	w.git = newBackend(t, w)
 	w.mail = newCourier(w)
@@ -166,23 +167,49 @@ func (w *World) Lag(n int) {
 // fault is calls that go wrong.
 type fault struct {
 	left         int
+	repo         string // "/repos/owner/name", of a site's
 	method, path string
 	status       int
 	seconds      int
 	lost         bool
 }
 
+// callOf names calls that are counted together; repo is "" for those of no repository.
+type callOf struct{ repo, method string }
+
 // Fail is as [forgetest.Faults] says. A path is one below /api/v3.
 func (w *World) Fail(n int, method, path string, status, seconds int, lost bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.faults = append(w.faults, &fault{n, method, path, status, seconds, lost})
+	w.faults = append(w.faults, &fault{n, "", method, path, status, seconds, lost})
+}
+
+// Fail makes calls for the site fail; a path is one below the repository's.
+func (s *Site) Fail(n int, method, path string, status, seconds int, lost bool) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.faults = append(s.w.faults, &fault{n, repoPath(s.repo), method, path, status, seconds, lost})
+}
+
+func repoPath(r *repo) string { return "/repos/" + strings.ToLower(r.full()) }
+
+// within tells which path below a repository's a request is for.
+func within(repo, path string) (string, bool) {
+	if repo == "" {
+		return path, true
+	}
+	if len(path) < len(repo) || !strings.EqualFold(path[:len(repo)], repo) {
+		return "", false
+	}
+	rest := path[len(repo):]
+	return rest, rest == "" || rest[0] == '/'
 }
 
 // fault takes the first that a request meets. The caller holds the lock.
 func (w *World) fault(method, path string) *fault {
 	for _, f := range w.faults {
-		if f.left > 0 && (f.method == "" || f.method == method) && strings.Contains(path, f.path) {
+		rest, ok := within(f.repo, path)
+		if ok && f.left > 0 && (f.method == "" || f.method == method) && strings.Contains(rest, f.path) {
 			f.left--
 			return f
 		}
@@ -190,12 +217,33 @@ func (w *World) fault(method, path string) *fault {
 	return nil
 }
 
+// count counts a call. The caller holds the lock.
+func (w *World) count(method string, params map[string]string) {
+	name := ""
+	if params["repo"] != "" {
+		name = strings.ToLower(params["owner"] + "/" + params["repo"])
+	}
+	w.calls[callOf{name, method}]++
+}
+
 // Calls counts the API calls since it was last asked, by method.
-func (w *World) Calls() map[string]int {
+func (w *World) Calls() map[string]int { return w.take(func(string) bool { return true }) }
+
+// Calls counts the calls for the site's repository.
+func (s *Site) Calls() map[string]int {
+	return s.w.take(func(repo string) bool { return strings.EqualFold(repo, s.repo.full()) })
+}
+
+func (w *World) take(wants func(repo string) bool) map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := w.calls
-	w.calls = map[string]int{}
+	out := map[string]int{}
+	for call, n := range w.calls {
+		if wants(call.repo) {
+			out[call.method] += n
+			delete(w.calls, call)
+		}
+	}
 	return out
 }
 

@@ -191,3 +191,27 @@ func TestWhatPeopleMayNotDoIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultsAndCallsOfASiteAreItsOwn(t *testing.T) {
+	t.Parallel()
+	w := New(t)
+	one, two := w.Site(t, map[string]string{"a.txt": "one\n"}), w.Site(t, map[string]string{"a.txt": "one\n"})
+	one.Fail(1, "GET", "/pulls", 500, 0, false)
+	if _, err := two.Repository(t).OpenPullRequests(t.Context()); err != nil {
+		t.Errorf("another site's fault: %v", err)
+	}
+	if _, err := one.Repository(t).OpenPullRequests(t.Context()); err == nil {
+		t.Error("the fault did not come")
+	}
+	if _, err := one.Repository(t).OpenPullRequests(t.Context()); err != nil {
+		t.Errorf("the fault came twice: %v", err)
+	}
+	for want, calls := range map[int]func() map[string]int{2: one.Calls, 1: two.Calls} {
+		if got := calls(); got["GET"] != want || len(got) != 1 {
+			t.Errorf("got %v, want %d", got, want)
+		}
+	}
+	if got := w.Calls(); len(got) != 0 {
+		t.Errorf("left are %v", got)
+	}
+}
