@@ -308,12 +308,17 @@ func TestNoticesReadLikeThis(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]comment.Text{
 		"needs-you-approval": comment.NeedsYou(with(waiting(), func(p *comment.Pull) { p.Mark = "needs-you/infra/7/2" }), github),
-		"needs-you-failed":   comment.NeedsYou(pulls()[comment.Failed], github),
-		"needs-you-refused":  comment.NeedsYou(pulls()[comment.Refused], github),
-		"outcome-applied":    comment.Outcome(pulls()[comment.Applied], github),
-		"outcome-failed":     comment.Outcome(outcome(), github),
-		"outcome-nothing":    comment.Outcome(pulls()[comment.Nothing], github),
-		"outcome-closed":     comment.Outcome(pulls()[comment.Closed], github),
+		"needs-you-moved": comment.NeedsYou(with(waiting(), func(p *comment.Pull) {
+			p.Merged, p.Rows = true, p.Rows[:2]
+			p.Rows[1].Approved, p.Rows[1].Has, p.Rows[1].ApprovedBy = networkPlan(), 0, nil
+			p.Blocks = p.Blocks[:1]
+		}), github),
+		"needs-you-failed":  comment.NeedsYou(pulls()[comment.Failed], github),
+		"needs-you-refused": comment.NeedsYou(pulls()[comment.Refused], github),
+		"outcome-applied":   comment.Outcome(pulls()[comment.Applied], github),
+		"outcome-failed":    comment.Outcome(outcome(), github),
+		"outcome-nothing":   comment.Outcome(pulls()[comment.Nothing], github),
+		"outcome-closed":    comment.Outcome(pulls()[comment.Closed], github),
 		"answer-no": comment.Answer(comment.Reply{Mark: "answer/12345", Command: "reeve aprove prod", By: "ann", Answer: pull.Confused,
 			Sentences: []string{"there is no command aprove; the nearest is approve"}, Commands: []string{"reeve approve prod"}, Page: page}, github),
 		"answer-explain": comment.Answer(comment.Reply{Mark: "answer/12346", Command: "reeve explain prod/AwsVpc/main", By: "bob", Answer: pull.Yes,
@@ -353,7 +358,7 @@ func TestDifferencesReadLikeThis(t *testing.T) {
 	if text := comment.Difference(database, *databasePlan(), *hidden, github); !strings.Contains(text, "is hidden because it is sensitive") {
 		t.Errorf("a difference that cannot be shown:\n%s", text)
 	}
-	if small := comment.Difference(database, *databasePlan(), *after, comment.Limits{Bytes: 500}); len(small) > 500 || !strings.Contains(small, "more line") || !strings.Contains(small, "replaces 1 resource") {
+	if small := comment.Difference(database, *databasePlan(), *after, comment.Limits{Bytes: 500}); len(small) > 500 || !strings.Contains(small, "more line") || !strings.Contains(small, "it replaces 1 resource") {
 		t.Errorf("of 500 bytes: %d\n%s", len(small), small)
 	}
 }

@@ -18,7 +18,7 @@ func Difference(key schema.ResourceKey, before, after stackjob.Plan, l Limits) s
 	var out strings.Builder
 	out.WriteString("**What moved in " + code(key.String()) + "** between the approved plan " + planText(b) + " and the new one " + planText(a) + "\n\n")
 	if n := newLosses(b, a); n != (losses{}) {
-		out.WriteString("> [!CAUTION]\n> **The new plan " + n.text(present) + ", which the approved one did not.**\n\n")
+		out.WriteString("> [!CAUTION]\n> **The new plan does what the approved one did not: it " + n.text(present) + ".**\n\n")
 	}
 	least := out.String()
 	lines := moves(b, a, sensitiveMoves(before, after))

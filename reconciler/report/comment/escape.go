@@ -68,13 +68,51 @@ func longestRun(s string, c byte) int {
 
 // prose is running text from outside. A word of letters and digits stays as it is;
 // every other word, which could be a mention, a reference, a link, an emoji or
-// formatting on one of the forges, becomes a code span.
+// formatting on one of the forges, becomes a code span. What stands between two back-ticks is one.
 func prose(s string) string {
-	words := strings.Fields(report.Shorten(report.Clean(s), maxProse))
-	for i, w := range words {
-		words[i] = proseWord(w)
+	var out []string
+	for _, w := range proseWords(report.Shorten(report.Clean(s), maxProse)) {
+		before, quoted, ok := cutQuoted(w)
+		if !ok {
+			out = append(out, proseWord(strings.ReplaceAll(w, "`", "'")))
+			continue
+		}
+		after := w[len(before)+len(quoted)+2:]
+		if strings.TrimLeft(after, quietAfter) != "" || strings.TrimLeft(before, quietBefore) != "" { // it is glued to something
+			out = append(out, codeSpan(strings.ReplaceAll(w, "`", "'")))
+			continue
+		}
+		out = append(out, before+codeSpan(quoted)+after)
 	}
-	return strings.Join(words, " ")
+	return strings.Join(out, " ")
+}
+
+// proseWords are the words of a text; spaces between two back-ticks part none.
+func proseWords(s string) []string {
+	var out []string
+	for s = strings.TrimLeft(s, " "); s != ""; s = strings.TrimLeft(s, " ") {
+		end := strings.IndexByte(s, ' ')
+		if end < 0 {
+			end = len(s)
+		}
+		if before, quoted, ok := cutQuoted(s); ok && len(before) < end {
+			end = len(before) + len(quoted) + 2
+			if rest := strings.IndexByte(s[end:], ' '); rest >= 0 {
+				end += rest
+			} else {
+				end = len(s)
+			}
+		}
+		out, s = append(out, s[:end]), s[end:]
+	}
+	return out
+}
+
+// cutQuoted finds the first text between two back-ticks, and what stands before it.
+func cutQuoted(s string) (before, quoted string, ok bool) {
+	before, after, _ := strings.Cut(s, "`")
+	quoted, _, ok = strings.Cut(after, "`")
+	return before, quoted, ok && quoted != ""
 }
 
 // proses are lines of running text, without those that say nothing.
@@ -141,7 +179,7 @@ func isPlainWord(w string) bool {
 			return false
 		}
 	}
-	return !(hyphens && digits) && !commitLike.MatchString(w)
+	return (!hyphens || !digits) && !commitLike.MatchString(w)
 }
 
 // tagged is code where Markdown is not read, in a <summary>.

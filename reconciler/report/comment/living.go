@@ -69,13 +69,19 @@ func (p arranged) title() string {
 			noun = "apply"
 		}
 		failed := in(p.rows, RowFailed, RowForbidden)
-		if failed == 0 {
+		switch {
+		case failed == 0 && p.Errors > 0:
+			return "❌ " + report.Plural(p.Errors, "error") + " in the config repository"
+		case failed == 0:
 			return "❌ Failed"
 		}
 		return "❌ " + strings.TrimSpace(of(failed, noun, plurals[noun])) + " failed"
 	case Waiting:
-		waiting := in(p.rows, RowWaiting, RowForbidden)
-		if waiting == 0 {
+		waiting, forbidden := in(p.rows, RowWaiting), in(p.rows, RowForbidden)
+		switch {
+		case waiting == 0 && forbidden > 0:
+			return "⛔ " + strings.TrimSpace(of(forbidden, "plan", "plans")) + " " + verb(forbidden, "is", "are") + " forbidden"
+		case waiting == 0:
 			return "✋ Waiting for a person"
 		}
 		return "✋ " + strings.TrimSpace(of(waiting, "plan", "plans")) + " " + verb(waiting, "waits", "wait") + " for approval"
@@ -225,7 +231,7 @@ func (p arranged) notes(f form) string {
 		if i, ok := icons[r.State]; ok {
 			icon = i + " "
 		}
-		if detail := prose(r.Detail); detail != "" {
+		if detail := prose(r.Detail); detail != "" && !p.saysElsewhere(r) {
 			items = append(items, icon+key+": "+detail)
 		}
 		if !r.Deferred.IsZero() {
@@ -239,6 +245,18 @@ func (p arranged) notes(f form) string {
 		}
 	}
 	return bullets(items, f.list)
+}
+
+// saysElsewhere tells that a row's detail would be there twice: what it waits for is
+// among the blocks, who approved in the table.
+func (p arranged) saysElsewhere(r row) bool {
+	switch r.State {
+	case RowWaiting, RowForbidden:
+		return len(p.Blocks) > 0
+	case RowApproved:
+		return len(r.ApprovedBy) > 0
+	}
+	return false
 }
 
 // bullets is a list of at most so many lines; the rest is counted.

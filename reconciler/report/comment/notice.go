@@ -17,6 +17,7 @@ func NeedsYou(p Pull, l Limits) Text {
 	a := arrange(p)
 	a.Blocks = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Cleared })
 	waiting := a.waiting()
+	differences := a.differences(l)
 	return fit(nil, l, func(f form, _ string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(a.Mark))
@@ -27,6 +28,9 @@ func NeedsYou(p Pull, l Limits) Text {
 		b.WriteString(waiting.table(f.table))
 		b.WriteString(waiting.notes(f))
 		b.WriteString(a.moved(f))
+		if f.list > 0 {
+			b.WriteString(differences)
+		}
 		b.WriteString(a.blocks(f))
 		b.WriteString(a.next(f))
 		b.WriteString(a.leftOut(left))
@@ -37,6 +41,32 @@ func NeedsYou(p Pull, l Limits) Text {
 
 // needsSomebody are the states in which a row waits for a person.
 var needsSomebody = []RowState{RowFailed, RowForbidden, RowStopped, RowWaiting}
+
+// differences say what moved in the rows of which another plan was approved, in at most
+// a third of the room.
+func (p arranged) differences(l Limits) string {
+	var moved []row
+	for _, r := range p.rows {
+		if r.Approved != nil && r.Plan != nil && r.Approved.Digest != r.Plan.Digest {
+			moved = append(moved, r)
+		}
+	}
+	var b strings.Builder
+	room := l.Bytes / 3
+	for i, r := range moved {
+		share := l
+		if l.Bytes > 0 {
+			share.Bytes = max(room/(len(moved)-i), 1)
+		}
+		text := Difference(r.Key, *r.Approved, *r.Plan, share)
+		if text == "" {
+			continue
+		}
+		room -= len(text)
+		b.WriteString(text + "\n")
+	}
+	return b.String()
+}
 
 // waiting is the pull request with what waits for a person, in few columns.
 func (p arranged) waiting() arranged {

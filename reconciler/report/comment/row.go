@@ -61,9 +61,6 @@ func (r row) isDestructive() bool {
 	return len(r.view.Danger) > 0 || r.Action == stackjob.Destroy && r.State != RowUnchanged
 }
 
-// isOpen tells that it is not known yet what the plan is.
-func (r row) isOpen() bool { return r.State == RowQueued || r.State == RowPlanning }
-
 // changes tells whether there is something to show in a fold.
 func (r row) changes() bool {
 	return r.State != RowUnchanged && r.Plan != nil && (r.Plan.HasChanges || r.Plan.Counts.Changes())

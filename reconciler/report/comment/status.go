@@ -130,7 +130,8 @@ func (p arranged) approvalStatus() StatusLine {
 
 func (p arranged) applyStatuses() map[string]StatusLine {
 	out := map[string]StatusLine{}
-	if !p.Merged && !p.AppliesBeforeMerge {
+	begun := p.State == Applying || p.State == Applied || in(p.rows, RowApplying, RowApplied) > 0
+	if !p.Merged && !p.AppliesBeforeMerge && !begun {
 		return out
 	}
 	groups := map[string][]row{}

@@ -99,6 +99,8 @@ type Row struct {
 	Engine string
 	// Plan is nil until there is one.
 	Plan *stackjob.Plan
+	// Approved is the plan that was approved, where Plan is another; nil else.
+	Approved *stackjob.Plan
 	// Because says why it is affected, one line each.
 	Because []string
 	// Detail is one line about the state: why it failed, what it waits for.

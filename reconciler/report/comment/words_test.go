@@ -38,8 +38,11 @@ func TestWordsThatMeanSomethingToAForgeStandInCode(t *testing.T) {
 		"*bold* _it_ ~~gone~~ [x](y) <b>":    "`*bold*` `_it_` `~~gone~~` `[x](y)` `<b>`",
 		"it called read(3) and read_all(3):": "it called read(3) and `read_all(3)`:",
 		"a|b":                                "`a\\x7cb`",
-		"a `code` span":                      "a `` `code` `` span",
-		"two\nlines\x1b[31m\u202e":           "`two\\nlines\\x1b[31m\\u202e`",
+		"a `code` span":                      "a `code` span",
+		"with `reeve plan`, or (`reeve help --all`).": "with `reeve plan`, or (`reeve help --all`).",
+		"x=`y z` and `open":                           "`x='y z'` and 'open",
+		"``` x":                                       "`'''` x",
+		"two\nlines\x1b[31m\u202e":                    "`two\\nlines\\x1b[31m\\u202e`",
 	} {
 		if got := answer(in); got != want {
 			t.Errorf("%q\n got %s\nwant %s", in, got, want)
