@@ -90,7 +90,7 @@ func TestMergeKilledAnywhereLeavesAGoodMirror(t *testing.T) {
 	_ = k.start(t, whole).Wait() // it always exits with 1
 	took := time.Since(start)
 	k.check(t, whole)
-	const moments = 24
+	const moments = 16
 	for i := range moments {
 		cache := t.TempDir()
 		c := k.start(t, cache)
