@@ -139,7 +139,7 @@ var (
 	// number is "12", "1.11.4", "30s", "50%", "1/2".
 	number = regexp.MustCompile(`^\d{1,6}(?:\.\d{1,6})*(?:[a-zµ]{1,2}|%|/\d{1,6})?$`)
 	// commitLike are words that forges link when there is such a commit.
-	commitLike = regexp.MustCompile(`^[0-9a-fA-F]{7,}$`)
+	commitLike = regexp.MustCompile(`\b[0-9a-fA-F]{7,}\b`)
 	// listLike would begin a list at the start of a line.
 	listLike = regexp.MustCompile(`^\d+[.)]+$`)
 )

@@ -29,6 +29,7 @@ func TestWordsThatMeanSomethingToAForgeStandInCode(t *testing.T) {
 		"ask @ann or @acme/platform":                                            "ask `@ann` or `@acme/platform`",
 		"fixes #1, closes acme/infra#2 and (GH-3)":                              "fixes `#1`, closes `acme/infra#2` and (`GH-3`)",
 		"!1 ~label $2 %3 &4 :tada: JIRA-12":                                     "`!1` `~label` `$2` `%3` `&4` `:tada`: `JIRA-12`",
+		"1a2b3c4d's":                                                            "`1a2b3c4d's`",
 		"since 1a2b3c4 and 1234567":                                             "since `1a2b3c4` and `1234567`",
 		"see https://example.com/a_b, www.example.com or a@b.example.com":       "see `https://example.com/a_b`, `www.example.com` or `a@b.example.com`",
 		"/approve":                           "`/approve`",
