@@ -370,3 +370,45 @@ func TestOnlyRepeatablePostsAreRepeated(t *testing.T) {
 		}
 	}
 }
+
+// TestReviewsOfOlderGitLabs: there is no time of an approval but a note of GitLab's own,
+// and reviewers may not be known.
+func TestReviewsOfOlderGitLabs(t *testing.T) {
+	t.Parallel()
+	noted := func(id, author int, at, body string) string {
+		return fmt.Sprintf(`{"id":%d,"system":true,"author":{"id":%d,"username":"u"},"body":%q,"created_at":%q,"updated_at":%q}`, id, author, body, at, at)
+	}
+	answers := map[string]http.HandlerFunc{
+		"/approvals": says(200, `{"approved_by":[{"user":{"id":5,"username":"grace"}},{"user":{"id":6,"username":"project_1_bot_a0"}}]}`),
+		"/reviewers": says(404, `{"error":"404 Not Found"}`),
+		"/versions":  says(200, `[{"id":2,"head_commit_sha":"bbb","created_at":"2026-01-03T10:00:00.000Z"},{"id":1,"head_commit_sha":"aaa","created_at":"2026-01-01T10:00:00.000Z"}]`),
+		"/notes": says(200, "["+strings.Join([]string{
+			noted(1, 5, "2026-01-01T11:00:00.000Z", "approved this merge request"),
+			noted(2, 5, "2026-01-01T12:00:00.000Z", "unapproved this merge request"),
+			noted(3, 5, "2026-01-02T12:00:00.000Z", "approved this merge request"),
+			noted(4, 6, "2026-01-03T10:00:00.500Z", "approved this merge request"),
+		}, ",")+"]"),
+		"/users/5": says(404, `{"message":"404 User Not Found"}`),
+	}
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for suffix, answer := range answers {
+			if strings.HasSuffix(r.URL.Path, suffix) {
+				answer(w, r)
+				return
+			}
+		}
+		t.Errorf("asked %s", r.URL.Path)
+	})
+	got, err := repository(t, s.url).Reviews(t.Context(), 7)
+	want := []forge.Review{
+		{ID: "user-5", Author: forge.User{Login: "grace"}, State: forge.Approved, Commit: "aaa", At: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)},
+		{ID: "user-6", Author: forge.User{Login: "project_1_bot_a0", Bot: true}, State: forge.Approved, At: time.Date(2026, 1, 3, 10, 0, 0, 500_000_000, time.UTC)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	answers["/reviewers"] = says(500, `{"message":"500 Internal Server Error"}`)
+	if _, err := repository(t, s.url).Reviews(t.Context(), 7); err == nil {
+		t.Error("reviewers that could not be had were taken for none")
+	}
+}

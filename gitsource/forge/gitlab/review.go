@@ -3,6 +3,7 @@ package gitlab
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,17 +37,22 @@ func (r *Repository) Reviews(ctx context.Context, number int) ([]forge.Review, e
 	}
 	reviewers, resp, err := r.client.MergeRequests.GetMergeRequestReviewers(r.project, number, c.opts...)
 	if err != nil {
-		return nil, c.fail(resp, err)
+		// The merge request is there, since its approvals are: then this GitLab is older
+		// than asking for changes.
+		if failed := c.fail(resp, err); !errors.Is(failed, forge.ErrNotFound) {
+			return nil, failed
+		}
 	}
 	type word struct {
 		user  account
 		state forge.ReviewState
 		at    time.Time
+		dated bool // at is GitLab's word and no note's
 	}
 	var words []word
 	dated := true
 	for _, a := range approvals.ApprovedBy {
-		words = append(words, word{a.User, forge.Approved, at(a.ApprovedAt)})
+		words = append(words, word{a.User, forge.Approved, at(a.ApprovedAt), a.ApprovedAt != nil})
 		dated = dated && a.ApprovedAt != nil
 	}
 	for _, v := range reviewers {
@@ -66,7 +72,7 @@ func (r *Repository) Reviews(ctx context.Context, number int) ([]forge.Review, e
 		}
 		for _, n := range notes { // oldest first, so that the newest stays
 			for i, w := range words {
-				if n.System && n.Author.ID == w.user.ID && strings.HasPrefix(n.Body, spoken[w.state]) && (w.at.IsZero() || w.state == forge.ChangesRequested) {
+				if n.System && n.Author.ID == w.user.ID && strings.HasPrefix(n.Body, spoken[w.state]) && !w.dated {
 					words[i].at = at(n.CreatedAt)
 				}
 			}

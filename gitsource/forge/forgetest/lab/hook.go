@@ -212,8 +212,8 @@ func (w *World) noteHook(m *mergeRequest, n *note, action string) {
 		"object_kind": "note", "event_type": "note", "user": n.author.payload(), "project_id": m.target.id, "project": m.target.payload(w),
 		"repository": m.target.short(w), "merge_request": m.payload(w),
 		"object_attributes": map[string]any{
-			"id": n.id, "note": n.body, noteable+"_type": "MergeRequest", "author_id": n.author.id, "created_at": day(n.created), "updated_at": day(n.updated),
-			"project_id": m.target.id, "attachment": nil, "line_code": nil, "commit_id": "", noteable+"_id": m.id, "system": false, "st_diff": nil, "action": action,
+			"id": n.id, "note": n.body, target + "_type": "MergeRequest", "author_id": n.author.id, "created_at": day(n.created), "updated_at": day(n.updated),
+			"project_id": m.target.id, "attachment": nil, "line_code": nil, "commit_id": "", target + "_id": m.id, "system": false, "st_diff": nil, "action": action,
 			"url": fmt.Sprintf("%s/%s/-/merge_requests/%d#note_%d", w.URL, m.target.path, m.iid, n.id),
 		},
 	})

@@ -27,8 +27,8 @@ type award struct {
 	at   time.Time
 }
 
-// noteable is what a note is on.
-const noteable = "noteable" //nolint:misspell // GitLab's word
+// target begins the fields about what a note is on.
+const target = "noteable" //nolint:misspell // GitLab's word
 
 // maxNote is the most characters of a note.
 const maxNote = 1_000_000
@@ -42,8 +42,8 @@ func (m *mergeRequest) system(w *World, u *user, text string) {
 func (n *note) answer(w *World, m *mergeRequest) map[string]any {
 	return map[string]any{
 		"id": n.id, "type": nil, "body": n.body, "author": n.author.basic(w), "created_at": stamp(n.created), "updated_at": stamp(n.updated),
-		"system": n.system, noteable+"_id": m.id, noteable+"_type": "MergeRequest", "project_id": m.target.id, "resolvable": false,
-		"confidential": false, "internal": false, "imported": false, "imported_from": "none", noteable+"_iid": m.iid, "commands_changes": map[string]any{},
+		"system": n.system, target + "_id": m.id, target + "_type": "MergeRequest", "project_id": m.target.id, "resolvable": false,
+		"confidential": false, "internal": false, "imported": false, "imported_from": "none", target + "_iid": m.iid, "commands_changes": map[string]any{},
 	}
 }
 
