@@ -388,6 +388,23 @@ func TestAWebhookAsksForWhatIsReadAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestMoreStatusesThanOnAPageAreSet(t *testing.T) {
+	t.Parallel()
+	site, repo, _, head := beginPull(t)
+	want := map[string]forge.Status{}
+	for i := range 12 {
+		s := forge.Status{Context: fmt.Sprintf("reeve/apply: env-%d", i), State: forge.Pending, Description: strings.Repeat("ä", 300), URL: "https://reeve.example.com"}
+		if err := repo.SetStatus(t.Context(), head, s); err != nil {
+			t.Fatal(err)
+		}
+		s.Description = strings.Repeat("ä", 254) + "…"
+		want[s.Context] = s
+	}
+	if diff := cmp.Diff(want, site.Statuses(t, head)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestMoreOpenPullRequestsThanOnAPageAreListed(t *testing.T) {
 	t.Parallel()
 	site, repo := begin(t)

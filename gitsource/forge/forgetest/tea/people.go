@@ -131,20 +131,24 @@ func (s *Site) Review(t testing.TB, p forgetest.Person, number int, approve bool
 // Statuses are the newest of each context.
 func (s *Site) Statuses(t testing.TB, commit string) map[string]forge.Status {
 	t.Helper()
-	var combined struct {
-		Statuses []struct {
-			Context     string
-			Status      forge.StatusState
-			Description string
-			TargetURL   string `json:"target_url"`
+	newest := map[string]forge.Status{}
+	for page := 1; ; page++ {
+		var combined struct {
+			Statuses []struct {
+				Context     string
+				Status      forge.StatusState
+				Description string
+				TargetURL   string `json:"target_url"`
+			}
+		}
+		s.do(t, owner, http.MethodGet, s.path("/commits/%s/status?page=%d", commit, page), nil, &combined)
+		if len(combined.Statuses) == 0 {
+			return newest
+		}
+		for _, st := range combined.Statuses {
+			newest[st.Context] = forge.Status{Context: st.Context, State: st.Status, Description: st.Description, URL: st.TargetURL}
 		}
 	}
-	s.do(t, owner, http.MethodGet, s.path("/commits/%s/status?limit=50", commit), nil, &combined)
-	newest := map[string]forge.Status{}
-	for _, st := range combined.Statuses {
-		newest[st.Context] = forge.Status{Context: st.Context, State: st.Status, Description: st.Description, URL: st.TargetURL}
-	}
-	return newest
 }
 
 // Reactions are those on a comment.

@@ -2,6 +2,8 @@ package tea
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -36,7 +38,7 @@ func newProxy(t testing.TB, server string) *proxy {
 	p := &proxy{calls: map[string]int{}}
 	pass := &httputil.ReverseProxy{
 		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		ErrorLog: nil,
+		ErrorLog: log.New(io.Discard, "", 0), // of calls that were called off; their callers know
 	}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch f := p.count(r); {
