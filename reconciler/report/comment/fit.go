@@ -21,6 +21,20 @@ type form struct {
 // compose writes a body from what was chosen.
 type compose func(f form, folds string, left []string) string
 
+// remembered is a function whose results are kept: bodies are composed several times on
+// the way to their limit.
+func remembered[K comparable](f func(K) string) func(K) string {
+	known := map[K]string{}
+	return func(k K) string {
+		s, ok := known[k]
+		if !ok {
+			s = f(k)
+			known[k] = s
+		}
+		return s
+	}
+}
+
 // forms are tried in this order when a body without folds is still too long. The
 // danger block and the table lose words before lines, and lines before numbers.
 var forms = []form{

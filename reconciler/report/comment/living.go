@@ -13,22 +13,24 @@ import (
 // Living is the comment that is edited in place from the first round to the end.
 func Living(p Pull, l Limits) Text {
 	a := arrange(p)
+	under, drift, graph := a.under(), a.drift(), a.graph(l)
+	table, danger := remembered(a.table), remembered(func(f dangerForm) string { return a.danger(l, f) })
 	return fit(a.folds(l), l, func(f form, folds string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
-		b.WriteString(a.under())
-		b.WriteString(a.danger(l, f.danger))
+		b.WriteString(under)
+		b.WriteString(danger(f.danger))
 		b.WriteString(a.refused(l, f))
-		b.WriteString(a.table(f.table))
+		b.WriteString(table(f.table))
 		b.WriteString(a.unchanged(l, f))
 		b.WriteString(a.notes(f))
-		b.WriteString(a.drift())
+		b.WriteString(drift)
 		b.WriteString(a.blocks(f))
 		b.WriteString(a.moved(f))
 		b.WriteString(folds)
 		if !f.noGraph {
-			b.WriteString(a.graph(l))
+			b.WriteString(graph)
 		}
 		b.WriteString(a.next(f))
 		b.WriteString(a.leftOut(left))
