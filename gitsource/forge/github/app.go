@@ -236,7 +236,7 @@ func head(markdown string) (taken, rest, fence string) {
 		bare := strings.TrimSpace(line)
 		marker := bare[:len(bare)-len(strings.TrimLeft(bare, "`"))]
 		switch {
-		case len(marker) < 3:
+		case len(marker) < 3, len(bare) > 100: // a margin has to hold it twice
 		case fence == "":
 			fence = bare + "\n"
 		case bare == marker && len(marker) >= len(fence)-len(strings.TrimLeft(fence, "`")):

@@ -8,6 +8,13 @@
 // per client and answers for the server while one lasts, so that here each call gets a
 // client of its own and limits are known in one place.
 //
+// Rights that are needed: to read contents, and to write issues (comments), pull requests
+// (reactions, reviews), statuses and, of an App, checks; for SetWebhook, webhooks too.
+// Asking for a person's permission needs the right to push.
+//
+// A repository that was renamed is found by its old name, by GitHub's redirects, until
+// another takes that name.
+//
 // What GitHub makes special: comments belong to the issue of the same number; the merge
 // commit of an open pull request is a trial of GitHub's and not told here; a head whose
 // repository was deleted has none; the permission of an account that is not a

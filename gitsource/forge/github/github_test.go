@@ -460,3 +460,25 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		t.Errorf("a broken key: %v", err)
 	}
 }
+
+func TestARenamedRepositoryIsFoundByItsOldName(t *testing.T) {
+	t.Parallel()
+	_, site, repo, n, head := setup(t)
+	site.Rename("live-renamed")
+	if pr, err := repo.PullRequest(t.Context(), n); err != nil || pr.Head != head {
+		t.Errorf("got %+v, %v", pr, err)
+	}
+	if open, err := repo.OpenPullRequests(t.Context()); err != nil || len(open) != 1 {
+		t.Errorf("got %+v, %v", open, err)
+	}
+	c, err := repo.CreateComment(t.Context(), n, "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := repo.EditComment(t.Context(), n, c.ID, "hello again"); err != nil {
+		t.Error(err)
+	}
+	if said := site.Comments(t, n); len(said) != 1 || said[0].Body != "hello again" {
+		t.Errorf("the conversation is %+v", said)
+	}
+}

@@ -71,9 +71,10 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request, path string) {
 	if err != nil {
 		return
 	}
-	op, params := w.rest.find(r.Method, path)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	path = w.byName(path)
+	op, params := w.rest.find(r.Method, path)
 	w.count(r.Method, params)
 	if op == nil {
 		w.t.Errorf("GitHub's description has no %s %s, or it was cut off", r.Method, path)
@@ -102,6 +103,10 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request, path string) {
 		w.send(rw, r, op, params, a)
 		return
 	}
+	if moved := w.moved[strings.ToLower(params["owner"]+"/"+params["repo"])]; moved != nil {
+		w.send(rw, r, op, params, w.redirect(r, path, moved))
+		return
+	}
 	c := &call{w: w, r: r, op: op, params: params}
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &c.body); err != nil {
@@ -117,6 +122,39 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request, path string) {
 		panic(http.ErrAbortHandler)
 	}
 	w.finish(rw, r, op, params, a, used)
+}
+
+// byName turns the address of a repository by its id, which redirects lead to, into that
+// by its name, which is described.
+func (w *World) byName(path string) string {
+	rest, ok := strings.CutPrefix(path, "/repositories/")
+	if !ok {
+		return path
+	}
+	id, rest, _ := strings.Cut(rest, "/")
+	for _, r := range w.repos {
+		if fmt.Sprint(r.id) == id {
+			return strings.TrimSuffix("/repos/"+r.full()+"/"+rest, "/")
+		}
+	}
+	return path
+}
+
+// redirect leads from the name that a repository had to what it is.
+func (w *World) redirect(r *http.Request, path string, to *repo) answer {
+	status := http.StatusTemporaryRedirect
+	if r.Method == http.MethodGet {
+		status = http.StatusMovedPermanently
+	}
+	address := w.api("repositories/%d", to.id)
+	if parts := strings.SplitN(path, "/", 5); len(parts) == 5 {
+		address += "/" + parts[4]
+	}
+	if r.URL.RawQuery != "" {
+		address += "?" + r.URL.RawQuery
+	}
+	return answer{status: status, injected: true, header: http.Header{"Location": {address}},
+		value: map[string]any{"message": "Moved Permanently", "url": address, "documentation_url": "https://docs.github.com/rest"}}
 }
 
 // authenticate finds out who asks and whether they may ask so much.

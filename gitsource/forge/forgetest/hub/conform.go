@@ -64,6 +64,7 @@ func (s *schemas) of(schema any, value any) shape {
 	switch kind := m["type"].(type) {
 	case string:
 		out.kind = kind
+		out.nullable = out.nullable || kind == "null"
 	case []any:
 		for _, k := range kind {
 			if k == "null" {
@@ -101,7 +102,9 @@ func (s *schemas) of(schema any, value any) shape {
 		}
 	}
 	if chosen != nil {
+		nullable := out.nullable || chosen.nullable
 		out.add(*chosen)
+		out.nullable = nullable
 	}
 	if out.kind == "" && len(out.properties) > 0 {
 		out.kind = "object"
@@ -123,6 +126,12 @@ func (sh *shape) add(other shape) {
 		}
 	}
 	sh.required = append(sh.required, other.required...)
+	switch { // null must be allowed by each that says what it may be
+	case sh.kind == "":
+		sh.nullable = other.nullable
+	case other.kind != "":
+		sh.nullable = sh.nullable && other.nullable
+	}
 	if sh.kind == "" {
 		sh.kind = other.kind
 	}
@@ -135,7 +144,6 @@ func (sh *shape) add(other shape) {
 	if sh.format == "" {
 		sh.format = other.format
 	}
-	sh.nullable = sh.nullable || other.nullable
 	sh.open = sh.open || other.open
 }
 

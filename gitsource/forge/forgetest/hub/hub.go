@@ -53,6 +53,7 @@ type World struct {
 	lastID   int64
 	accounts map[string]*account
 	repos    map[string]*repo // by full name, in lower case
+	moved    map[string]*repo // by the name that they had
 	tokens   map[string]*token
 	app      *app
 	faults   []*fault
@@ -92,7 +93,7 @@ const owner = "acme"
 // New starts a world, which stops with the test.
 func New(t testing.TB) *World {
 	t.Helper()
-	w := &World{t: t, lastID: 1000, accounts: map[string]*account{}, repos: map[string]*repo{}, tokens: map[string]*token{},
+	w := &World{t: t, lastID: 1000, accounts: map[string]*account{}, repos: map[string]*repo{}, moved: map[string]*repo{}, tokens: map[string]*token{},
 		calls: map[callOf]int{}, budget: 5000, writes: 80}
 	w.rest, w.events = describe()
 	w.git = newBackend(t, w)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -213,5 +214,39 @@ func TestFaultsAndCallsOfASiteAreItsOwn(t *testing.T) {
 	}
 	if got := w.Calls(); len(got) != 0 {
 		t.Errorf("left are %v", got)
+	}
+}
+
+// The filling that answers get must itself be what is described.
+func TestDullValuesFitTheDescription(t *testing.T) {
+	t.Parallel()
+	d, e := describe()
+	checked := 0
+	for _, op := range d.ops {
+		for status := range op.route.Operation.Responses.Map() {
+			code, err := strconv.Atoi(status)
+			schema := d.responseSchema(&op, code)
+			if err != nil || schema == nil || schema["discriminator"] != nil { // which one it is, is a choice
+				continue
+			}
+			value := d.conform(schema, absent{})
+			text, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.checkResponse(&op, httptest.NewRequest("GET", "/", nil), nil, code, http.Header{"Content-Type": {"application/json"}}, text); err != nil {
+				t.Errorf("%s %s, %d: %v", op.method, op.path, code, err)
+			}
+			checked++
+		}
+	}
+	for name := range e.compiled {
+		if _, err := e.event(name, map[string]any{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		checked++
+	}
+	if checked < 60 {
+		t.Errorf("only %d were checked", checked)
 	}
 }

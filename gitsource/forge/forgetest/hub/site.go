@@ -354,6 +354,17 @@ func (s *Site) Merge(t testing.TB, as forgetest.Person, number int) string {
 	return merge
 }
 
+// Rename gives the repository another name. Under the old one the API redirects.
+func (s *Site) Rename(name string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	old := strings.ToLower(s.repo.full())
+	delete(s.w.repos, old)
+	s.repo.name = name
+	s.w.repos[strings.ToLower(s.repo.full())] = s.repo
+	s.w.moved[old] = s.repo
+}
+
 // SetDraft makes a draft of a pull request.
 func (s *Site) SetDraft(t testing.TB, as forgetest.Person, number int) {
 	t.Helper()
