@@ -15,7 +15,7 @@ import (
 
 // operation is one of the API's that is imitated: what it takes, what it answers, and
 // who may do it. Parameters were read in GitLab's documentation of its REST API and in
-// its OpenAPI description (GitLab 19); a type is a letter (string, integer, boolean,
+// its OpenAPI description (of 2026); a type is a letter (string, integer, boolean,
 // array), and "!" means that it is required.
 type operation struct {
 	method, path string
@@ -147,8 +147,8 @@ func as(kind string, v any) (any, bool) {
 }
 
 // newer are the fields that GitLab answers and the library, which is frozen, does not
-// know. All are in GitLab's OpenAPI description but those of notes and of users, which
-// are in the documentation of the Notes and Users API.
+// know. They are in GitLab's OpenAPI description, but for those of notes and of users,
+// which nothing here checks.
 var newer = map[string]string{
 	"MergeRequest":             "merge_user imported imported_from merge_after prepared_at squash_on_merge approvals_before_merge latest_build_started_at latest_build_finished_at first_deployed_to_production_at",
 	"MergeRequestApproverUser": "approved_at",

@@ -13,8 +13,9 @@
 //     doc/api/openapi/openapi_v2.yaml of GitLab's source), requests and answers are held
 //     to it as well. It does not describe notes and users at all.
 //
-// What is imitated beyond shapes was read in GitLab's documentation and in reports of
-// others: offset pagination with Link and X-… headers, ETags, rate limits, statuses that
+// What is imitated beyond shapes was read in GitLab's documentation, in its public source
+// where that tells more (statuses), and in reports of others, or is what we believe
+// (when failing webhooks pause, the words of some errors): offset pagination with Link and X-… headers, ETags, rate limits, statuses that
 // refuse a move to where they are, awards that refuse a second one with 404, quick
 // actions, approvals that outlive a push, heads that are worked out a moment after the
 // merge request is there, webhooks that are switched off when they fail.
