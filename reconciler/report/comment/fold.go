@@ -233,6 +233,8 @@ func (r row) differences() []string {
 		switch {
 		case c.DriftOnly:
 			head += " (drift, not from this pull request)"
+		case c.Action == stackjob.NoOp && c.Previous != "":
+			head += " from " + report.Shorten(c.Previous, maxCode)
 		case c.Previous != "":
 			head += " (moved from " + report.Shorten(c.Previous, maxCode) + ")"
 		}
