@@ -135,23 +135,29 @@ func read(event string, payload []byte) (forge.Delivery, error) {
 	if err != nil {
 		return forge.Delivery{}, fmt.Errorf("the payload of %q: %w", event, err)
 	}
+	d := forge.Delivery{Topic: forge.TopicOther}
 	switch e := parsed.(type) {
 	case *github.PushEvent:
-		d := forge.Delivery{Topic: forge.TopicOther, Repository: e.GetRepo().GetFullName()} // a tag
-		if branch, ok := strings.CutPrefix(e.GetRef(), "refs/heads/"); ok {
+		d.Repository = e.GetRepo().GetFullName()
+		if branch, ok := strings.CutPrefix(e.GetRef(), "refs/heads/"); ok { // else a tag
 			d.Topic, d.Branch = forge.TopicPush, branch
 		}
-		return d, nil
 	case *github.PullRequestEvent:
-		return forge.Delivery{Topic: forge.TopicPullRequest, Repository: e.GetRepo().GetFullName(), Number: e.GetNumber()}, nil
+		d.Topic, d.Repository, d.Number = forge.TopicPullRequest, e.GetRepo().GetFullName(), e.GetNumber()
 	case *github.PullRequestReviewEvent:
-		return forge.Delivery{Topic: forge.TopicReview, Repository: e.GetRepo().GetFullName(), Number: e.GetPullRequest().GetNumber()}, nil
+		d.Topic, d.Repository, d.Number = forge.TopicReview, e.GetRepo().GetFullName(), e.GetPullRequest().GetNumber()
 	case *github.IssueCommentEvent:
-		if !e.GetIssue().IsPullRequest() {
-			return forge.Delivery{Topic: forge.TopicOther, Repository: e.GetRepo().GetFullName()}, nil
+		d.Repository = e.GetRepo().GetFullName()
+		if e.Issue != nil && e.Issue.IsPullRequest() {
+			d.Topic, d.Number = forge.TopicComment, e.Issue.GetNumber()
+			d.Comment, d.Created = fmt.Sprint(e.GetComment().GetID()), e.GetAction() == "created"
 		}
-		return forge.Delivery{Topic: forge.TopicComment, Repository: e.GetRepo().GetFullName(), Number: e.GetIssue().GetNumber(),
-			Comment: fmt.Sprint(e.GetComment().GetID()), Created: e.GetAction() == "created"}, nil
+	default:
+		return forge.Delivery{}, fmt.Errorf("the payload of %q is a %T", event, parsed)
 	}
-	return forge.Delivery{}, fmt.Errorf("the payload of %q is a %T", event, parsed)
+	about := d.Topic == forge.TopicPullRequest || d.Topic == forge.TopicReview || d.Topic == forge.TopicComment
+	if d.Repository == "" || about && d.Number <= 0 {
+		return forge.Delivery{}, fmt.Errorf("the payload of %q does not say what it is about", event)
+	}
+	return d, nil
 }

@@ -149,7 +149,7 @@ func TestAFormIsReadAndNonsenseIsNot(t *testing.T) {
 	if err != nil || d.Topic != forge.TopicPush || d.Branch != "main" || d.Repository != "acme/live" {
 		t.Errorf("got %+v, %v", d, err)
 	}
-	for _, body := range []string{"", "{", "[]", `{"number":"seven"}`} {
+	for _, body := range []string{"", "{", "[]", "null", "{}", `{"number":"seven"}`, `{"number":7}`, `{"number":-7,"repository":{"full_name":"a/b"}}`} {
 		_, err := Parser{}.ParseWebhook(header("pull_request", "s", []byte(body)), []byte(body), []string{"s"})
 		if err == nil || errors.Is(err, forge.ErrSignature) {
 			t.Errorf("%q: %v", body, err)
@@ -163,7 +163,7 @@ func FuzzParseWebhook(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, event string, body []byte) {
 		d, err := Parser{}.ParseWebhook(header(event, "s", body), body, []string{"s"})
-		if err == nil && (d.ID == "" || d.Topic == "") {
+		if err == nil && (d.ID == "" || d.Topic == "" || d.Number < 0 || d.Topic == forge.TopicPullRequest && (d.Number == 0 || d.Repository == "")) {
 			t.Errorf("%q %q: %+v", event, body, d)
 		}
 		if _, err := (Parser{}).ParseWebhook(header(event, "other", body), body, []string{"s"}); !errors.Is(err, forge.ErrSignature) {
