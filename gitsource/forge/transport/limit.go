@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -152,7 +153,7 @@ func (t *Transport) admit(req *http.Request, p *patience) (func(), error) {
 				return nil, &Error{Err: context.Cause(req.Context())}
 			}
 			t.opts.Meter.count(req.Method, held)
-			return nil, &Error{RetryAfter: wait, Err: ErrLimited}
+			return nil, &Error{RetryAfter: wait, Err: fmt.Errorf("%s: %w", t.opts.Forge, ErrLimited)}
 		}
 	}
 }

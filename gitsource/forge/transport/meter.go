@@ -3,6 +3,7 @@ package transport
 import (
 	"math"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,11 +33,14 @@ type Meter struct {
 	requests *prometheus.CounterVec
 	left     *prometheus.GaugeVec
 	times    *prometheus.HistogramVec
+
+	mu     sync.Mutex // guards forges
+	forges map[string]*Forge
 }
 
 // NewMeter registers the metrics.
 func NewMeter(reg prometheus.Registerer) *Meter {
-	m := &Meter{
+	m := &Meter{forges: map[string]*Forge{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reeve_forge_requests_total",
 			Help: "Requests to a forge, each attempt by itself, by method and result."}, []string{"forge", "method", "result"}),
 		left: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "reeve_forge_budget_remaining",
@@ -60,10 +64,16 @@ type Forge struct {
 }
 
 // Forge makes the series of a forge, so that zero is visible before its first request.
-// The name is the forge's in the configuration.
+// The name is one of few: the forge's kind, or its name in the configuration. Who asks
+// again gets the same; of several credentials the budget is that which was told of last.
 func (m *Meter) Forge(name string) *Forge {
 	if m == nil {
 		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f, ok := m.forges[name]; ok {
+		return f
 	}
 	f := &Forge{requests: map[[2]string]prometheus.Counter{}, left: m.left.WithLabelValues(name), times: m.times.WithLabelValues(name)}
 	f.left.Set(math.NaN())
@@ -72,6 +82,7 @@ func (m *Meter) Forge(name string) *Forge {
 			f.requests[[2]string{method, result}] = m.requests.WithLabelValues(name, method, result)
 		}
 	}
+	m.forges[name] = f
 	return f
 }
 

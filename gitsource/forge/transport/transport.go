@@ -52,7 +52,7 @@ import (
 
 // Options are what a Transport is made of. The zero value works.
 type Options struct {
-	// Forge names the forge in errors.
+	// Forge names the forge where a limit is told of; "" is "forge".
 	Forge string
 	// Base carries requests out; nil is a clone of [http.DefaultTransport].
 	Base http.RoundTripper
@@ -94,6 +94,9 @@ type Transport struct {
 func New(opts Options) *Transport {
 	if opts.Base == nil {
 		opts.Base = http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // it is one, says its documentation
+	}
+	if opts.Forge == "" {
+		opts.Forge = "forge"
 	}
 	if opts.MaxWait == 0 {
 		opts.MaxWait = 30 * time.Second
@@ -149,7 +152,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // ErrLimited means that a request was not sent because the forge wants to be left alone.
-var ErrLimited = errors.New("the forge's rate limit is used up")
+var ErrLimited = errors.New("the rate limit is used up")
 
 // patience is how long a request may still pause.
 type patience struct {

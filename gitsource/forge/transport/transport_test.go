@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -545,6 +546,21 @@ func TestACallerThatStopsIsNotKept(t *testing.T) {
 	}
 	if w.requests() != 1 {
 		t.Errorf("%d requests", w.requests())
+	}
+}
+
+func TestAForgeThatIsAskedForAgainKeepsItsBudget(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{}, step{status: 200, header: map[string]string{"X-RateLimit-Remaining": "7"}})
+	if got := testutil.ToFloat64(w.meter.Budget("hub")); !math.IsNaN(got) {
+		t.Errorf("before the first answer: %v", got)
+	}
+	if _, _, err := w.do(t, "GET", "/x", ""); err != nil {
+		t.Fatal(err)
+	}
+	w.meter.Forge("hub")
+	if got := testutil.ToFloat64(w.meter.Budget("hub")); got != 7 {
+		t.Errorf("got %v", got)
 	}
 }
 
