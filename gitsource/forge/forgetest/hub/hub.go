@@ -16,6 +16,15 @@
 //     against the description by another's library; else the test fails. Deliveries are,
 //     too, against the published schemas.
 //
+// What no description says is belief, from GitHub's documentation and what people report:
+// which refusal comes when several could (404 for webhooks that one may not see, 403
+// elsewhere); 80 writes in a minute before the secondary limit, and its Retry-After; that
+// a reaction leaves a comment's updated_at alone; that a 304 costs nothing; the order of
+// deliveries, which here is that of the events, each within milliseconds. Not imitated
+// are branch protection and required checks, merge queues, squash and rebase merges,
+// refs/pull/N/merge, drafts' rules, deleted accounts, points, concurrency and the hourly
+// limit of content, permissions of an App one by one, and GraphQL.
+//
 // Its clock is the real one and what was skipped of it: a client of [Site.Client] does not
 // wait out limits, it skips them.
 package hub
