@@ -2,11 +2,13 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -23,7 +25,54 @@ func (r *Reconciler) Approve(ctx context.Context, id stackjob.JobID, by stackjob
 	if job.State == stackjob.WaitingStart {
 		a.Gate = stackjob.GateStart
 	}
-	return r.answer(ctx, job, stackjob.Approve(a))
+	job, err = r.answer(ctx, job, stackjob.Approve(a))
+	if err != nil {
+		return job, err
+	}
+	return r.judged(ctx, job)
+}
+
+// judged judges a job right after an approval, as the worker will: when the approval does
+// not count, or is not the last one that is needed, whoever gave it should hear so now.
+// When the job has moved on in the meantime, the worker has judged it.
+func (r *Reconciler) judged(ctx context.Context, job stackjob.Job) (stackjob.Job, error) {
+	view := r.View(job.Desired.Repository)
+	if view == nil {
+		return job, nil
+	}
+	var back stackjob.Move
+	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
+	switch job.State {
+	case stackjob.Queued:
+		v := flowcontrol.AtStart(job, choice)
+		if v.Decision != stackjob.Wait {
+			return job, nil
+		}
+		back = stackjob.HoldStart(r.o.Now(), v).Judging(len(job.Approvals))
+	case stackjob.Ready:
+		full, err := r.held(ctx, job)
+		if err != nil || full.Plan == nil {
+			return job, err
+		}
+		v := flowcontrol.AtApply(full, *full.Plan, choice)
+		if v.Decision != stackjob.Wait {
+			return job, nil
+		}
+		back = stackjob.Regate(r.o.Now(), v).Judging(len(full.Approvals))
+	default:
+		return job, nil
+	}
+	after, err := r.move(ctx, job.ID, back)
+	var moved *stackjob.IllegalMove
+	if errors.As(err, &moved) {
+		return r.o.Records.Job(ctx, job.ID)
+	}
+	if err != nil {
+		return after, err
+	}
+	r.metrics.moved(after, back)
+	r.o.Log.Info("job "+string(after.State), "job", job.ID, "resource", job.Desired.Key.String(), "reason", after.Reason.String())
+	return after, nil
 }
 
 // Reject records a person's no and ends the job.

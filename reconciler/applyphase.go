@@ -42,7 +42,7 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, err
 	}
 	if v := flowcontrol.AtApply(job, *job.Plan, choice); v.Decision != stackjob.Proceed {
-		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v))
+		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v).Judging(len(job.Approvals)))
 		return true, err
 	}
 	// What was approved is what is applied: if a value that the plan was made of

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -305,12 +306,16 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 	}
 	switch j.State {
 	case stackjob.WaitingStart:
-		verdict := flowcontrol.AtStart(j, choice)
-		if verdict.Decision == stackjob.Wait {
-			_, err := r.move(ctx, j.ID, stackjob.HoldStart(r.o.Now(), verdict))
+		full, err := r.o.Records.Job(ctx, j.ID)
+		if err != nil {
 			return err
 		}
-		_, err := r.move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
+		verdict := flowcontrol.AtStart(full, choice)
+		if verdict.Decision == stackjob.Wait {
+			_, err := r.move(ctx, j.ID, stackjob.HoldStart(r.o.Now(), verdict).Judging(len(full.Approvals)))
+			return lostRace(err)
+		}
+		_, err = r.move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
 		return err
 	case stackjob.WaitingApply, stackjob.Ready:
 		full, err := r.o.Records.Job(ctx, j.ID)
@@ -320,10 +325,20 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 		if full, err = r.held(ctx, full); err != nil {
 			return err
 		}
-		_, err = r.move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)))
-		return err
+		_, err = r.move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)).Judging(len(full.Approvals)))
+		return lostRace(err)
 	}
 	return nil
+}
+
+// lostRace forgets an error that says that somebody moved the job first: whoever that
+// was woke the worker, which judges by the newest tree.
+func lostRace(err error) error {
+	var moved *stackjob.IllegalMove
+	if errors.As(err, &moved) {
+		return nil
+	}
+	return err
 }
 
 // held returns the job with the hold that an interrupted apply of its stack puts on

@@ -196,7 +196,7 @@ func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
 	choice := flowcontrol.Choose(view.Tree.Policies(), key)
 	switch v := flowcontrol.AtStart(job, choice); v.Decision {
 	case stackjob.Wait:
-		_, err := w.move(ctx, job.ID, stackjob.HoldStart(now, v))
+		_, err := w.move(ctx, job.ID, stackjob.HoldStart(now, v).Judging(len(job.Approvals)))
 		return true, err
 	case stackjob.Refuse:
 		_, err := w.move(ctx, job.ID, stackjob.Refused(now, v))

@@ -86,6 +86,9 @@ func answered(j stackjob.Job) string {
 	if j.CancelledBy != nil && j.State.IsRunning() {
 		return j.State.Sentence() + "; its engine was told to stop, which may take its grace time"
 	}
+	if j.State.IsWaiting() && !j.Reason.IsZero() { // the approval was not enough, or did not count
+		return j.State.Sentence() + ": " + report.Clean(j.Reason.String())
+	}
 	return j.State.Sentence()
 }
 

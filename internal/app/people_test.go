@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/internal/api"
@@ -20,12 +21,15 @@ func ops(members string) string {
 		person("hank", "{tokenName: hank}")
 }
 
-func (w *world) approveAs(via, name string) {
+// approveAs approves what waits, and returns the job as whoever did so sees it.
+func (w *world) approveAs(via, name string) stackjob.Job {
 	w.t.Helper()
 	j := w.await(devA, stackjob.WaitingApply)
-	if _, err := w.app.Backend().Approve(context.Background(), api.Answer{Job: j.ID, Actor: stackjob.Actor{Name: name, Via: via}, PlanDigest: j.Plan.Digest}); err != nil {
+	j, err := w.app.Backend().Approve(context.Background(), api.Answer{Job: j.ID, Actor: stackjob.Actor{Name: name, Via: via}, PlanDigest: j.Plan.Digest})
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	return j
 }
 
 // waitsBecause waits until the job of devA waits for an approval with this in its reason.
@@ -50,7 +54,9 @@ func TestAPlanWaitsForTwoPersonsOfATeam(t *testing.T) {
 	w.waitsBecause("0 of 2 approvals; needs 2 from team/ops")
 	first := w.newest(devA)
 
-	w.approveAs("token", "mallory")
+	if j := w.approveAs("token", "mallory"); j.State != stackjob.WaitingApply || !strings.Contains(j.Reason.Detail, "mallory (token) does not count") {
+		t.Errorf("who does not count is told that the job is %s (%s)", j.State, j.Reason)
+	}
 	w.waitsBecause("0 of 2 approvals; needs 2 from team/ops; mallory (token) does not count: not among team/ops")
 	w.approveAs("token", "grace-cli")
 	w.waitsBecause("1 of 2 approvals (grace); needs one more from team/ops")
@@ -83,6 +89,37 @@ func TestAPlanWaitsForTwoPersonsOfATeam(t *testing.T) {
 	policies, err := w.app.Backend().Policies(context.Background(), api.Filter{})
 	if err != nil || len(policies) != 1 || policies[0].Approvals == nil || policies[0].Approvals.Required != 2 {
 		t.Errorf("policies %+v, %v", policies, err)
+	}
+}
+
+// TestTwoPersonsWhoApproveAtOnceAreBothHeard lets both say yes in the same moment, many
+// times: neither yes is lost, and no plan is left waiting that has both.
+func TestTwoPersonsWhoApproveAtOnceAreBothHeard(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.begin()
+	w.write("acme/teams/ops.yaml", ops("ada, grace, hank"), "acme/policies/only.yaml", policy("", "  approvals: {required: 2, from: [team/ops]}\n"))
+	keys := []string{"a", "b", "c", "d", "e", "f"}
+	for _, n := range keys {
+		w.write("acme/dev/"+n+".yaml", w.stackDocument(n, "one"))
+	}
+	w.commit("six plans")
+	var all sync.WaitGroup
+	for _, n := range keys {
+		j := w.await("acme/dev/TerraformStack/"+n, stackjob.WaitingApply)
+		for _, who := range []stackjob.Actor{{Name: "hank", Via: "token"}, {Name: "ada", Via: "socket"}} {
+			all.Go(func() {
+				if _, err := w.app.Backend().Approve(context.Background(), api.Answer{Job: j.ID, Actor: who, PlanDigest: j.Plan.Digest}); err != nil {
+					t.Errorf("%s for %s: %v", who.Name, n, err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	for _, n := range keys {
+		if j := w.await("acme/dev/TerraformStack/"+n, stackjob.Succeeded); len(j.Approvals) != 2 || w.effects(n) != 1 {
+			t.Errorf("%s has %d approvals and %d side effects", n, len(j.Approvals), w.effects(n))
+		}
 	}
 }
 

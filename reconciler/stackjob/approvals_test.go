@@ -2,6 +2,7 @@ package stackjob_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,5 +89,38 @@ func TestOnlyPersonsArePersons(t *testing.T) {
 		if _, ok := (stackjob.PolicyChoice{}).Overrider(tt.actor); ok {
 			t.Errorf("%+v may override where nobody may", tt.actor)
 		}
+	}
+}
+
+// TestAVerdictDoesNotUndoWhatWasSaidSince has two persons approve at once: the first one's
+// verdict, that another is missing, comes after the second approval.
+func TestAVerdictDoesNotUndoWhatWasSaidSince(t *testing.T) {
+	t.Parallel()
+	const digest = "sha256:1a2b3c4d5e6f7a8b1a2b3c4d5e6f7a8b1a2b3c4d5e6f7a8b1a2b3c4d5e6f7a8b"
+	yes := func(j stackjob.Job, who string) stackjob.Job {
+		t.Helper()
+		after, err := stackjob.Approve(stackjob.Approval{Actor: stackjob.Actor{Name: who, Via: "github"}, Gate: stackjob.GateApply, PlanDigest: digest}).Apply(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return after
+	}
+	wait := stackjob.Verdict{Decision: stackjob.Wait, Gate: stackjob.GateApply, Reason: stackjob.Reason{Code: stackjob.ReasonNeedsApproval}, Policy: choice()}
+	policy := choice()
+	one := yes(stackjob.Job{ID: "sj_1", State: stackjob.WaitingApply, Policy: &policy, Plan: &stackjob.Plan{Digest: digest}}, "ada")
+	verdict := stackjob.Regate(one.CreatedAt, wait).Judging(len(one.Approvals))
+	two := yes(one, "grace")
+	if two.State != stackjob.Ready || len(two.Approvals) != 2 {
+		t.Fatalf("%s with %d approvals", two.State, len(two.Approvals))
+	}
+	var quicker *stackjob.IllegalMove
+	if after, err := verdict.Apply(two); !errors.As(err, &quicker) || after.State != stackjob.Ready {
+		t.Errorf("the old verdict moved the job to %s: %v", after.State, err)
+	}
+	if after, err := verdict.Apply(one); err != nil || after.State != stackjob.WaitingApply {
+		t.Errorf("%s, %v", after.State, err)
+	}
+	if after, err := stackjob.HoldStart(one.CreatedAt, wait).Judging(0).Apply(stackjob.Job{State: stackjob.Queued}); err != nil || after.State != stackjob.WaitingStart {
+		t.Errorf("%s, %v", after.State, err)
 	}
 }
