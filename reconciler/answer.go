@@ -17,11 +17,17 @@ import (
 // Approve records a person's yes to whatever the job waits for. For a plan it must
 // name the plan's digest.
 func (r *Reconciler) Approve(ctx context.Context, id stackjob.JobID, by stackjob.Actor, digest, comment string) (stackjob.Job, error) {
+	return r.Accept(ctx, id, stackjob.Approval{Actor: by, PlanDigest: digest, Comment: comment})
+}
+
+// Accept records a yes with all that is known of it: whether who gave it had proposed the
+// change, and whether it is to go past the approvals. Gate and time are filled in.
+func (r *Reconciler) Accept(ctx context.Context, id stackjob.JobID, a stackjob.Approval) (stackjob.Job, error) {
 	job, err := r.o.Records.Job(ctx, id)
 	if err != nil {
 		return job, err
 	}
-	a := stackjob.Approval{Actor: by, Gate: stackjob.GateApply, PlanDigest: digest, Comment: comment, At: r.o.Now()}
+	a.Gate, a.At = stackjob.GateApply, r.o.Now()
 	if job.State == stackjob.WaitingStart {
 		a.Gate = stackjob.GateStart
 	}

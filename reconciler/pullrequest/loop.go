@@ -54,7 +54,7 @@ type Planner interface {
 	Abandon(ctx context.Context, id stackjob.JobID) error
 	View(repository string) *reconciler.View
 	Poll(ctx context.Context, repository string) error
-	Approve(ctx context.Context, id stackjob.JobID, by stackjob.Actor, digest, comment string) (stackjob.Job, error)
+	Accept(ctx context.Context, id stackjob.JobID, a stackjob.Approval) (stackjob.Job, error)
 	Reject(ctx context.Context, id stackjob.JobID, by stackjob.Actor, digest, comment string) (stackjob.Job, error)
 	Rerun(ctx context.Context, id stackjob.JobID, by stackjob.Actor) (stackjob.Job, error)
 	Stop(ctx context.Context, id stackjob.JobID, by stackjob.Actor) (stackjob.Job, error)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stackreeve/stackreeve/reconciler/access"
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
@@ -254,7 +255,7 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			refused = append(refused, why)
 			continue
 		}
-		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{OwnProposal: strings.EqualFold(c.By.Name, s.p.Proposal.Author),
+		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{OwnProposal: s.caseOf(row).OwnProposal(c.By),
 			Actor: c.By, Gate: stackjob.GateApply, PlanDigest: digest, Rejected: cmd.Verb == command.Reject,
 			Comment: s.p.Proposal.URL, At: c.WrittenAt}}
 		if err := s.l.o.Records.RecordApproval(ctx, a); err != nil {
@@ -288,7 +289,7 @@ func (s *sitting) mayJudge(c *pull.Command, cmd command.Command, row subject) st
 	if cmd.Verb == command.Reject {
 		return ""
 	}
-	if strings.EqualFold(c.By.Name, s.p.Proposal.Author) && !authorMayApprove(row.choice) {
+	if s.caseOf(row).OwnProposal(c.By) && !authorMayApprove(row.choice) {
 		return "you proposed this change; somebody else must approve it"
 	}
 	if a := row.choice.Approvals; a != nil {
@@ -299,13 +300,26 @@ func (s *sitting) mayJudge(c *pull.Command, cmd command.Command, row subject) st
 	return ""
 }
 
+// caseOf is what decides what people may say to a row: the policy in force, the followed
+// branch's accounts and teams, and who proposed the change.
+func (s *sitting) caseOf(row subject) access.Case {
+	c := access.Case{Org: row.row.Key.Org, Choice: row.choice,
+		Authors: []access.Author{{Actor: stackjob.Actor{Name: s.p.Proposal.Author, Via: string(s.f.Forge.Kind())}}}}
+	if view := s.l.o.Planner.View(s.key.Repository); view != nil {
+		c.Tree = view.Tree
+	}
+	return c
+}
+
 // say tells a job that waits.
 func (s *sitting) say(ctx context.Context, c *pull.Command, cmd command.Command, row subject, digest string) error {
-	answer := s.l.o.Planner.Approve
+	var err error
 	if cmd.Verb == command.Reject {
-		answer = s.l.o.Planner.Reject
+		_, err = s.l.o.Planner.Reject(ctx, row.job.ID, c.By, digest, s.p.Proposal.URL)
+	} else {
+		_, err = s.l.o.Planner.Accept(ctx, row.job.ID, stackjob.Approval{Actor: c.By, PlanDigest: digest, Comment: s.p.Proposal.URL,
+			OwnProposal: s.caseOf(row).OwnProposal(c.By)})
 	}
-	_, err := answer(ctx, row.job.ID, c.By, digest, s.p.Proposal.URL)
 	var illegal *stackjob.IllegalMove
 	if errors.As(err, &illegal) || errors.Is(err, stackjob.ErrStaleApproval) || errors.Is(err, store.ErrNotFound) {
 		return nil // it went on meanwhile; the next look shows how
