@@ -85,6 +85,9 @@ type Pull struct {
 	Posts []Post `json:"posts,omitempty"`
 	// Statuses are the commit statuses that were set.
 	Statuses []Status `json:"statuses,omitempty"`
+	// ContainedSince is when the head was found in the base though the forge says that
+	// it is open.
+	ContainedSince time.Time `json:"containedSince,omitzero"`
 	// Landed is the commit of the followed branch that was compared with this pull
 	// request in it; "" before.
 	Landed string `json:"landed,omitempty"`
@@ -180,26 +183,28 @@ type ShownPlan struct {
 	Approved bool `json:"approved,omitempty"`
 }
 
-// ShownAt finds what stood in the pull request when a comment was written. The second
-// result is false when nothing was shown yet, or when it changed in the very second
-// of the comment: forges tell no more than seconds, and then nobody knows what its
-// writer saw.
-func (p *Pull) ShownAt(t time.Time) (Shown, bool) {
+// Seen tells which plan of a resource stood in the pull request when a comment was
+// written; "" when none did. certain is false when it changed in the very second of the
+// comment: forges tell no more than seconds, and then nobody knows what its writer saw.
+func (p *Pull) Seen(key schema.ResourceKey, t time.Time) (digest string, certain bool) {
 	t = t.Truncate(time.Second)
-	at := -1
-	for i, s := range p.Shown {
-		if !s.At.Truncate(time.Second).After(t) {
-			at = i
+	certain = true
+	for _, s := range p.Shown {
+		at := s.At.Truncate(time.Second)
+		if at.After(t) {
+			break
 		}
+		i := slices.IndexFunc(s.Plans, func(p ShownPlan) bool { return p.Key == key })
+		is := ""
+		if i >= 0 {
+			is = s.Plans[i].Digest
+		}
+		if at.Equal(t) && is != digest {
+			certain = false
+		}
+		digest = is
 	}
-	if at < 0 {
-		return Shown{}, false
-	}
-	s := p.Shown[at]
-	if s.At.Truncate(time.Second).Equal(t) && at > 0 && !slices.Equal(s.Plans, p.Shown[at-1].Plans) {
-		return s, false
-	}
-	return s, true
+	return digest, certain
 }
 
 // CommandState is how far a command came.

@@ -141,7 +141,7 @@ func changes(p *stackjob.Plan) bool { return p != nil && (p.HasChanges || p.Coun
 // derive says what stands in the pull request.
 func derive(in picture) comment.Pull {
 	p := in.pull
-	out := comment.Pull{Mark: mark(p.Key, planPost), Number: p.Key.Number, Head: p.Proposal.Head}
+	out := comment.Pull{Mark: mark(p.Key, planPost), Number: p.Key.Number, Head: p.Proposal.Head, Merged: p.Proposal.Merged}
 	if r := p.Round; r != nil {
 		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
 		out.Conflicts, out.Report, out.Errors = r.Conflicts, r.Report, r.Errors
@@ -166,6 +166,7 @@ func derive(in picture) comment.Pull {
 		out.PlannedIn = ended.Sub(began)
 	}
 	out.State = overall(in, out)
+	out.ExpiresAt = expires(in)
 	out.Blocks = blocks(in, out)
 	out.Moved = movedSince(in)
 	out.Commands = commands(in, out)
@@ -199,6 +200,9 @@ func rowOf(in picture, s subject) comment.Row {
 		return row
 	}
 	row.Plan, row.Engine = s.job.Plan, s.job.Plan.Engine
+	if s.carries && s.planned != nil && s.planned.Digest != s.job.Plan.Digest {
+		row.Approved = s.planned
+	}
 	row.Needs, row.Has, row.ApprovedBy = approvals(s)
 	return row
 }
@@ -251,6 +255,22 @@ func overall(in picture, p comment.Pull) comment.State {
 		return comment.Approved
 	}
 	return comment.Nothing
+}
+
+// expires is when the first approval that is held loses its force; zero for never.
+func expires(in picture) time.Time {
+	var first time.Time
+	if in.expiry == 0 || in.pull.Proposal.Merged {
+		return first
+	}
+	for _, s := range in.rows {
+		for _, a := range s.said {
+			if at := a.At.Add(in.expiry); first.IsZero() || at.Before(first) {
+				first = at
+			}
+		}
+	}
+	return first
 }
 
 // settled tells that nothing moves by itself any more.
@@ -369,6 +389,9 @@ func commands(in picture, p comment.Pull) []string {
 		envs[row.Key.Env] = true
 	}
 	for _, row := range p.Rows {
+		if p.State == comment.Planning {
+			break // nobody has seen all of it
+		}
 		switch row.State {
 		case comment.RowWaiting:
 			add("reeve approve " + row.Key.Env)
@@ -380,7 +403,9 @@ func commands(in picture, p comment.Pull) []string {
 			}
 		}
 	}
-	slices.SortStableFunc(out, cmp.Compare[string])
+	slices.SortStableFunc(out, func(a, b string) int { // the likeliest first
+		return cmp.Or(cmp.Compare(likely(a), likely(b)), cmp.Compare(a, b))
+	})
 	if in.pull.Round != nil && in.pull.Round.Refused.Code == stackjob.ReasonUntrusted {
 		add("reeve plan")
 	}
@@ -388,6 +413,15 @@ func commands(in picture, p comment.Pull) []string {
 		add("reeve help")
 	}
 	return out
+}
+
+func likely(c string) int {
+	for i, verb := range []string{"approve", "rerun", "cancel"} {
+		if strings.HasPrefix(c, "reeve "+verb) {
+			return i
+		}
+	}
+	return 9
 }
 
 // shownPlans are the plans that a picture shows.

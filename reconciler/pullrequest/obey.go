@@ -225,17 +225,10 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 
 // judge records a person's yes or no to what stood in the pull request when it was said.
 func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Command, pic picture, chosen []int) (reply, error) {
-	shown, certain := s.p.ShownAt(c.WrittenAt)
-	if !certain {
-		if len(shown.Plans) > 0 {
-			return no("what stood here changed in the second in which you wrote; look again and repeat it"), nil
-		}
-		return no("no plan stood here when you wrote this"), nil
-	}
-	var stale, done, refused []string
+	var stale, unsure, done, refused []string
 	for _, i := range chosen {
 		row := pic.rows[i]
-		at := slices.IndexFunc(shown.Plans, func(p pull.ShownPlan) bool { return p.Key == row.row.Key })
+		digest, certain := s.p.Seen(row.row.Key, c.WrittenAt)
 		if row.carries && row.job.State == stackjob.WaitingStart {
 			if err := s.say(ctx, c, cmd, row, ""); err != nil {
 				return reply{}, err
@@ -243,10 +236,13 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			done = append(done, row.row.Key.String())
 			continue
 		}
-		if at < 0 || row.job == nil {
+		if !certain {
+			unsure = append(unsure, row.row.Key.String())
 			continue
 		}
-		digest := shown.Plans[at].Digest
+		if digest == "" || row.job == nil {
+			continue
+		}
 		if cmd.Plan != "" && !strings.HasPrefix(strings.TrimPrefix(digest, "sha256:"), strings.ToLower(cmd.Plan)) {
 			stale = append(stale, row.row.Key.String())
 			continue
@@ -276,8 +272,12 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 	case len(refused) > 0:
 		slices.Sort(refused)
 		return confused("%s", strings.Join(slices.Compact(refused), "; ")), nil
+	case len(unsure) > 0:
+		return no("the plan of %s changed in the second in which you wrote; look again and repeat it", listed(unsure)), nil
 	case len(stale) > 0:
 		return no("the plan of %s is no longer the one that stood here; look again and repeat it", listed(stale)), nil
+	case len(done) == 0 && len(s.p.Shown) == 0:
+		return no("no plan stood here when you wrote this"), nil
 	case len(done) == 0:
 		return no("nothing that you chose waits for an answer"), nil
 	}

@@ -15,6 +15,10 @@ import (
 // soon is when to look again at what is not there yet.
 const soon = time.Second
 
+// mergesWithin is how long a forge may take to say that it has merged what is in the
+// base already.
+const mergesWithin = time.Minute
+
 // plan makes a round of plans when the head or the base is another than that of the
 // newest round, or when the plans of that round can no longer be carried on.
 func (s *sitting) plan(ctx context.Context) error {
@@ -116,6 +120,21 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	if m.Refused != "" {
 		return refuse(pull.Round{Base: m.Base.Commit, Conflicts: m.Conflicts, Refused: stackjob.Reason{Code: stackjob.ReasonConflict, Detail: m.Refused}})
 	}
+	if m.Revision.Commit == m.Base.Commit && before != nil && before.Head == head && len(before.Rows) > 0 {
+		// The head is in the base: somebody merges it at this moment, and the forge will
+		// say so. What was planned for it is what is carried out.
+		if s.p.ContainedSince.IsZero() {
+			s.p.ContainedSince = s.now()
+			if err := s.save(ctx); err != nil {
+				return err
+			}
+		}
+		if s.now().Sub(s.p.ContainedSince) < mergesWithin {
+			s.l.askSoon(s.key)
+			return nil
+		}
+	}
+	s.p.ContainedSince = time.Time{}
 	m.Base.Repository, m.Revision.Repository = s.key.Repository, s.key.Repository
 	r, err := s.l.o.Planner.Propose(ctx, reconciler.Proposal{Key: s.key, Base: m.Base, Merge: m.Revision, Round: number, Before: before, Fresh: fresh})
 	if err != nil {

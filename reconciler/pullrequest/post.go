@@ -142,19 +142,14 @@ func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l
 	switch {
 	case landing && view.State == comment.Waiting:
 		var ids []string
-		var differences strings.Builder
 		for _, row := range pic.rows {
-			if state, _ := row.state(); state != comment.RowWaiting {
-				continue
-			}
-			ids = append(ids, string(row.job.ID)+digestOf(row.job))
-			if row.planned != nil && row.job.Plan != nil && row.planned.Digest != row.job.Plan.Digest {
-				differences.WriteString("\n" + comment.Difference(row.row.Key, *row.planned, *row.job.Plan, l))
+			if state, _ := row.state(); state == comment.RowWaiting {
+				ids = append(ids, string(row.job.ID)+digestOf(row.job))
 			}
 		}
 		name := "waits-" + short(strings.Join(ids, " "))
 		view.Mark = mark(s.key, name)
-		if err := s.once(ctx, name, comment.NeedsYou(view, l).Body+differences.String()); err != nil {
+		if err := s.once(ctx, name, comment.NeedsYou(view, l).Body); err != nil {
 			return err
 		}
 	case landing && settled(view):
