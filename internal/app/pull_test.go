@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
@@ -184,11 +185,11 @@ func TestAPullRequestIsPlannedApprovedMergedAndApplied(t *testing.T) {
 			t.Fatalf("a plan had a side effect: %s", got)
 		}
 
-		own := w.site.Comment(t, forgetest.Ada, n, "reeve approve dev")
+		own := w.says(forgetest.Ada, n, "reeve approve dev")
 		w.reacts(n, own, forge.Confused)
 		w.sees(n, "somebody else must approve")
 
-		id := w.site.Comment(t, forgetest.Grace, n, "reeve approve dev\n\nLooks good.")
+		id := w.says(forgetest.Grace, n, "reeve approve dev\n\nLooks good.")
 		w.reacts(n, id, forge.ThumbsUp)
 		w.status(head, "reeve/approval", forge.Success)
 		if got := w.lines("a"); got != "" {
@@ -212,12 +213,21 @@ func TestAPullRequestIsFollowedByPollingAlone(t *testing.T) {
 		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
 		w.tell(n, head)
 		w.sees(n, "acme/dev/TerraformStack/a", "reeve approve dev")
-		w.reacts(n, w.site.Comment(t, forgetest.Grace, n, "reeve approve --all"), forge.ThumbsUp)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve --all"), forge.ThumbsUp)
 		w.site.Merge(t, forgetest.Ada, n)
 		w.served.until("it is applied", func() bool { return w.lines("a") == "one" })
 		w.sees(n, "/outcome-", "TerraformStack/a")
 		w.once(n)
 	})
+}
+
+// says writes a comment, in a later second than what stands there: forges tell no more,
+// and what is said in the second of a change is not taken for an answer to it.
+func (w *pullWorld) says(as forgetest.Person, number int, text string) string {
+	w.t.Helper()
+	began := time.Now().Unix()
+	w.served.until("a second is over", func() bool { return time.Now().Unix() > began })
+	return w.site.Comment(w.t, as, number, text)
 }
 
 // once fails when the daemon has written the same twice.
@@ -239,7 +249,7 @@ func TestAPushAfterTheApprovalIsApprovedAnew(t *testing.T) {
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
 		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
 		w.sees(n, "reeve approve dev", "+2 ~0")
-		w.reacts(n, w.site.Comment(t, forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
 		// By force, from main: b is another, a is the same.
 		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "two")}, true)
 		w.tell(n, head)
@@ -251,7 +261,7 @@ func TestAPushAfterTheApprovalIsApprovedAnew(t *testing.T) {
 		if got := w.lines("b"); got != "" {
 			t.Fatalf("a plan that nobody approved was applied: %s", got)
 		}
-		w.reacts(n, w.site.Comment(t, forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
 		w.served.until("b is applied", func() bool { return w.lines("b") == "two" })
 		w.status(head, "reeve/apply: dev", forge.Success)
 		w.once(n)
@@ -272,9 +282,9 @@ func TestAConflictAndAForkAreSaid(t *testing.T) {
 		fork := w.site.Open(t, forgetest.Mallory, "evil", "From outside", true)
 		w.tell(fork, head)
 		w.sees(fork, "may not write to the repository", "reeve plan")
-		w.reacts(fork, w.site.Comment(t, forgetest.Mallory, fork, "reeve plan"), forge.Confused)
+		w.reacts(fork, w.says(forgetest.Mallory, fork, "reeve plan"), forge.Confused)
 		w.sees(fork, "needs the right to write")
-		w.reacts(fork, w.site.Comment(t, forgetest.Grace, fork, "reeve plan"), forge.ThumbsUp)
+		w.reacts(fork, w.says(forgetest.Grace, fork, "reeve plan"), forge.ThumbsUp)
 		w.sees(fork, "acme/dev/TerraformStack/m", "+1 ~0")
 	})
 }

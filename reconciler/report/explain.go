@@ -88,6 +88,8 @@ func (s Subject) state() string {
 
 // clears says, for each reason that stops a resource, who or what can clear it.
 var clears = map[stackjob.ReasonCode]string{
+	stackjob.ReasonConflict:         "Its author merges or rebases it.",
+	stackjob.ReasonUntrusted:        "Somebody who may write to the repository reads it and comments `reeve plan`.",
 	stackjob.ReasonWaitsForProducer: "It goes on by itself when they have succeeded.",
 	stackjob.ReasonBlocked:          "It goes on by itself when those have succeeded: look at them first.",
 	stackjob.ReasonStillNeeded:      "Remove the references to it, or its readers, first.",
