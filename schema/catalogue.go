@@ -73,11 +73,13 @@ type ownTogether struct {
 	unreadable map[scope]bool
 	hidden     map[scope][]string
 	findings   []finding
+	// named are the places of the persons' and teams' names.
+	named map[ResourceKey]diag.Diagnostic
 }
 
 // gather brings the own documents of all files together, in path order.
 func gather(entries []*entry) *ownTogether {
-	t := &ownTogether{unreadable: map[scope]bool{}, hidden: map[scope][]string{}}
+	t := &ownTogether{unreadable: map[scope]bool{}, hidden: map[scope][]string{}, named: map[ResourceKey]diag.Diagnostic{}}
 	for _, e := range entries {
 		o := &e.file.own
 		s := e.layout.scope

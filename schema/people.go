@@ -159,9 +159,11 @@ func (t *Tree) Person(org string, l Login) Person { return t.directories[org].pe
 
 // directory is who there is in one organization. A nil one is empty.
 type directory struct {
-	accounts []*IdentityAccount
-	teams    []*Team
-	byLogin  map[Login]*IdentityAccount
+	// accounts are sorted by slug.
+	accounts  []*IdentityAccount
+	accountOf map[string]*IdentityAccount
+	teamOf    map[string]*Team
+	byLogin   map[Login]*IdentityAccount
 }
 
 func personOf(a *IdentityAccount) Person { return Person{Name: a.Metadata.Slug, Logins: a.Logins} }
@@ -177,7 +179,10 @@ func (d *directory) person(l Login) Person {
 }
 
 func (d *directory) bySlug(slug string) *IdentityAccount {
-	return d.find(func(a *IdentityAccount) bool { return slug != "" && a.Metadata.Slug == slug })
+	if d == nil {
+		return nil
+	}
+	return d.accountOf[slug]
 }
 
 func (d *directory) byEmail(email string) *IdentityAccount {
@@ -240,10 +245,7 @@ func (d *directory) team(slug string) *Team {
 	if d == nil {
 		return nil
 	}
-	if i := slices.IndexFunc(d.teams, func(t *Team) bool { return t.Metadata.Slug == slug }); i >= 0 {
-		return d.teams[i]
-	}
-	return nil
+	return d.teamOf[slug]
 }
 
 // peopleOf finds who a policy means. An entry that means nobody stays in the list, so

@@ -13,19 +13,26 @@ import (
 func (t *ownTogether) gatherPeople(e *entry) {
 	o := &e.file.own
 	for _, d := range o.accounts {
-		if i := slices.IndexFunc(t.accounts, func(x *boundAccount) bool { return x.Org == d.Org && x.Metadata.Slug == d.Metadata.Slug }); i >= 0 {
-			t.again(e, diag.DuplicateDocument, d.nameAt, t.accounts[i].nameAt, KindIdentityAccount+" "+d.Metadata.Slug)
-			continue
+		if t.firstOfName(e, d.Document, d.nameAt) {
+			t.accounts = append(t.accounts, d)
 		}
-		t.accounts = append(t.accounts, d)
 	}
 	for _, d := range o.teams {
-		if i := slices.IndexFunc(t.teams, func(x *boundTeam) bool { return x.Org == d.Org && x.Metadata.Slug == d.Metadata.Slug }); i >= 0 {
-			t.again(e, diag.DuplicateDocument, d.nameAt, t.teams[i].nameAt, KindTeam+" "+d.Metadata.Slug)
-			continue
+		if t.firstOfName(e, d.Document, d.nameAt) {
+			t.teams = append(t.teams, d)
 		}
-		t.teams = append(t.teams, d)
 	}
+}
+
+// firstOfName reports a person or team whose slug the organization has already.
+func (t *ownTogether) firstOfName(e *entry, d Document, at diag.Diagnostic) bool {
+	k := ResourceKey{Org: e.layout.scope.org, Kind: d.Kind, Name: d.Metadata.Slug}
+	if first, twice := t.named[k]; twice {
+		t.again(e, diag.DuplicateDocument, at, first, d.Kind+" "+d.Metadata.Slug)
+		return false
+	}
+	t.named[k] = at
+	return true
 }
 
 // people makes the directory of each organization, and says what is wrong with its
@@ -36,7 +43,7 @@ func (a *assembly) people() {
 	of := func(org string) *directory {
 		d := t.directories[org]
 		if d == nil {
-			d = &directory{byLogin: map[Login]*IdentityAccount{}}
+			d = &directory{byLogin: map[Login]*IdentityAccount{}, accountOf: map[string]*IdentityAccount{}, teamOf: map[string]*Team{}}
 			t.directories[org] = d
 		}
 		return d
@@ -49,6 +56,7 @@ func (a *assembly) people() {
 	for _, b := range a.own.accounts {
 		d := of(b.Org)
 		d.accounts = append(d.accounts, b.IdentityAccount)
+		d.accountOf[b.Metadata.Slug] = b.IdentityAccount
 		t.accounts = append(t.accounts, b.IdentityAccount)
 		if first[b.Org] == nil {
 			first[b.Org] = map[Login]placed{}
@@ -70,7 +78,7 @@ func (a *assembly) people() {
 		team := *b.Team // the document is shared with other trees, its members are this one's
 		team.Members = a.members(b, of(b.Org))
 		d := of(b.Org)
-		d.teams = append(d.teams, &team)
+		d.teamOf[b.Metadata.Slug] = &team
 		t.teams = append(t.teams, &team)
 	}
 	slices.SortFunc(t.accounts, func(x, y *IdentityAccount) int {
@@ -151,8 +159,8 @@ func (d *directory) hint(entry string) string {
 		for _, x := range d.accounts {
 			known = append(known, x.Metadata.Slug)
 		}
-		for _, x := range d.teams {
-			known = append(known, teamPrefix+x.Metadata.Slug)
+		for _, slug := range sortedKeys(d.teamOf) {
+			known = append(known, teamPrefix+slug)
 		}
 	}
 	if slices.Contains(known, teamPrefix+entry) {
