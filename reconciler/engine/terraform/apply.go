@@ -66,7 +66,11 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	v := p.voice(kind, h.hear)
 	p.engine.processes = 0
 	err = p.engine.run(ctx, v, []string{"apply", "-json"}, func(ctx context.Context) error {
-		return p.engine.tf.ApplyJSON(ctx, v.stdout(), tfexec.DirOrPlan(planFile))
+		opts := []tfexec.ApplyOption{tfexec.DirOrPlan(planFile)}
+		if t := p.lockPatience(); t != "" {
+			opts = append(opts, tfexec.LockTimeout(t))
+		}
+		return p.engine.tf.ApplyJSON(ctx, v.stdout(), opts...)
 	})
 	killed := p.engine.killed
 	p.secureState()

@@ -69,6 +69,9 @@ func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, 
 
 func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing) (*stackjob.Plan, error) {
 	opts := []tfexec.PlanOption{tfexec.Out(planFile), tfexec.Refresh(!p.task.SkipRefresh)}
+	if t := p.lockPatience(); t != "" {
+		opts = append(opts, tfexec.LockTimeout(t))
+	}
 	files, err := p.varFiles()
 	if err != nil {
 		return nil, err
