@@ -11,6 +11,8 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/hub"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/lab"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/tea"
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
@@ -20,48 +22,74 @@ type pullWorld struct {
 	*world
 	site   forgetest.Site
 	served *served
+	// front is between the daemon and the API of its forge.
+	front *front
 	// hooks has the forge tell the daemon; without it the daemon polls.
 	hooks bool
+	// rest is appended to reeve.yaml, and forge to what it says of the forge.
+	rest, forge string
 }
 
-// onForges runs a story on every forge.
+// forges are those that every story is told on.
+func forges() map[string]func(testing.TB) forgetest.World {
+	return map[string]func(testing.TB) forgetest.World{
+		"gitea":  func(t testing.TB) forgetest.World { return tea.New(t, tooltest.Gitea(t)) },
+		"github": func(t testing.TB) forgetest.World { return hub.New(t) },
+		"gitlab": func(t testing.TB) forgetest.World { return lab.New(t) },
+	}
+}
+
+// onForges tells a story on every forge. The files are those of the config repository.
 func onForges(t *testing.T, files map[string]string, story func(t *testing.T, w *pullWorld)) {
 	t.Helper()
-	forges := map[string]func(testing.TB) forgetest.World{
-		"gitea": func(t testing.TB) forgetest.World { return tea.New(t, tooltest.Gitea(t)) },
-	}
-	for name, open := range forges {
+	onForgesWith(t, func(*world) map[string]string { return files }, story)
+}
+
+// onForgesWith is onForges with files that name files of the world.
+func onForgesWith(t *testing.T, files func(*world) map[string]string, story func(t *testing.T, w *pullWorld)) {
+	t.Helper()
+	for name, open := range forges() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			base := newWorld(t, tooltest.Engines(t)[0])
 			all := map[string]string{"modules/counter/main.tf": counter}
-			for n, text := range files {
+			for n, text := range files(base) {
 				all[n] = text
 			}
-			e := tooltest.Engines(t)[0]
-			story(t, &pullWorld{world: newWorld(t, e), site: open(t).NewSite(t, all), hooks: true})
+			w := &pullWorld{world: base, site: open(t).NewSite(t, all), hooks: true}
+			w.front = newFront(t, w.site.APIURL())
+			story(t, w)
 		})
 	}
 }
 
 const webhookSecret = "0123456789-webhook-canary"
 
-// start starts the daemon and, with hooks, connects the forge to it.
-func (w *pullWorld) start() {
+// secret writes a secret into a file, as whoever rotates it does, and returns the file.
+func (w *pullWorld) secret(name, text string) string {
 	w.t.Helper()
-	secret := func(name, text string) string {
-		path := filepath.Join(w.root, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			w.t.Fatal(err)
-		}
-		return path
+	path := filepath.Join(w.root, name)
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
 	}
+	if err := os.Rename(path+".new", path); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// settings are those of a daemon that follows the site.
+func (w *pullWorld) settings() settings {
+	w.t.Helper()
 	poll := "1h"
 	if !w.hooks {
 		poll = "1s"
 	}
-	w.served = w.serve(settings{Repositories: fmt.Sprintf(`  - name: config
+	token := w.secret("token", w.site.Token(forgetest.Reeve))
+	return settings{Rest: w.rest, Repositories: fmt.Sprintf(`  - name: config
     url: %q
     pollInterval: %s
+    credentials: {username: %s, token: {file: %q}}
     forge:
       kind: %s
       url: %q
@@ -69,8 +97,21 @@ func (w *pullWorld) start() {
       token: {file: %q}
       webhookSecret: {file: %q}
       pollInterval: %s
-`, w.site.CloneURL(""), poll, w.site.World().Kind(), w.site.APIURL(), w.site.Name(), secret("token", w.site.Token(forgetest.Reeve)),
-		secret("webhook", webhookSecret), poll)})
+%s`, w.site.CloneURL(""), poll, forgetest.Reeve, token, w.site.World().Kind(), w.front.url, w.site.Name(), token,
+		w.secret("webhook", webhookSecret), poll, w.forge)}
+}
+
+// start starts the daemon and, with hooks, connects the forge to it.
+func (w *pullWorld) start() {
+	w.t.Helper()
+	w.served = w.serve(w.settings())
+	w.ready()
+	w.connect()
+}
+
+// ready waits until the daemon has read the repository.
+func (w *pullWorld) ready() {
+	w.t.Helper()
 	w.served.until("the daemon is ready", func() bool {
 		res, err := http.Get(w.served.url + "/readyz")
 		if err != nil {
@@ -79,10 +120,16 @@ func (w *pullWorld) start() {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	if w.hooks {
-		if _, err := w.site.Repository(w.t).SetWebhook(w.t.Context(), "", w.served.url+"/webhooks/config", webhookSecret); err != nil {
-			w.t.Fatal(err)
-		}
+}
+
+// connect makes the webhook.
+func (w *pullWorld) connect() {
+	w.t.Helper()
+	if !w.hooks {
+		return
+	}
+	if _, err := w.site.Repository(w.t).SetWebhook(w.t.Context(), "", w.served.url+"/webhooks/config", webhookSecret); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -170,57 +217,6 @@ spec:
 `, name, filepath.Join(w.root, name+".txt"), text)
 }
 
-func TestAPullRequestIsPlannedApprovedMergedAndApplied(t *testing.T) {
-	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
-		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
-		w.sees(n, "acme/dev/TerraformStack/a", "acme/dev/TerraformStack/b", "reeve approve dev", "+2 ~0")
-		w.status(head, "reeve/plan", forge.Success)
-		w.status(head, "reeve/approval", forge.Pending)
-		if got := w.lines("a"); got != "" {
-			t.Fatalf("a plan had a side effect: %s", got)
-		}
-
-		own := w.says(forgetest.Ada, n, "reeve approve dev")
-		w.reacts(n, own, forge.Confused)
-		w.sees(n, "somebody else must approve")
-
-		id := w.says(forgetest.Grace, n, "reeve approve dev\n\nLooks good.")
-		w.reacts(n, id, forge.ThumbsUp)
-		w.status(head, "reeve/approval", forge.Success)
-		if got := w.lines("a"); got != "" {
-			t.Fatalf("an approval had a side effect: %s", got)
-		}
-
-		w.site.Merge(t, forgetest.Ada, n)
-		w.served.until("both are applied", func() bool { return w.lines("a") == "one" && w.lines("b") == "one" })
-		w.status(head, "reeve/apply: dev", forge.Success)
-		w.sees(n, "All 2 applied")
-		w.once(n)
-	})
-}
-
-func TestAPullRequestIsFollowedByPollingAlone(t *testing.T) {
-	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
-		w.hooks = false
-		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
-		w.sees(n, "acme/dev/TerraformStack/a", "reeve approve dev")
-		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve --all"), forge.ThumbsUp)
-		w.site.Merge(t, forgetest.Ada, n)
-		w.served.until("it is applied", func() bool { return w.lines("a") == "one" })
-		w.sees(n, "/outcome-", "TerraformStack/a")
-		w.once(n)
-	})
-}
-
 // says writes a comment, in a later second than what stands there: forges tell no more,
 // and what is said in the second of a change is not taken for an answer to it.
 func (w *pullWorld) says(as forgetest.Person, number int, text string) string {
@@ -240,53 +236,6 @@ func (w *pullWorld) once(number int) {
 			w.t.Errorf("there are two comments %s", mark)
 		}
 	}
-}
-
-func TestAPushAfterTheApprovalIsApprovedAnew(t *testing.T) {
-	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
-		w.start()
-		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.sees(n, "reeve approve dev", "+2 ~0")
-		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
-		// By force, from main: b is another, a is the same.
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "two")}, true)
-		w.tell(n, head)
-		w.sees(n, head[:7], "another than the one that was approved")
-		w.status(head, "reeve/approval", forge.Pending)
-		w.site.Merge(t, forgetest.Ada, n)
-		w.served.until("what was approved is applied", func() bool { return w.lines("a") == "one" })
-		w.sees(n, "reeve:config/"+fmt.Sprint(n)+"/waits-", "reeve approve dev", "TerraformStack/b")
-		if got := w.lines("b"); got != "" {
-			t.Fatalf("a plan that nobody approved was applied: %s", got)
-		}
-		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
-		w.served.until("b is applied", func() bool { return w.lines("b") == "two" })
-		w.status(head, "reeve/apply: dev", forge.Success)
-		w.once(n)
-	})
-}
-
-func TestAConflictAndAForkAreSaid(t *testing.T) {
-	t.Parallel()
-	onForges(t, map[string]string{"acme/dev/readme.yaml": "# one\n"}, func(t *testing.T, w *pullWorld) {
-		w.start()
-		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/readme.yaml": "# two\n"}, false)
-		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/readme.yaml": "# three\n"}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "In conflict", false)
-		w.tell(n, "change")
-		w.sees(n, "cannot be merged", "acme/dev/readme.yaml")
-
-		head := w.site.PushFork(t, forgetest.Mallory, "evil", map[string]string{"acme/dev/m.yaml": w.document("m", "one")})
-		fork := w.site.Open(t, forgetest.Mallory, "evil", "From outside", true)
-		w.tell(fork, head)
-		w.sees(fork, "may not write to the repository", "reeve plan")
-		w.reacts(fork, w.says(forgetest.Mallory, fork, "reeve plan"), forge.Confused)
-		w.sees(fork, "needs the right to write")
-		w.reacts(fork, w.says(forgetest.Grace, fork, "reeve plan"), forge.ThumbsUp)
-		w.sees(fork, "acme/dev/TerraformStack/m", "+1 ~0")
-	})
 }
 
 // reacts waits for a reaction on a comment.
