@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a forge may take until it shows what was done.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Run checks what holds for every adapter on a world. Forges may show what was done
 // with a delay, so whatever is read after a change is read until it is there.
@@ -61,14 +61,13 @@ func FaultsOf(s Site) (Faults, bool) {
 	return f, ok
 }
 
-// await asks until there is no objection.
+// await asks until there is no objection, at first often and then each second: asking is
+// work for the forge too.
 func await(t *testing.T, what string, objection func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := objection(ctx)
 		if err == nil {
 			return
@@ -76,7 +75,7 @@ func await(t *testing.T, what string, objection func(ctx context.Context) error)
 		select {
 		case <-ctx.Done():
 			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

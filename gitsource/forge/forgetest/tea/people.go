@@ -31,13 +31,29 @@ func (s *Site) Parser() forge.WebhookParser { return gitea.Parser{} }
 // Push pushes a branch.
 func (s *Site) Push(t testing.TB, p forgetest.Person, branch string, files map[string]string, force bool) string {
 	t.Helper()
-	return s.work.push(t, p, s.CloneURL(p), branch, files, force)
+	commit := s.work.push(t, p, s.CloneURL(p), branch, files, force)
+	s.awaitBranch(t, s.Name(), branch, commit)
+	return commit
+}
+
+// awaitBranch waits until the server has taken note of a push, which it does a moment
+// later: before that it knows of no branch to open a pull request of.
+func (s *Site) awaitBranch(t testing.TB, repository, branch, commit string) {
+	t.Helper()
+	until(t, "look at the branch "+branch, func() (bool, string) {
+		var found struct{ Commit struct{ ID string } }
+		_, said := s.world.ask(t, s.world.asPerson(t, owner), http.MethodGet, "/repos/"+repository+"/branches/"+branch, nil, &found)
+		return found.Commit.ID == commit, said
+	})
 }
 
 // PushFork pushes a branch of the person's fork, which is made first.
 func (s *Site) PushFork(t testing.TB, p forgetest.Person, branch string, files map[string]string) string {
 	t.Helper()
-	return s.work.push(t, p, s.cloneURL(s.fork(t, p), p), branch, files, false)
+	fork := s.fork(t, p)
+	commit := s.work.push(t, p, s.cloneURL(fork, p), branch, files, false)
+	s.awaitBranch(t, fork, branch, commit)
+	return commit
 }
 
 // Open opens a pull request.

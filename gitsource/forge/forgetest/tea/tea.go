@@ -121,7 +121,7 @@ func (w *World) NewSite(t testing.TB, files map[string]string) forgetest.Site {
 	}
 	s.proxy = newProxy(t, w.server.URL())
 	s.work = newWork(t)
-	s.work.begin(t, s.CloneURL(forgetest.Ada), files)
+	s.awaitBranch(t, s.Name(), "main", s.work.begin(t, s.CloneURL(forgetest.Ada), files))
 	return s
 }
 

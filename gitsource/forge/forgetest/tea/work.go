@@ -17,14 +17,14 @@ import (
 // newName is a name that no other site of the server has.
 func newName() string { return "site-" + strings.ToLower(rand.Text()[:12]) }
 
-// until asks until it is so. Whoever needs longer than a minute never will.
+// until asks until it is so, at first often and then each second: asking is work for the
+// server too, which may be behind already. Whoever needs longer than two minutes never
+// will.
 func until(t testing.TB, what string, isSo func() (bool, string)) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		ok, said := isSo()
 		if ok {
 			return
@@ -32,7 +32,7 @@ func until(t testing.TB, what string, isSo func() (bool, string)) {
 		select {
 		case <-deadline.C:
 			t.Fatalf("%s: %s", what, said)
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -73,15 +73,16 @@ func (w *work) git(t testing.TB, p forgetest.Person, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// begin makes the first commit.
-func (w *work) begin(t testing.TB, address string, files map[string]string) {
+// begin makes the first commit and returns it.
+func (w *work) begin(t testing.TB, address string, files map[string]string) string {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.main = address
 	w.git(t, forgetest.Ada, "init", "--quiet")
-	w.commit(t, forgetest.Ada, "Begin", files)
+	commit := w.commit(t, forgetest.Ada, "Begin", files)
 	w.git(t, forgetest.Ada, "push", "--quiet", address, "HEAD:refs/heads/main")
+	return commit
 }
 
 func (w *work) commit(t testing.TB, p forgetest.Person, subject string, files map[string]string) string {
