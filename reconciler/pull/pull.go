@@ -278,6 +278,7 @@ type Post struct {
 type Status struct {
 	Commit  string `json:"commit"`
 	Context string `json:"context"`
+	State   string `json:"state,omitempty"`
 	// Digest is of all that it says.
 	Digest string `json:"digest"`
 }

@@ -623,12 +623,12 @@ func (l *Loop) handle(ctx context.Context, d pull.Delivery) error {
 // settles is how long a forge may take to know what it has just told of.
 const settles = 10 * time.Second
 
-// askSoon has a pull request looked at in a moment, asking the forge.
-func (l *Loop) askSoon(key pull.Key) {
+// askSoon has a pull request looked at after a moment, asking the forge.
+func (l *Loop) askSoon(key pull.Key, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if t := l.tasks[key]; t != nil {
-		l.later(key, t, soon, true)
+		l.later(key, t, after, true)
 	}
 }
 

@@ -19,6 +19,13 @@ const soon = time.Second
 // base already.
 const mergesWithin = time.Minute
 
+// The bounds of the pause before a forge is asked again that tells of a head whose ref is
+// not there yet.
+const (
+	catchesUp = 100 * time.Millisecond
+	givesUp   = 30 * time.Second
+)
+
 // plan makes a round of plans when the head or the base is another than that of the
 // newest round, or when the plans of that round can no longer be carried on.
 func (s *sitting) plan(ctx context.Context) error {
@@ -111,7 +118,9 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	}
 	m, err := s.f.Merges.Merge(ctx, gitsource.Head{Name: fmt.Sprint(s.key.Number), Ref: s.p.Proposal.HeadRef, Commit: head})
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
-		s.l.askSoon(s.key) // the forge will say which head is the newest
+		// The forge will say which head is the newest, or bring its ref up to date: soon,
+		// when it has just told of the head; the longer it has not, the later.
+		s.l.askSoon(s.key, min(max(s.now().Sub(s.p.Proposal.UpdatedAt), catchesUp), givesUp))
 		return nil
 	}
 	if err != nil {
@@ -130,7 +139,7 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 			}
 		}
 		if s.now().Sub(s.p.ContainedSince) < mergesWithin {
-			s.l.askSoon(s.key)
+			s.l.askSoon(s.key, soon)
 			return nil
 		}
 	}

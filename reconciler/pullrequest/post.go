@@ -301,12 +301,15 @@ func (s *sitting) statuses(ctx context.Context, view comment.Pull) error {
 		if at >= 0 && s.p.Statuses[at].Digest == digest {
 			continue
 		}
+		if at >= 0 && !settled(view) && s.p.Statuses[at].State == string(line.State) {
+			continue // how far it is stands in the comment; here it would be a write a plan
+		}
 		if err := s.f.Forge.SetStatus(ctx, view.Head, status); err != nil {
 			return err
 		}
 		s.l.metrics.writes.WithLabelValues("status").Inc()
 		s.p.Statuses = slices.DeleteFunc(s.p.Statuses, func(st pull.Status) bool { return st.Context == name })
-		s.p.Statuses = append(s.p.Statuses, pull.Status{Commit: view.Head, Context: name, Digest: digest})
+		s.p.Statuses = append(s.p.Statuses, pull.Status{Commit: view.Head, Context: name, State: string(line.State), Digest: digest})
 		if err := s.save(ctx); err != nil {
 			return err
 		}
