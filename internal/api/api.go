@@ -81,8 +81,8 @@ type PolicyStatus struct {
 	// Approvals is whose approvals it wants; nil when it does not say. Override are who
 	// may go past them.
 	Approvals        *schema.ApprovalRule `json:"approvals,omitempty"`
-	Override         []string          `json:"override,omitempty"`
-	ApplyBeforeMerge bool              `json:"applyBeforeMerge,omitempty"`
+	Override         []string             `json:"override,omitempty"`
+	ApplyBeforeMerge bool                 `json:"applyBeforeMerge,omitempty"`
 
 	File      string `json:"file"`
 	Line      int    `json:"line,omitempty"`
