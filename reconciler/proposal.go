@@ -320,6 +320,14 @@ func (r *Reconciler) Proposed(key pull.Key) bool {
 	return r.proposed[key.String()] != nil
 }
 
+// ProposedTree is the tree that the plans of a pull request are made from; nil when there
+// is none (see Proposed).
+func (r *Reconciler) ProposedTree(key pull.Key) *schema.Tree {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proposed[key.String()]
+}
+
 // treeOf is the tree that the references of a job are resolved with; nil when there is
 // none yet.
 func (r *Reconciler) treeOf(job stackjob.Job, view *View) *schema.Tree {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
-	"github.com/stackreeve/stackreeve/reconciler/report"
 )
 
 func newDoctor(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var address string
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what is missing and how to get it; exit code 1 when something is",
 		Args:  cobra.NoArgs,
@@ -20,23 +20,13 @@ func newDoctor(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checks := app.Doctor(cmd.Context(), cfg, c.environ)
-			err = c.print(checks, func(w io.Writer) error {
-				t := report.Table{Header: []string{"CHECK", "HEALTH", "DETAIL", "HOW TO MEND"}}
-				for _, ch := range checks {
-					t.Rows = append(t.Rows, []string{ch.Name, string(ch.Health), ch.Detail, ch.Fix})
-				}
-				return writeTable(w, t, "nothing to check")
-			})
-			if err != nil {
+			checks := app.Doctor(cmd.Context(), cfg, c.environ, address)
+			if err := c.print(checks, func(w io.Writer) error { return writeChecks(w, checks) }); err != nil {
 				return err
 			}
-			for _, ch := range checks {
-				if ch.Health == app.Missing {
-					return findings()
-				}
-			}
-			return nil
+			return missing(checks)
 		},
 	}
+	cmd.Flags().StringVar(&address, "url", "", "where forges reach the daemon, to look for its webhooks (default: the names in allowedHosts)")
+	return cmd
 }

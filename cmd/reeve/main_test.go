@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/tea"
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	engine := tooltest.OpenTofu(t)
 	cliConfig := tooltest.EmptyCLIConfig(t)
+	forges := &sites{t: t, open: map[string]*tea.Site{}}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -64,10 +66,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"await":  await,
-			"exits":  exits,
-			"port":   port,
-			"stable": stable,
+			"await":     await,
+			"commented": forges.commented,
+			"exits":     exits,
+			"port":      port,
+			"propose":   forges.propose,
+			"site":      forges.site,
+			"stable":    stable,
 		},
 	})
 }

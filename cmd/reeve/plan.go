@@ -19,22 +19,35 @@ import (
 )
 
 func newPlan(c *cli) *cobra.Command {
-	var repository string
-	var quiet bool
+	var f pullFlags
 	cmd := &cobra.Command{
-		Use:   "plan PATH",
+		Use:   "plan PATH|--pr PULL-REQUEST",
 		Short: "Plan a config repository on disk, without a daemon and without changing anything",
 		Long: `plan loads the folder as it is, compares it with what a daemon on this machine has
 recorded (if there is one) and plans every change, with the same code and the same engine.
+With --pr it plans what merging a pull request would do, and posts nothing.
 Exit code 1 when the repository has errors or a plan failed.`,
-		Example: "  reeve plan .\n  reeve plan . --context acme/dev",
-		Args:    cobra.ExactArgs(1),
+		Example: "  reeve plan .\n  reeve plan . --context acme/dev\n  reeve plan --pr https://git.example.com/acme/infra/pulls/7",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.pull != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			if len(args) != 1 {
+				return fmt.Errorf("expected a folder, or a pull request with --pr; got %d arguments", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.plan(cmd.Context(), args[0], repository, quiet)
+			switch {
+			case f.pull != "":
+				return c.planOfPull(cmd.Context(), f)
+			case f.trust:
+				return usage("--trust goes with --pr; a folder is always trusted")
+			}
+			return c.plan(cmd.Context(), args[0], f.repository, f.quiet)
 		},
 	}
-	cmd.Flags().StringVar(&repository, "repository", "", "name under which the daemon follows this repository (default: the only one configured)")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "no progress, only the result")
+	f.add(cmd)
 	return cmd
 }
 
@@ -112,10 +125,11 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 			text = "no plan: " + r.Problem.String() + "\n"
 		case r.Job != nil && r.Job.Plan != nil:
 			text = report.Plan(*r.Job.Plan, report.Style{Color: c.color()})
-			total.Create += r.Job.Plan.Counts.Create
-			total.Update += r.Job.Plan.Counts.Update
-			total.Delete += r.Job.Plan.Counts.Delete
-			total.Replace += r.Job.Plan.Counts.Replace
+			n := r.Job.Plan.Counts
+			total = total.Plus(stackjob.Counts{Create: n.Create, Update: n.Update, Delete: n.Delete, Replace: n.Replace})
+		}
+		if r.MovedFrom != "" {
+			text = "its document moved here from " + report.Clean(r.MovedFrom) + "\n" + text
 		}
 		if r.Refused != nil {
 			text += "would not be applied: " + r.Refused.String() + "\n"

@@ -107,6 +107,46 @@ type RepositoryStatus struct {
 	FetchError string `json:"fetchError,omitempty"`
 }
 
+// PullStatus is how one pull request to a config repository stands.
+type PullStatus struct {
+	Repository string `json:"repository"`
+	Number     int    `json:"number"`
+	Title      string `json:"title"`
+	URL        string `json:"url"`
+	// Author is a login of the forge.
+	Author string `json:"author"`
+	// State is a word of a closed set: "planning", "refused" (nothing is planned), "failed",
+	// "waiting" (somebody must approve), "approved", "nothing" (no resource changes), "applying"
+	// (it was merged), "applied", "closed".
+	State string `json:"state"`
+	// Head is the proposed commit, and Base the one of the followed branch that it is planned for.
+	Head string `json:"head,omitempty"`
+	Base string `json:"base,omitempty"`
+	// Resources counts the affected resources, and Changes what their plans do together.
+	Resources int             `json:"resources"`
+	Changes   stackjob.Counts `json:"changes"`
+	// WaitsFor is what is between now and the apply, one sentence each.
+	WaitsFor []PullBlock `json:"waitsFor,omitempty"`
+	// UpdatedAt is when the daemon last wrote something down about it.
+	UpdatedAt time.Time `json:"updatedAt,omitzero"`
+}
+
+// PullBlock is one thing that is between a pull request and its apply, and who can clear it.
+type PullBlock struct {
+	What string `json:"what"`
+	Who  string `json:"who,omitempty"`
+}
+
+// PullFilter narrows the pull requests that are shown.
+type PullFilter struct {
+	// Repository is the name in the configuration; "" means all.
+	Repository string
+	// All shows also those with which nothing more is done.
+	All bool
+	// Limit 0 means 100.
+	Limit int
+}
+
 // Change is one line of `reeve diff`: what the newest revision would do.
 type Change struct {
 	Key     schema.ResourceKey `json:"key"`
@@ -133,6 +173,8 @@ type Reading interface {
 	Policies(ctx context.Context, f Filter) ([]PolicyStatus, error)
 	Repositories(ctx context.Context) ([]RepositoryStatus, error)
 	Changes(ctx context.Context, f Filter) ([]Change, error)
+	// Pulls lists the pull requests that are followed, newest number first.
+	Pulls(ctx context.Context, f PullFilter) ([]PullStatus, error)
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
 	// Graph renders the graph of all organizations, of one (f.Org), or of what concerns one of its
 	// environments (f.Env): format is "mermaid", "dot" or "json".

@@ -234,6 +234,18 @@ func (c *Client) Changes(ctx context.Context, f Filter) ([]Change, error) {
 	return items[Change](ctx, c, "/changes", f.values())
 }
 
+// Pulls implements Backend.
+func (c *Client) Pulls(ctx context.Context, f PullFilter) ([]PullStatus, error) {
+	v := values("repository", f.Repository)
+	if f.All {
+		v.Set("all", "true")
+	}
+	if f.Limit > 0 {
+		v.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return items[PullStatus](ctx, c, "/pulls", v)
+}
+
 // Explain implements Backend.
 func (c *Client) Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error) {
 	return call[Explanation](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name), nil, nil)

@@ -161,7 +161,7 @@ func TestAKeyThatIsGoneIsNotReplacedSilently(t *testing.T) {
 		t.Errorf("a new key was made: %v", err)
 	}
 	var found bool
-	for _, c := range app.Doctor(context.Background(), w.config(), os.Environ()) {
+	for _, c := range app.Doctor(context.Background(), w.config(), os.Environ(), "") {
 		found = found || c.Name == "key file" && c.Health == app.Missing
 	}
 	if !found {

@@ -40,10 +40,12 @@ type Check struct {
 const lowDisk = 1 << 30
 
 // Doctor looks at everything that a daemon with this configuration needs. It
-// changes nothing but to make the data folder.
-func Doctor(ctx context.Context, c config.Config, environ []string) []Check {
+// changes nothing but to make the data folder. address is where forges reach the daemon,
+// "" when that is not known.
+func Doctor(ctx context.Context, c config.Config, environ []string, address string) []Check {
 	checks := []Check{checkConfig(c)}
 	checks = append(checks, checkEngines(ctx, c, environ)...)
+	checks = append(checks, checkGit(ctx, c))
 	checks = append(checks, checkFolder(c.DataDir)...)
 	daemon := checkDaemon(ctx, c)
 	checks = append(checks, checkKey(c.DataDir), daemon, checkCLIConfig(c))
@@ -52,7 +54,8 @@ func Doctor(ctx context.Context, c config.Config, environ []string) []Check {
 		return append(checks, Check{Name: "repositories", Health: Unwell, Detail: "this configuration names none; the daemon has its own",
 			Fix: "see `reeve get repositories`, or name the daemon's configuration with --config"})
 	}
-	return append(checks, checkRepositories(ctx, c)...)
+	checks = append(checks, checkRepositories(ctx, c)...)
+	return append(checks, checkForges(ctx, c, environ, address)...)
 }
 
 func checkConfig(c config.Config) Check {

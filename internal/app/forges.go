@@ -115,15 +115,12 @@ func (a *App) webhook(ctx context.Context, repository string, header http.Header
 	if f.WebhookSecret.IsZero() || !a.pulls.Follows(repository) {
 		return store.ErrNotFound
 	}
+	known, err := f.WebhookSecrets(a.o.Environ)
+	if err != nil {
+		return err
+	}
 	var secrets []string
-	for _, from := range []config.SecretSource{f.WebhookSecret, f.PreviousWebhookSecret} {
-		if from.IsZero() {
-			continue
-		}
-		s, err := from.Read(a.o.Environ)
-		if err != nil {
-			return err
-		}
+	for _, s := range known {
 		secrets = append(secrets, s.Reveal())
 	}
 	d, err := parserOf(f.Kind).ParseWebhook(header, body, secrets)

@@ -51,6 +51,8 @@ type PlannedResource struct {
 	Because []stackjob.Because `json:"because"`
 	// Deferred is the producer that must be applied before it can be planned.
 	Deferred *schema.ResourceKey `json:"deferred,omitempty"`
+	// MovedFrom is the file that its document was in before, when it moved.
+	MovedFrom string `json:"movedFrom,omitempty"`
 	// Refused says that a rule forbids it; Hold that a person would be asked, whatever
 	// the policy says.
 	Refused *stackjob.Reason `json:"refused,omitempty"`

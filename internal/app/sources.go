@@ -91,7 +91,7 @@ func (a *App) refollow(old, c config.Config) error {
 			delete(was, r.Name)
 			continue
 		}
-		if err := tryOpen(c, r); err != nil {
+		if err := tryOpen(c, r, a.o.Environ); err != nil {
 			return err
 		}
 		changed = append(changed, r)
@@ -111,7 +111,12 @@ func (a *App) refollow(old, c config.Config) error {
 
 // tryOpen tells whether a repository can be opened. It does so beside the data folder:
 // the mirror there is in use as long as the repository is followed.
-func tryOpen(c config.Config, r config.Repository) error {
+func tryOpen(c config.Config, r config.Repository, environ []string) error {
+	if !r.Forge.IsZero() {
+		if _, err := openForge(r, environ, nil); err != nil {
+			return fmt.Errorf("repository %s: %w", r.Name, err)
+		}
+	}
 	scratch, err := os.MkdirTemp("", "reeve-reload-")
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ import (
 // minTokenLength is the shortest bearer token that is accepted.
 const minTokenLength = 16
 
+// MinSecretLength is the shortest webhook secret that is accepted, in bytes.
+const MinSecretLength = 16
+
 // checker looks at a whole configuration, where the decoder saw single values.
 type checker struct {
 	o      Options

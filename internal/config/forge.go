@@ -1,7 +1,10 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -59,6 +62,37 @@ func trimPath(p string) string {
 	return strings.Trim(strings.TrimSuffix(strings.TrimRight(p, "/"), ".git"), "/")
 }
 
+// isAbsent tells that the file of a secret is not there: as long as no secret was
+// replaced there is no previous one.
+func (s SecretSource) isAbsent() bool {
+	if s.File == "" || s.Env != "" {
+		return false
+	}
+	_, err := os.Stat(s.File)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// WebhookSecrets reads the secrets with which deliveries may be signed, the one that is
+// used now first. A file of the previous secret that is not there is none.
+func (f Forge) WebhookSecrets(environ []string) ([]Secret, error) {
+	var out []Secret
+	if !f.WebhookSecret.IsZero() {
+		s, err := f.WebhookSecret.Read(environ)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	if p := f.PreviousWebhookSecret; !p.IsZero() && !p.isAbsent() {
+		s, err := p.Read(environ)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // forge checks where the pull requests are.
 func (k *checker) forge(p string, r *Repository) {
 	f := r.Forge
@@ -76,13 +110,16 @@ func (k *checker) forge(p string, r *Repository) {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		k.invalid(p+".url", "it is not the address of a forge", "https://HOST, with a path when the forge is below one")
 	case u.User != nil:
-		k.userinfo(p + ".url")
+		k.invalid(p+".url", "it holds a user name or password", "an address without them; the account is told by token or app")
 	}
-	if f.Kind == "" {
+	if _, said := k.places[p+".kind"]; f.Kind == "" && !said { // what was said and is none is a finding already
 		k.missing(p, "kind", `"github", "gitlab" or "gitea", as the host does not tell`)
 	}
-	if strings.Count(f.Repository, "/") < 1 {
+	switch {
+	case f.Repository == "":
 		k.missing(p, "repository", "owner/name")
+	case !strings.Contains(f.Repository, "/"):
+		k.invalid(p+".repository", quoted(f.Repository), "owner/name, or a GitLab project's whole path")
 	}
 	switch app := f.App; {
 	case f.Token.IsZero() && app == GitHubApp{}:
@@ -107,10 +144,10 @@ func (k *checker) forge(p string, r *Repository) {
 		name string
 		from SecretSource
 	}{{".webhookSecret", f.WebhookSecret}, {".previousWebhookSecret", f.PreviousWebhookSecret}} {
-		if s.from.IsZero() {
+		if s.from.IsZero() || s.name == ".previousWebhookSecret" && s.from.isAbsent() {
 			continue
 		}
-		if v, ok := k.secret(p+s.name, s.from); ok && len(v.Reveal()) < minTokenLength {
+		if v, ok := k.secret(p+s.name, s.from); ok && len(v.Reveal()) < MinSecretLength {
 			k.invalid(p+s.name, "the secret is too short", "at least 16 characters; `reeve forge connect` makes a good one")
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -41,6 +43,10 @@ type Options struct {
 	// OpenLog opens the log of one phase at a byte offset; following ends with the
 	// phase.
 	OpenLog func(ctx context.Context, folder string, from int64, f api.Follow) (io.ReadCloser, error)
+	// Pulls selects what is remembered of pull requests, and Standing derives how one
+	// stands; nil where none are followed.
+	Pulls    func(ctx context.Context, q store.PullQuery) ([]pull.Pull, error)
+	Standing func(ctx context.Context, p pull.Pull) (comment.Pull, error)
 }
 
 // Desk implements api.Backend.

@@ -138,6 +138,11 @@ func (m *memory) Changes(_ context.Context, f api.Filter) ([]api.Change, error) 
 	return []api.Change{{Key: vpc, Action: stackjob.Apply, Because: []stackjob.Because{{Cause: stackjob.CauseNew}}, Job: "sj_1"}}, m.note(f)
 }
 
+func (m *memory) Pulls(_ context.Context, f api.PullFilter) ([]api.PullStatus, error) {
+	return []api.PullStatus{{Repository: "config", Number: 7, Title: "Wider <network>", URL: "https://example.com/acme/config/pulls/7", Author: "ada", State: "waiting",
+		Head: "abc", Base: "def", Resources: 2, Changes: stackjob.Counts{Create: 2, Replace: 1}, WaitsFor: []api.PullBlock{{What: "needs an approval", Who: "team network"}}, UpdatedAt: day}}, m.note(f)
+}
+
 func (m *memory) Explain(_ context.Context, k schema.ResourceKey) (api.Explanation, error) {
 	return api.Explanation{Resource: resources[0], Policy: stackjob.PolicyChoice{Name: "acme/prod"}, Producers: []schema.ResourceKey{vpc},
 		Lines: []string{"it waits"}, Next: []string{"reeve approve sj_1"}}, m.note(k)

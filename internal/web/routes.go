@@ -194,6 +194,14 @@ func (r registrar) reading() {
 	get(r, "/changes", "listChanges", "What the newest revision would change", func(ctx context.Context, in *FilterQuery) (*list[api.Change], error) {
 		return listOf(r.backend.Changes(ctx, in.filter()))
 	})
+	get(r, "/pulls", "listPulls", "Pull requests and how they stand, newest number first", func(ctx context.Context, in *struct {
+		Repository string `query:"repository" maxLength:"200" doc:"Only those of this config repository."`
+		All        bool   `query:"all" doc:"Also those with which nothing more is done."`
+		Limit      int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
+	},
+	) (*list[api.PullStatus], error) {
+		return listOf(r.backend.Pulls(ctx, api.PullFilter{Repository: in.Repository, All: in.All, Limit: in.Limit}))
+	})
 	get(r, "/resources/{org}/{env}/{kind}/{name}", "explainResource", "All that is known of one resource, and why", func(ctx context.Context, in *struct {
 		Org  string `path:"org" maxLength:"200"`
 		Env  string `path:"env" maxLength:"200"`

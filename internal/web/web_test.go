@@ -176,6 +176,11 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 			changes, err := cl.Changes(ctx, f)
 			wantChanges, _ := b.Changes(ctx, f)
 			same(t, "changes", changes, err, wantChanges)
+			pf := api.PullFilter{Repository: "con fig", All: true, Limit: 3}
+			pulls, err := cl.Pulls(ctx, pf)
+			wantPulls, _ := b.Pulls(ctx, pf)
+			same(t, "pull requests", pulls, err, wantPulls)
+			same(t, "pull request filter", r.lastAsked(), nil, any(pf))
 			key := schema.ResourceKey{Org: "acme", Env: "dev", Kind: "AwsVpc", Name: "a b%2F"}
 			ex, err := cl.Explain(ctx, key)
 			wantEx, _ := b.Explain(ctx, key)

@@ -100,11 +100,7 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		return true, s.finish(ctx) // it was turned to another branch
 	}
 	was := s.p.Proposal
-	s.p.Proposal = pull.Proposal{
-		Title: pr.Title, URL: pr.URL, Author: pr.Author.Login, Draft: pr.Draft, Fork: pr.Fork, Head: pr.Head, HeadRef: pr.HeadRef,
-		BaseBranch: pr.BaseBranch, Merged: pr.State == forge.Merged, Closed: pr.State == forge.Closed, MergeCommit: pr.MergeCommit,
-		UpdatedAt: pr.UpdatedAt,
-	}
+	s.p.Proposal = ProposalOf(*pr)
 	switch {
 	case s.version == 0 && pr.State != forge.Open:
 		return false, nil // it ended before anybody here knew of it

@@ -84,6 +84,12 @@ func (c Counts) Changes() bool {
 // IsZero tells whether all counts are zero.
 func (c Counts) IsZero() bool { return c == Counts{} }
 
+// Plus adds up.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{c.Create + o.Create, c.Update + o.Update, c.Delete + o.Delete, c.Replace + o.Replace, c.NoOp + o.NoOp,
+		c.Import + o.Import, c.Move + o.Move, c.Forget + o.Forget}
+}
+
 // String is "+1 ~2 -3 ±4", or "no changes".
 func (c Counts) String() string {
 	if !c.Changes() {
