@@ -176,6 +176,9 @@ func derive(in picture) comment.Pull {
 func rowOf(in picture, s subject) comment.Row {
 	row := comment.Row{Key: s.row.Key, Action: s.row.Action, MovedFrom: s.row.MovedFrom, After: s.row.After, Policy: s.choice.Name}
 	row.State, row.Detail = s.state()
+	if in.pull.Proposal.Closed && slices.Contains([]comment.RowState{comment.RowQueued, comment.RowPlanning, comment.RowWaiting, comment.RowDeferred}, row.State) {
+		row.State, row.Detail = comment.RowStopped, "the pull request is closed"
+	}
 	for _, b := range s.row.Because {
 		text := b.Cause.Sentence()
 		if b.Detail != "" {

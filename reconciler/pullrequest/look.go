@@ -53,7 +53,12 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 		}
 	}
 	if s.p.Phase == pull.Done {
-		return nil
+		return s.epilogue(ctx)
+	}
+	if s.p.Proposal.Closed { // before it is told how all ended
+		if err := s.abandonRound(ctx); err != nil {
+			return err
+		}
 	}
 	if err := s.plan(ctx); err != nil {
 		return err
@@ -65,6 +70,17 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 		return err
 	}
 	return s.show(ctx)
+}
+
+// epilogue answers what is said after the end.
+func (s *sitting) epilogue(ctx context.Context) error {
+	if !slices.ContainsFunc(s.p.Commands, func(c pull.Command) bool { return c.State != pull.Ended }) && len(s.p.Answers) == 0 {
+		return nil
+	}
+	if err := s.obey(ctx); err != nil {
+		return err
+	}
+	return s.answers(ctx)
 }
 
 // save writes the record. It fails when somebody else did: nobody else should.
@@ -85,8 +101,13 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 	if pr == nil {
 		got, err := s.f.Forge.PullRequest(ctx, s.key.Number)
 		if errors.Is(err, forge.ErrNotFound) && s.version != 0 {
-			// It is gone: nothing can be written there any more.
-			return true, s.finish(ctx)
+			gone, listed := s.gone(ctx)
+			if listed != nil {
+				return false, listed
+			}
+			if gone {
+				return true, s.finish(ctx) // nothing can be written there any more
+			}
 		}
 		if err != nil {
 			return false, err
@@ -106,6 +127,9 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		return false, nil // it ended before anybody here knew of it
 	case s.p.Phase == pull.Done && pr.State == forge.Open:
 		s.p.Phase = pull.Open // reopened
+		if s.p.Round != nil { // whose plans were given up: those that stand are taken over
+			s.p.Round.Head = ""
+		}
 	case s.p.Phase == pull.Open && s.p.Proposal.Merged:
 		s.p.Phase = pull.Landing
 	}
@@ -113,6 +137,20 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		return true, s.save(ctx)
 	}
 	return true, nil
+}
+
+// gone tells of a pull request that the forge does not find whether it was deleted. A
+// forge says the same of what is too new for it, and of all that it hides from a token
+// that lost its rights.
+func (s *sitting) gone(ctx context.Context) (bool, error) {
+	if s.now().Sub(s.p.CreatedAt) < settles {
+		return false, nil
+	}
+	open, err := s.f.Forge.OpenPullRequests(ctx)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(open, func(pr forge.PullRequest) bool { return pr.Number == s.key.Number }), nil
 }
 
 // finish ends what is under way for a pull request with which nothing more is done.

@@ -104,6 +104,8 @@ type Loop struct {
 	// spawn runs a look; nil before Run.
 	spawn func(func(context.Context))
 	inbox chan struct{} // capacity 1
+	// merging bounds the merges that are made at once.
+	merging chan struct{}
 }
 
 // followed is one repository of a running loop.
@@ -151,7 +153,7 @@ func New(o Options) *Loop {
 		o.LogTail = func(context.Context, stackjob.JobID) string { return "" }
 	}
 	return &Loop{o: o, log: o.Log.With("component", "pullrequest"), metrics: newMetrics(o.Registerer),
-		repos: map[string]*followed{}, tasks: map[pull.Key]*task{}, inbox: make(chan struct{}, 1)}
+		repos: map[string]*followed{}, tasks: map[pull.Key]*task{}, inbox: make(chan struct{}, 1), merging: make(chan struct{}, merges)}
 }
 
 // Follow adds a repository. Its work starts with Run, or at once when that has begun.
@@ -277,7 +279,11 @@ func (l *Loop) poll(ctx context.Context, f *followed) {
 		if failures++; err == nil {
 			failures = 0
 		}
-		t := time.NewTimer(pause(f.PollInterval, failures, err))
+		interval := f.PollInterval
+		if failures > 0 {
+			interval = min(interval, firstPause)
+		}
+		t := time.NewTimer(pause(interval, failures, err))
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -288,6 +294,9 @@ func (l *Loop) poll(ctx context.Context, f *followed) {
 		}
 	}
 }
+
+// firstPause is the longest pause after a first failure to list.
+const firstPause = 5 * time.Second
 
 // longest is the longest pause after failures.
 const longest = 5 * time.Minute
@@ -338,7 +347,7 @@ func (l *Loop) list(ctx context.Context, f *followed) error {
 	f.mu.Lock()
 	f.open = open
 	f.mu.Unlock()
-	return nil
+	return l.moved(ctx, f.Name)
 }
 
 // Look looks at a pull request now, asking the forge, and returns when that look has
@@ -419,6 +428,11 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 	switch {
 	case ctx.Err() != nil:
 		return
+	case errors.Is(err, forge.ErrNotFound) && t.failures >= notThere:
+		// Nobody knows of it but a delivery. When it is there after all, the list of
+		// open pull requests has it.
+		l.log.Warn("there is no such pull request", "pull", key.String())
+		t.failures = 0
 	case err != nil:
 		t.failures++
 		wait := pause(time.Second, t.failures, err)
@@ -438,6 +452,9 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 	}
 	l.begin(key, t)
 }
+
+// notThere is how often a pull request is looked for that the forge does not know.
+const notThere = 8
 
 func (l *Loop) lookOnce(ctx context.Context, key pull.Key, ask bool, seen *forge.PullRequest) (next time.Duration, err error) {
 	f := l.repository(key.Repository)
@@ -606,7 +623,7 @@ func (l *Loop) handle(ctx context.Context, d pull.Delivery) error {
 		if err := l.o.Planner.Poll(ctx, d.Repository); err != nil {
 			return fmt.Errorf("poll %s: %w", d.Repository, err)
 		}
-		return nil
+		return l.moved(ctx, d.Repository)
 	case forge.TopicPullRequest, forge.TopicComment, forge.TopicReview:
 		if d.Number <= 0 {
 			return nil

@@ -3,7 +3,6 @@ package pullrequest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource"
@@ -62,6 +61,9 @@ func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error
 			return err == nil, err
 		}
 	}
+	if s.mayMergeNow() {
+		return true, nil
+	}
 	return s.isOpen(ctx) && !s.l.o.Planner.Proposed(s.key), nil
 }
 
@@ -116,7 +118,7 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	if !ok {
 		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: s.p.Proposal.Author}})
 	}
-	m, err := s.f.Merges.Merge(ctx, gitsource.Head{Name: fmt.Sprint(s.key.Number), Ref: s.p.Proposal.HeadRef, Commit: head})
+	m, err := s.merge(ctx)
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
 		// The forge will say which head is the newest, or bring its ref up to date: soon,
 		// when it has just told of the head; the longer it has not, the later.

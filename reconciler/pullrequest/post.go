@@ -49,8 +49,7 @@ func (s *sitting) show(ctx context.Context) error {
 		return err
 	}
 	view := derive(pic)
-	limits := s.f.Forge.Limits()
-	l := comment.Limits{Bytes: limits.CommentBytes, Folds: limits.Folds, Mermaid: limits.Mermaid}
+	l := s.limits()
 	if err := s.living(ctx, pic, view, l); err != nil {
 		return err
 	}
@@ -82,10 +81,11 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 	if s.p.Round == nil {
 		return nil
 	}
-	// While plans come in, one edit every few seconds is enough; the last one waits
-	// for nothing.
+	// While plans come in, an edit now and then is enough; the last one waits for
+	// nothing.
 	if at := s.post(planPost); at >= 0 && !settled(view) && s.p.Posts[at].Round == view.Round && s.p.Posts[at].State == string(view.State) {
-		if wait := s.l.o.Quiet - s.now().Sub(s.p.Posts[at].At); wait > 0 {
+		quiet := max(s.l.o.Quiet, s.now().Sub(s.p.Round.StartedAt)/2) // the longer it takes, the less
+		if wait := quiet - s.now().Sub(s.p.Posts[at].At); wait > 0 {
 			s.again(wait)
 			return nil
 		}
@@ -165,12 +165,23 @@ func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l
 			return err
 		}
 	}
+	return s.answers(ctx)
+}
+
+// limits are the forge's for a comment.
+func (s *sitting) limits() comment.Limits {
+	l := s.f.Forge.Limits()
+	return comment.Limits{Bytes: l.CommentBytes, Folds: l.Folds, Mermaid: l.Mermaid}
+}
+
+// answers posts what commands were answered and a reaction cannot tell.
+func (s *sitting) answers(ctx context.Context) error {
 	for _, a := range s.p.Answers {
-		r := comment.Reply{Mark: mark(s.key, a.Name), Command: a.Command, By: a.To, Answer: a.Answer, Detail: a.Text, Page: view.Page}
+		r := comment.Reply{Mark: mark(s.key, a.Name), Command: a.Command, By: a.To, Answer: a.Answer, Detail: a.Text}
 		if a.Reason != "" {
 			r.Sentences = []string{a.Reason}
 		}
-		if err := s.once(ctx, a.Name, comment.Answer(r, l).Body); err != nil {
+		if err := s.once(ctx, a.Name, comment.Answer(r, s.limits()).Body); err != nil {
 			return err
 		}
 	}
