@@ -26,8 +26,10 @@ type pullWorld struct {
 	front *front
 	// hooks has the forge tell the daemon; without it the daemon polls.
 	hooks bool
-	// rest is appended to reeve.yaml, and forge to what it says of the forge.
-	rest, forge string
+	// polls has it poll beside.
+	polls bool
+	// jobSettings, forge and rest are appended to what reeve.yaml says of these.
+	jobSettings, forge, rest string
 }
 
 // forges are those that every story is told on.
@@ -82,11 +84,11 @@ func (w *pullWorld) secret(name, text string) string {
 func (w *pullWorld) settings() settings {
 	w.t.Helper()
 	poll := "1h"
-	if !w.hooks {
+	if !w.hooks || w.polls {
 		poll = "1s"
 	}
 	token := w.secret("token", w.site.Token(forgetest.Reeve))
-	return settings{Rest: w.rest, Repositories: fmt.Sprintf(`  - name: config
+	return settings{Jobs: w.jobSettings, Rest: w.rest, Repositories: fmt.Sprintf(`  - name: config
     url: %q
     pollInterval: %s
     credentials: {username: %s, token: {file: %q}}

@@ -1,0 +1,119 @@
+package app_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+func TestCommandsAreAnswered(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one"), "acme/prod/c.yaml": w.document("c", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add three", false)
+		w.tell(n, head)
+		w.shows(n, "reeve approve dev", "+3 ~0")
+
+		w.reacts(n, w.says(forgetest.Mallory, n, "reeve help"), forge.ThumbsUp)
+		w.sees(n, "reeve rerun", "says yes to the plans that are shown")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve explain prod"), forge.ThumbsUp)
+		w.sees(n, "/answer-", "acme/prod/TerraformStack/c", "policy")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve aprove dev"), forge.Confused)
+		w.sees(n, "aprove", "`approve`")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve"), forge.Confused)
+		w.sees(n, "several environments wait")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve staging"), forge.Confused)
+		w.sees(n, "no resource of this pull request matches", "staging")
+		w.reacts(n, w.says(forgetest.Mallory, n, "reeve approve dev"), forge.Confused)
+		w.sees(n, "needs the right to write")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve apply dev"), forge.ThumbsDown)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve unlock"), forge.ThumbsDown)
+
+		// What is no command: quoted, fenced, said in passing, and edited into one.
+		words := w.says(forgetest.Grace, n, "Looks good so far.")
+		w.says(forgetest.Grace, n, "> reeve approve --all\n\nWho wants to?")
+		w.says(forgetest.Grace, n, "```\nreeve approve --all\n```")
+		w.says(forgetest.Grace, n, "I would reeve approve --all if I could.")
+		w.site.EditComment(t, forgetest.Grace, n, words, "reeve approve --all")
+
+		// Chosen by name: one of three, then one by kind. The comment after those above
+		// is answered when they have been read.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev/TerraformStack/a"), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Pending)
+		if got := strings.Count(w.living(n), "✅ approved"); got > 1 {
+			t.Fatalf("%d rows are approved, expected one:\n%s", got, w.living(n))
+		}
+		if got := w.site.Reactions(t, n, words); len(got) != 0 {
+			t.Errorf("a comment that was edited into a command has %v", got)
+		}
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve prod/TerraformStack/*\nreeve reject dev/TerraformStack/b"), forge.ThumbsUp)
+		w.status(head, "reeve/plan", forge.Success)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.served.until("what was approved is applied", func() bool { return w.lines("a") == "one" && w.lines("c") == "one" })
+		w.sees(n, "/outcome-")
+		if w.lines("b") != "" {
+			t.Error("what was rejected was applied")
+		}
+		w.once(n)
+	})
+}
+
+func TestWhatFailedIsRunAgainAndWhatWaitsIsCancelled(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		file := filepath.Join(w.root, "later")
+		head := w.site.Push(t, forgetest.Ada, "change", w.reading("a", file), false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Read a file", false)
+		w.tell(n, head)
+		w.shows(n, "❌ The plan failed", "no file exists", "reeve rerun dev")
+		w.status(head, "reeve/plan", forge.Failure)
+		if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve rerun dev"), forge.ThumbsUp)
+		w.shows(n, "reeve approve dev", "+1 ~0")
+		w.status(head, "reeve/plan", forge.Success)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve rerun dev"), forge.ThumbsDown)
+
+		w.site.Merge(t, forgetest.Ada, n) // approved by nobody
+		w.sees(n, "/waits-", "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve cancel dev"), forge.ThumbsUp)
+		w.sees(n, "/outcome-")
+		w.served.until("nothing was applied", func() bool {
+			e, err := w.served.Explain(context.Background(), w.key(devA))
+			return err == nil && e.Observed == nil
+		})
+		w.served.until("the status says that nothing was applied", func() bool {
+			state := w.site.Statuses(t, head)["reeve/apply: dev"].State
+			return state == forge.Failure || state == forge.Error
+		})
+		w.once(n)
+	})
+}
+
+func TestARunningPlanIsCancelled(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		pipe := w.pipe("pipe")
+		w.site.Push(t, forgetest.Ada, "change", w.reading("a", pipe), false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Read a pipe", false)
+		w.tell(n, "change")
+		w.served.until("it is planned", func() bool { return w.plans()[stackjob.Planning] == 1 })
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve cancel dev"), forge.ThumbsUp)
+		w.shows(n, "reeve rerun dev")
+		w.regular(pipe, "hello")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve rerun --all"), forge.ThumbsUp)
+		w.shows(n, "reeve approve dev", "+1 ~0")
+		w.once(n)
+	})
+}
