@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/schema/diag"
 )
 
 // called finds what a text tells its readers to type: lines of code blocks and
@@ -157,6 +160,37 @@ func TestEveryMakeTargetInTheDocumentsExists(t *testing.T) {
 	}
 	if seen < 5 {
 		t.Errorf("only %d targets were found: the search is broken", seen)
+	}
+}
+
+// TestEveryConfigurationInTheDocumentsIsGood loads each reeve.yaml that people would copy.
+func TestEveryConfigurationInTheDocumentsIsGood(t *testing.T) {
+	t.Parallel()
+	yaml := regexp.MustCompile("(?ms)^```yaml\n(repositories:\n.*?)^```")
+	here := t.TempDir()
+	secret := filepath.Join(here, "secret")
+	if err := os.WriteFile(secret, []byte("a-secret-of-the-documents"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inFile := regexp.MustCompile(`file: /[^}]*`)
+	seen := 0
+	for _, file := range documents(t) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range yaml.FindAllStringSubmatch(string(b), -1) {
+			seen++
+			text := inFile.ReplaceAllString(m[1], "file: "+secret)
+			_, found, err := config.Load(config.Options{Path: "reeve.yaml", Bytes: []byte(text), Environ: []string{"HOME=" + here,
+				"GIT_TOKEN=a-secret-of-the-documents", "FORGE_TOKEN=a-secret-of-the-documents", "WEBHOOK_SECRET=a-secret-of-the-documents"}})
+			if err != nil || len(found) > 0 {
+				t.Errorf("%s: %v\n%s\n%s", file, err, diag.Text(found, diag.TextOptions{}), text)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("only %d configurations were found: the search is broken", seen)
 	}
 }
 
