@@ -28,12 +28,12 @@ func checkForge(ctx context.Context, f forge.Repository, r config.Repository) []
 		return append(out, Check{Name: "permission", Health: Well, Detail: "that of the App's installation"})
 	}
 	may, err := f.Permission(ctx, self.Login)
+	give := "give " + self.Login + " the right to write to the repository: it sets commit statuses, and asks what people are allowed"
 	switch {
-	case err != nil:
-		out = append(out, Check{Name: "permission", Health: Missing, Detail: oneLine(err), Fix: renew})
+	case err != nil: // GitHub tells nobody who may not write
+		out = append(out, Check{Name: "permission", Health: Missing, Detail: oneLine(err), Fix: give})
 	case may != forge.Write && may != forge.Admin:
-		out = append(out, Check{Name: "permission", Health: Missing, Detail: fmt.Sprintf("%s has the permission %q", self.Login, may),
-			Fix: "give " + self.Login + " the right to write to the repository: it sets commit statuses"})
+		out = append(out, Check{Name: "permission", Health: Missing, Detail: fmt.Sprintf("%s has the permission %q", self.Login, may), Fix: give})
 	case may != forge.Admin && f.Kind() == forge.Gitea:
 		out = append(out, Check{Name: "permission", Health: Missing, Detail: fmt.Sprintf("%s has the permission %q", self.Login, may),
 			Fix: "make " + self.Login + " an administrator of the repository: Gitea tells nobody else what people are allowed"})

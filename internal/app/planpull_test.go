@@ -32,6 +32,11 @@ func (w *pullWorld) planPull(o app.PlanPullOptions) (app.PulledPlan, error) {
 	return app.PlanPull(w.t.Context(), o)
 }
 
+// page is below the page of pull request 1.
+func (w *pullWorld) page(below string) string {
+	return w.site.URL() + map[forge.Kind]string{forge.Gitea: "/pulls/1", forge.GitHub: "/pull/1", forge.GitLab: "/-/merge_requests/1"}[w.site.World().Kind()] + below
+}
+
 func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
@@ -58,7 +63,7 @@ func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 			t.Errorf("%+v", dry)
 		}
 		// A plan that is made here is the same plan.
-		fresh, err := w.planPull(app.PlanPullOptions{Pull: w.site.URL() + "/pulls/1/files", Fresh: true})
+		fresh, err := w.planPull(app.PlanPullOptions{Pull: w.page("/files"), Fresh: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +108,7 @@ func TestTheCodeOfAStrangerDoesNotRunHereByItself(t *testing.T) {
 		if err != nil || dry.Refused != nil || len(dry.Resources) != 1 || dry.Resources[0].Job == nil || !dry.Resources[0].Job.Plan.HasChanges {
 			t.Errorf("%+v, %v", dry, err)
 		}
-		w.site.Close(t, forgetest.Mallory, n)
+		w.site.Close(t, forgetest.Ada, n)
 		for text, want := range map[string]string{"1": "is closed", "9": "not found", "x": "neither a number nor the URL", "https://example.com/acme/x/pull/1": "no repository in the configuration is example.com/acme/x",
 			w.site.URL() + "/issues/1": "not that of a pull request"} {
 			if _, err := w.planPull(app.PlanPullOptions{Pull: text}); err == nil || !strings.Contains(err.Error(), want) {

@@ -31,7 +31,8 @@ func TestAReloadFollowsPullRequestsAsTheConfigurationSays(t *testing.T) {
 			}
 		}
 		repository := func(forge string) settings {
-			return settings{Repositories: fmt.Sprintf("  - name: config\n    url: %q\n    pollInterval: 1s\n%s", w.site.CloneURL(""), forge)}
+			return settings{Repositories: fmt.Sprintf("  - name: config\n    url: %q\n    pollInterval: 1s\n    credentials: {username: %s, token: {file: %q}}\n%s",
+				w.site.CloneURL(""), forgetest.Reeve, filepath.Join(w.root, "token"), forge)}
 		}
 		file := func(name, text string) string {
 			path := filepath.Join(w.root, name)
@@ -57,7 +58,7 @@ func TestAReloadFollowsPullRequestsAsTheConfigurationSays(t *testing.T) {
 		second := w.site.Open(t, forgetest.Ada, "second", "Add another", false)
 
 		s.writeSettings(repository(fmt.Sprintf("    forge: {kind: %s, url: %q, repository: %q, token: {file: %q}, webhookSecret: {file: %q}, pollInterval: 2s}\n",
-			w.site.World().Kind(), w.site.APIURL(), w.site.Name(), file("token2", w.site.Token(forgetest.Reeve)), file("webhook2", "another-webhook-canary-0123456789"))))
+			w.site.World().Kind(), w.front.url, w.site.Name(), file("token2", w.site.Token(forgetest.Reeve)), file("webhook2", "another-webhook-canary-0123456789"))))
 		s.told(inForce, 2)
 		knock(http.StatusUnauthorized)
 		w.sees(second, "acme/dev/TerraformStack/b", "reeve approve dev")
