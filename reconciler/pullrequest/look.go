@@ -260,6 +260,9 @@ func (s *sitting) react(ctx context.Context) error {
 		if err != nil && !errors.Is(err, forge.ErrNotFound) { // else the comment was deleted
 			return err
 		}
+		if err == nil {
+			s.l.metrics.writes.WithLabelValues("reaction").Inc()
+		}
 		for k := range s.p.Commands {
 			if s.p.Commands[k].Comment == c.Comment {
 				s.p.Commands[k].Reacted = string(want)

@@ -102,6 +102,10 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 		return err
 	}
 	at := s.post(planPost)
+	if !s.p.Proposal.Merged && !s.p.Proposal.Closed {
+		was := s.p.Posts[at]
+		s.l.metrics.told(view, was.Round == view.Round, comment.State(was.State), s.now().Sub(s.p.Round.StartedAt))
+	}
 	s.p.Posts[at].Round, s.p.Posts[at].State = view.Round, string(view.State)
 	return s.save(ctx)
 }
