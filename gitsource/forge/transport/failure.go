@@ -80,7 +80,7 @@ func Failure(call string, resp *http.Response, said string, err error) *forge.Ca
 	}
 	now := time.Now()
 	e.Status = resp.StatusCode
-	said = Line(said)
+	said = Line(withoutCredentials(said, resp.Request))
 	if said == "" {
 		said = strings.ToLower(http.StatusText(resp.StatusCode))
 	}
@@ -110,6 +110,28 @@ func Failure(call string, resp *http.Response, said string, err error) *forge.Ca
 		e.Err = fmt.Errorf("the answer cannot be read: %w", err)
 	}
 	return e
+}
+
+// credentialHeaders are those that prove who asks.
+var credentialHeaders = []string{"Authorization", "Proxy-Authorization", "Private-Token", "Job-Token"}
+
+// withoutCredentials takes out of what was said the credentials that were sent: a proxy
+// or a forge that debugs may show them.
+func withoutCredentials(said string, sent *http.Request) string {
+	if sent == nil {
+		return said
+	}
+	for _, name := range credentialHeaders {
+		for _, value := range sent.Header.Values(name) {
+			if _, rest, ok := strings.Cut(value, " "); ok {
+				value = rest // what follows "Bearer"
+			}
+			if value = strings.TrimSpace(value); value != "" {
+				said = strings.ReplaceAll(said, value, "[secret]")
+			}
+		}
+	}
+	return said
 }
 
 // Line makes one short line of what a forge wrote: without control characters, and cut
