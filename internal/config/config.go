@@ -102,7 +102,7 @@ type Forge struct {
 	App GitHubApp `json:"app,omitzero"`
 	// The secret with which webhooks are signed. Without it no webhook is accepted, and pull requests are found by polling alone.
 	WebhookSecret SecretSource `json:"webhookSecret,omitzero"`
-	// The secret that was used before, accepted while webhooks are changed to the new one.
+	// The secret that was used before, accepted while webhooks are changed to the new one. A file that is not there yet is none.
 	PreviousWebhookSecret SecretSource `json:"previousWebhookSecret,omitzero"`
 	// How often the open pull requests are listed.
 	PollInterval Duration `json:"pollInterval,omitempty" default:"1m"`
