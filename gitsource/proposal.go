@@ -13,6 +13,10 @@ var ErrHeadMoved = errors.New("the head moved")
 // forge has not made it yet.
 var ErrNoHead = errors.New("the head is not there")
 
+// ErrMalformed is returned for a commit whose files cannot be read, today or later: a tree
+// of it names an entry as no file can be named.
+var ErrMalformed = errors.New("the tree names an entry as no file can be named")
+
 // ErrNoProposals is returned by a source that has no commits to merge.
 var ErrNoProposals = errors.New("proposals need commits, and this repository is followed without them")
 

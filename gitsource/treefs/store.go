@@ -23,6 +23,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/stackreeve/stackreeve/gitsource"
 )
 
 // ErrDamaged is returned when an object cannot be read or is not what its name says.
@@ -33,7 +35,7 @@ var ErrMissing = errors.New("no such object")
 
 // ErrName is returned for a tree that names an entry as no file can be named, which
 // Git never writes: a path out of the tree, for one.
-var ErrName = errors.New("the tree names an entry as no file can be named")
+var ErrName = gitsource.ErrMalformed
 
 // cacheBytes bounds the objects kept per store: an idle daemon stays small, and the
 // bases of delta chains are still at hand.

@@ -551,35 +551,56 @@ func (l *Loop) each(ctx context.Context, want func(pull.Pull) bool) {
 	}
 }
 
-// inboxBatch is how many deliveries are read at once.
-const inboxBatch = 100
+// inboxBatch is how many deliveries are worked on at once. One that the forge does not
+// let succeed holds up no other.
+const inboxBatch = 1000
 
 // work takes deliveries out of the inbox. A delivery is finished when the look that it
 // asks for has succeeded.
 func (l *Loop) work(ctx context.Context) {
+	type id struct{ repository, delivery string }
+	var mu sync.Mutex
+	under := map[id]bool{}
+	var all sync.WaitGroup
+	defer all.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.inbox:
 		}
-		for ctx.Err() == nil {
-			batch, err := l.o.Records.Inbox(ctx, inboxBatch)
-			if err != nil {
+		batch, err := l.o.Records.Inbox(ctx, inboxBatch)
+		if err != nil {
+			if ctx.Err() == nil {
 				l.log.Warn("cannot read the inbox", "error", err)
-				break
+				time.AfterFunc(inboxAgain, func() { poke(l.inbox) })
 			}
-			if len(batch) == 0 {
-				break
+			continue
+		}
+		for _, d := range batch {
+			name := id{d.Repository, d.ID}
+			mu.Lock()
+			begun := under[name]
+			under[name] = true
+			mu.Unlock()
+			if begun {
+				continue
 			}
-			var all sync.WaitGroup
-			for _, d := range batch {
-				all.Go(func() { l.deliver(ctx, d) })
-			}
-			all.Wait()
+			all.Go(func() {
+				l.deliver(ctx, d)
+				mu.Lock()
+				delete(under, name)
+				mu.Unlock()
+				if len(batch) == inboxBatch {
+					poke(l.inbox) // there may be more than were read
+				}
+			})
 		}
 	}
 }
+
+// inboxAgain is when an inbox that could not be read is read again.
+const inboxAgain = time.Second
 
 // deliver does what a delivery asks for, until it has succeeded.
 func (l *Loop) deliver(ctx context.Context, d pull.Delivery) {

@@ -148,6 +148,10 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	s.p.ContainedSince = time.Time{}
 	m.Base.Repository, m.Revision.Repository = s.key.Repository, s.key.Repository
 	r, err := s.l.o.Planner.Propose(ctx, reconciler.Proposal{Key: s.key, Base: m.Base, Merge: m.Revision, Round: number, Before: before, Fresh: fresh})
+	if errors.Is(err, gitsource.ErrMalformed) {
+		s.l.log.Warn("a head cannot be read", "pull", s.key.String(), "error", err)
+		return refuse(pull.Round{Base: m.Base.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonConflict, Detail: gitsource.ErrMalformed.Error()}})
+	}
 	if err != nil {
 		return err
 	}
