@@ -9,6 +9,8 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/hub"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/lab"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -114,6 +116,44 @@ func TestARunningPlanIsCancelled(t *testing.T) {
 		w.regular(pipe, "hello")
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve rerun --all"), forge.ThumbsUp)
 		w.shows(n, "reeve approve dev", "+1 ~0")
+		w.once(n)
+	})
+}
+
+func TestABotGivesNoCommands(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		if w.site.World().Kind() != forge.GitLab {
+			t.Skip("this world has no accounts of bots")
+		}
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.shows(n, "reeve approve dev")
+		id := w.says(lab.Bot, n, "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve help"), forge.ThumbsUp)
+		if got := w.site.Reactions(t, n, id); len(got) != 0 {
+			t.Errorf("a bot's comment has %v", got)
+		}
+		w.status(head, "reeve/approval", forge.Pending)
+	})
+}
+
+func TestADraftIsPlannedAsWell(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		h, is := w.site.(*hub.Site)
+		if !is {
+			t.Skip("this world turns no pull request into a draft")
+		}
+		w.start()
+		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		h.SetDraft(t, forgetest.Ada, n)
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
+		w.tell(n, head)
+		w.shows(n, head[:7], "reeve approve dev")
 		w.once(n)
 	})
 }
