@@ -79,6 +79,14 @@ type Pull struct {
 	// Shown is what people could see when, oldest first: an approval is for what was
 	// shown when it was written.
 	Shown []Shown `json:"shown,omitempty"`
+	// Applies are those that were asked for before the merge, oldest first.
+	Applies []Apply `json:"applies,omitempty"`
+	// Freed are stacks whose turn ended without a merge and that are to be told of.
+	Freed []schema.ResourceKey `json:"freed,omitempty"`
+	// ByReview tells that a policy counts the forge's own reviews here; Reviewed are
+	// those that were counted.
+	ByReview bool       `json:"byReview,omitempty"`
+	Reviewed []Reviewed `json:"reviewed,omitempty"`
 	// Answers are those to commands that were not posted yet.
 	Answers []Spoken `json:"answers,omitempty"`
 	// Posts are the comments that were written, by what they are.
@@ -125,6 +133,9 @@ type Round struct {
 	// Rows are the affected resources, in graph order.
 	Rows      []Row     `json:"rows,omitempty"`
 	StartedAt time.Time `json:"startedAt"`
+	// Stale tells that something was applied from the pull request since: the others
+	// are to be planned again.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // Row is one affected resource of a round.
@@ -170,6 +181,8 @@ type Shown struct {
 	// At is the forge's time of the edit.
 	At    time.Time `json:"at"`
 	Round int       `json:"round"`
+	// Head is the proposed commit that the plans were made of.
+	Head string `json:"head,omitempty"`
 	// Plans are the digests by resource.
 	Plans []ShownPlan `json:"plans"`
 }
@@ -289,6 +302,8 @@ type Approval struct {
 	stackjob.Approval
 	// Pull is where it was given.
 	Pull Key `json:"pull,omitzero"`
+	// Review is the forge's review that says so; "" for a person's own word.
+	Review string `json:"review,omitempty"`
 }
 
 // Delivery is a webhook's delivery in the inbox.

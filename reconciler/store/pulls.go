@@ -49,6 +49,18 @@ type Pulls interface {
 	// the stack that starts forgets all that was said of its plans: they were made for
 	// a state that is no more.
 	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
+	// WithdrawReview forgets what a forge's review said of the plans of a stack; what
+	// the same person has said since stays. An unknown one is no error.
+	WithdrawReview(ctx context.Context, stack schema.ResourceKey, p pull.Key, review string) error
+
+	// TakeTurn puts a pull request at the end of a stack's queue; one that is in it
+	// already stays where it is.
+	TakeTurn(ctx context.Context, t pull.Turn) error
+	// Turns returns the queues of all stacks, each in the order in which they asked.
+	Turns(ctx context.Context) (pull.Turns, error)
+	// EndTurns takes a pull request out of the queues of stacks, or of all when none
+	// are named, and returns those that it held or waited for.
+	EndTurns(ctx context.Context, p pull.Key, stacks ...schema.ResourceKey) ([]schema.ResourceKey, error)
 }
 
 // DeliveriesKept is how long the ids of finished deliveries are remembered at least:

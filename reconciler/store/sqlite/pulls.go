@@ -181,3 +181,21 @@ func forgetApprovals(ctx context.Context, tx *sql.Tx, k schema.ResourceKey) erro
 	}
 	return nil
 }
+
+// WithdrawReview forgets what a review said of a stack's plans.
+func (s *Store) WithdrawReview(ctx context.Context, stack schema.ResourceKey, p pull.Key, review string) error {
+	if review == "" {
+		return errors.New("withdraw a review: it has no id")
+	}
+	err := s.inTx(ctx, opPull, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM approvals WHERE org = ? AND env = ? AND kind = ? AND name = ?
+			AND json_extract(document, '$.review') = ? AND json_extract(document, '$.pull.repository') = ? AND json_extract(document, '$.pull.number') = ?`,
+			stack.Org, stack.Env, stack.Kind, stack.Name, review, p.Repository, p.Number)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("withdraw a review of %s: %w", stack, err)
+	}
+	s.watch.fire()
+	return nil
+}

@@ -60,6 +60,7 @@ func Run(t *testing.T, newFixture func(tb testing.TB) Fixture) {
 		{"Upkeep", upkeepTests},
 		{"Wakeup", wakeupTests},
 		{"Pull", pullTests},
+		{"Turn", turnTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
