@@ -56,8 +56,11 @@ func (r *Reconciler) judged(ctx context.Context, job stackjob.Job) (stackjob.Job
 		}
 		back = stackjob.HoldStart(r.o.Now(), v).Judging(len(job.Approvals))
 	case stackjob.Ready:
-		full, err := r.held(ctx, job)
-		if err != nil || full.Plan == nil {
+		if job.Plan == nil {
+			return job, nil
+		}
+		full, err := r.held(ctx, job, *job.Plan)
+		if err != nil {
 			return job, err
 		}
 		v := flowcontrol.AtApply(full, *full.Plan, choice)

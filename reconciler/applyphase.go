@@ -38,7 +38,13 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, err
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), key)
-	if job, err = w.r.held(ctx, job); err != nil {
+	if why, err := w.r.turnOver(ctx, job, choice); err != nil || !why.IsZero() {
+		if err == nil {
+			_, err = w.move(ctx, job.ID, stackjob.Unneeded(now, nil, why))
+		}
+		return false, err
+	}
+	if job, err = w.r.held(ctx, job, *job.Plan); err != nil {
 		return false, err
 	}
 	if v := flowcontrol.AtApply(job, *job.Plan, choice); v.Decision != stackjob.Proceed {
@@ -47,7 +53,11 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 	}
 	// What was approved is what is applied: if a value that the plan was made of
 	// has moved since, the plan is no longer the one to apply.
-	vals, missing, err := w.values(ctx, job, view.Tree)
+	tree := w.r.treeOf(job, view)
+	if tree == nil {
+		return false, nil // woken when the pull request has been looked at again
+	}
+	vals, missing, err := w.values(ctx, job, tree)
 	if err != nil {
 		return false, err
 	}
@@ -129,7 +139,7 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 	if _, err := w.move(ctx, job.ID, stackjob.Applied(now, l, out, observed)); err != nil {
 		return err
 	}
-	if out.Result != stackjob.ResultSucceeded {
+	if out.Result != stackjob.ResultSucceeded || job.Pull != "" { // from a pull request: it is as the branch wants it no longer
 		w.r.CompareAgain(job.Desired.Repository)
 		return nil
 	}

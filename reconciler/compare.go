@@ -35,6 +35,11 @@ type Comparison struct {
 func (r *Reconciler) compareErr(ctx context.Context, repo *repository, rev gitsource.Revision, snap gitsource.Snapshot) error {
 	repo.comparing.Lock()
 	defer repo.comparing.Unlock()
+	return r.compareLocked(ctx, repo, rev, snap)
+}
+
+// compareLocked is compareErr for a caller that holds repo.comparing.
+func (r *Reconciler) compareLocked(ctx context.Context, repo *repository, rev gitsource.Revision, snap gitsource.Snapshot) error {
 	started := time.Now()
 	tree, modules, err := r.load(ctx, repo.loader, rev, snap)
 	if err != nil {
@@ -50,6 +55,9 @@ func (r *Reconciler) compareErr(ctx context.Context, repo *repository, rev gitso
 	if old == nil || old.Revision.Commit != rev.Commit {
 		r.o.Log.Info("compared", "repository", rev.Repository, "revision", rev.Short(), "resources", len(tree.Resources()),
 			"changes", len(view.Result.Changes), "jobs", len(ids), "errors", enqueue.Revision.Errors)
+	}
+	if err := r.yield(ctx); err != nil {
+		return err
 	}
 	return r.regate(ctx, repo, view, old)
 }
@@ -114,10 +122,14 @@ func (r *Reconciler) compare(ctx context.Context, rev gitsource.Revision, tree *
 	if err != nil {
 		return Comparison{}, fmt.Errorf("read the recorded stacks: %w", err)
 	}
+	held, err := r.heldByPulls(ctx)
+	if err != nil {
+		return Comparison{}, err
+	}
 	s := r.Settings()
 	return Comparison{Tree: tree, Stacks: stacks, Result: diff.Compare(diff.Input{
 		Tree: tree, Repository: rev.Repository, Commit: rev.Commit,
-		Revisions: m.revisions, ModuleErrors: m.failures, Stacks: stacks,
+		Revisions: m.revisions, ModuleErrors: m.failures, Stacks: stacks, Held: held,
 		DefaultProvisioner: s.DefaultProvisioner, Brake: s.Brake, Hash: r.o.Hasher.Hash,
 	})}, nil
 }
@@ -202,7 +214,7 @@ func (r *Reconciler) enqueueOf(ctx context.Context, v *View, c Comparison) (stor
 // out by itself before it applies anything.
 func unwanted(v *View, j stackjob.Job) stackjob.Reason {
 	k := j.Desired.Key
-	if _, frozen := v.Tree.Frozen(k.Org, k.Env); frozen || j.Purpose != stackjob.Reconcile {
+	if _, frozen := v.Tree.Frozen(k.Org, k.Env); frozen || j.Purpose != stackjob.Reconcile || j.Pull != "" {
 		return stackjob.Reason{}
 	}
 	ch := v.changes[k]
@@ -322,7 +334,7 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 		if err != nil || full.Plan == nil {
 			return err
 		}
-		if full, err = r.held(ctx, full); err != nil {
+		if full, err = r.held(ctx, full, *full.Plan); err != nil {
 			return err
 		}
 		_, err = r.move(ctx, j.ID, stackjob.Regate(r.o.Now(), flowcontrol.AtApply(full, *full.Plan, choice)).Judging(len(full.Approvals)))
@@ -342,14 +354,18 @@ func lostRace(err error) error {
 }
 
 // held returns the job with the hold that an interrupted apply of its stack puts on
-// it, whatever was known when the job was made.
-func (r *Reconciler) held(ctx context.Context, j stackjob.Job) (stackjob.Job, error) {
+// it, whatever was known when the job was made; or that its plan is another than the one
+// that stood in the pull request from which it is applied.
+func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Plan) (stackjob.Job, error) {
 	st, err := r.o.Records.Stack(ctx, j.Desired.Key)
 	if err != nil {
 		return j, err
 	}
 	if j.Hold == nil && st.Observed != nil && st.Observed.Interrupted {
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(st.Observed.JobID)}
+	}
+	if j.Hold == nil && j.Shown != "" && j.Shown != plan.Digest {
+		j.Hold = &stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: stackjob.ShortDigest(j.Shown) + " stood in the pull request, it is now " + plan.ShortDigest()}
 	}
 	return j, nil
 }

@@ -121,7 +121,13 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		return false, err
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), job.Desired.Key)
-	if job, err = w.r.held(ctx, job); err != nil {
+	if why, err := w.r.turnOver(ctx, job, choice); err != nil || !why.IsZero() {
+		if err == nil {
+			_, err = w.move(ctx, job.ID, stackjob.Unneeded(now, &l, why))
+		}
+		return false, err
+	}
+	if job, err = w.r.held(ctx, job, plan); err != nil {
 		return false, err
 	}
 	recorded, err := w.recorded(ctx, job, plan)

@@ -63,6 +63,8 @@ type Records interface {
 	store.Wakeups
 	// Approvals is of store.Pulls.
 	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
+	// Turns is of store.Pulls.
+	Turns(ctx context.Context) (pull.Turns, error)
 }
 
 // Hasher makes keyed hashes of values.

@@ -180,7 +180,7 @@ func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, nil // woken when the repository has been compared
 	}
 	key := job.Desired.Key
-	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) && job.Pull == "" {
+	if d, frozen := view.Tree.Frozen(key.Org, key.Env); frozen && !insists(job) && (job.Pull == "" || job.Purpose == stackjob.Reconcile) {
 		return false, w.postpone(ctx, job, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()})
 	}
 	if why := unwanted(view, job); !why.IsZero() {
@@ -194,6 +194,12 @@ func (w *Worker) start(ctx context.Context, job stackjob.Job) (bool, error) {
 		return false, w.postpone(ctx, job, wait)
 	}
 	choice := flowcontrol.Choose(view.Tree.Policies(), key)
+	if why, err := w.r.turnOver(ctx, job, choice); err != nil || !why.IsZero() {
+		if err == nil {
+			_, err = w.move(ctx, job.ID, stackjob.Unneeded(now, nil, why))
+		}
+		return false, err
+	}
 	switch v := flowcontrol.AtStart(job, choice); v.Decision {
 	case stackjob.Wait:
 		_, err := w.move(ctx, job.ID, stackjob.HoldStart(now, v).Judging(len(job.Approvals)))

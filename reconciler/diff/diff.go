@@ -50,6 +50,9 @@ type Input struct {
 	// document nor its environment nor its organization names one.
 	DefaultProvisioner schema.Provisioner
 	Brake              Brake
+	// Held are stacks that a pull request applies before its merge, with its name: they
+	// are left as they are until it gives them back.
+	Held map[schema.ResourceKey]string
 	// Hash is the keyed hash of values, the one that Observed.References was
 	// written with. Without it only outputs as a whole are compared.
 	Hash func([]byte) string
@@ -200,7 +203,10 @@ func (c *comparison) resource(r *schema.Resource) {
 		return
 	}
 	because := c.because(r, desired, st, broken != nil)
-	c.noteOver(st, stackjob.Apply, len(because) > 0 || broken != nil)
+	holder, isHeld := c.in.Held[r.Key]
+	if !isHeld {
+		c.noteOver(st, stackjob.Apply, len(because) > 0 || broken != nil)
+	}
 	if len(because) == 0 {
 		c.unchanged++
 		if broken != nil {
@@ -209,7 +215,10 @@ func (c *comparison) resource(r *schema.Resource) {
 		return
 	}
 	ch := &Change{Key: r.Key, Action: stackjob.Apply, Because: because, Desired: desired, Error: broken, Hold: held(st, stackjob.Apply)}
-	if ch.Error == nil {
+	switch {
+	case isHeld:
+		ch.Refused = &stackjob.Reason{Code: stackjob.ReasonHeldByPull, Detail: holder}
+	case ch.Error == nil:
 		ch.Settled = c.settled(ch, st)
 	}
 	c.changes[r.Key] = ch
@@ -226,7 +235,10 @@ func (c *comparison) removals() {
 		if _, there := c.in.Tree.Resource(key); there || f.frozen {
 			continue
 		}
-		c.noteOver(st, stackjob.Destroy, true)
+		holder, isHeld := c.in.Held[key]
+		if !isHeld {
+			c.noteOver(st, stackjob.Destroy, true)
+		}
 		ch := &Change{
 			Key: key, Action: stackjob.Destroy, Desired: st.Observed.Desired,
 			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
@@ -234,6 +246,8 @@ func (c *comparison) removals() {
 		}
 		heir, inherited := c.heir(st.Observed.Desired.Backend)
 		switch {
+		case isHeld:
+			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonHeldByPull, Detail: holder}
 		case inherited:
 			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonStateInUse, Detail: heir.String()}
 		case f.protected: // said first: its resources are recorded as prevent-destroy too

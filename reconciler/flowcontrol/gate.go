@@ -136,7 +136,7 @@ func rejected(job stackjob.Job) (stackjob.Reason, bool) {
 // askedFor tells whether a person asked for the job, so that no lifecycle event started
 // it.
 func askedFor(job stackjob.Job) bool {
-	if job.RerunOf != "" {
+	if job.RerunOf != "" || job.Pull != "" { // from a pull request only when somebody says so there
 		return true
 	}
 	for _, b := range job.Because {

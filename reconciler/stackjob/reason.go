@@ -78,6 +78,8 @@ const (
 	ReasonRepositoryLeft   ReasonCode = "repository-left"
 	ReasonUntrusted        ReasonCode = "untrusted-author"
 	ReasonConflict         ReasonCode = "merge-conflict"
+	ReasonHeldByPull       ReasonCode = "held-by-pull"
+	ReasonTurnEnded        ReasonCode = "turn-ended"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -125,6 +127,8 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonRepositoryLeft:   "its repository is no longer followed",
 	ReasonUntrusted:        "the author may not write to the repository, so its code does not run by itself",
 	ReasonConflict:         "it cannot be merged",
+	ReasonHeldByPull:       "a pull request applies it before its merge, and holds it until then",
+	ReasonTurnEnded:        "its pull request does not hold the stack any more",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 

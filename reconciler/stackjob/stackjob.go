@@ -160,8 +160,12 @@ type Job struct {
 	// RerunOf is the job that this one repeats.
 	RerunOf JobID `json:"rerunOf,omitempty"`
 	Actor   Actor `json:"actor"`
-	// Pull is the pull request ("infra#7") that a plan-only job is for; "" for none.
+	// Pull is the pull request ("infra#7") that the job is for: one that only plans, or
+	// one that applies before the merge; "" for none.
 	Pull string `json:"pull,omitempty"`
+	// Shown is the digest of the plan that stood in the pull request when its apply was
+	// asked for: another plan waits for a person whatever the policy says.
+	Shown string `json:"shown,omitempty"`
 
 	// Attempt counts the runs of the plan phase; a lost plan is run again.
 	Attempt int `json:"attempt"`
