@@ -23,6 +23,8 @@ type picture struct {
 	landed bool
 	expiry time.Duration
 	page   func(stackjob.JobID) string
+	// turns are the queues of all stacks.
+	turns pull.Turns
 }
 
 // subject is one row with all that is recorded about it.
@@ -32,6 +34,10 @@ type subject struct {
 	job *stackjob.Job
 	// carries tells that job is one that applies.
 	carries bool
+	// apply is the apply that was asked for before the merge, while the row tells of
+	// it; nil for none. early tells that job was one such, and all that was needed.
+	apply *pull.Apply
+	early bool
 	// planned is the plan that stood in the pull request before the merge; nil when
 	// there was none.
 	planned *stackjob.Plan
@@ -64,12 +70,14 @@ func (s subject) verdict() (start, apply stackjob.Verdict) {
 // state is how a row stands, with one line about it.
 func (s subject) state() (comment.RowState, string) {
 	switch {
-	case s.row.Unchanged && s.job == nil:
+	case s.row.Unchanged && s.job == nil && s.apply == nil:
 		return comment.RowUnchanged, ""
 	case s.row.Error.Code == stackjob.ReasonPreventDestroy || s.row.Error.Code == stackjob.ReasonPruneForbidden:
 		return comment.RowForbidden, s.row.Error.String()
 	case !s.row.Error.IsZero():
 		return comment.RowFailed, s.row.Error.String()
+	case s.apply != nil && s.apply.Job == "":
+		return comment.RowQueued, ""
 	case s.job == nil && s.row.Deferred != nil:
 		return comment.RowDeferred, ""
 	case s.job == nil:
@@ -105,7 +113,7 @@ func (s subject) judged() (comment.RowState, string) {
 		return comment.RowForbidden, apply.Reason.String()
 	case apply.Decision == stackjob.Wait:
 		return comment.RowWaiting, apply.Reason.String()
-	case apply.Reason.Code == stackjob.ReasonApproved:
+	case apply.Reason.Code == stackjob.ReasonApproved, apply.Reason.Code == stackjob.ReasonOverridden:
 		return comment.RowApproved, apply.Reason.Detail
 	}
 	return comment.RowPlanned, ""
@@ -118,6 +126,9 @@ func (s subject) carried() (comment.RowState, string) {
 	case stackjob.Succeeded:
 		if s.job.Plan != nil && !changes(s.job.Plan) {
 			return comment.RowUnchanged, ""
+		}
+		if s.early {
+			return comment.RowApplied, "applied from the pull request before its merge; the merge leaves nothing to do"
 		}
 		return comment.RowApplied, ""
 	case stackjob.Queued:
@@ -149,6 +160,7 @@ func derive(in picture) comment.Pull {
 			out.Refused = r.Refused.String()
 		}
 	}
+	out.AppliesBeforeMerge = early(in)
 	var began, ended time.Time
 	for _, s := range in.rows {
 		row := rowOf(in, s)
@@ -176,6 +188,7 @@ func derive(in picture) comment.Pull {
 func rowOf(in picture, s subject) comment.Row {
 	row := comment.Row{Key: s.row.Key, Action: s.row.Action, MovedFrom: s.row.MovedFrom, After: s.row.After, Policy: s.choice.Name}
 	row.State, row.Detail = s.state()
+	queued(in, s, &row)
 	if in.pull.Proposal.Closed && slices.Contains([]comment.RowState{comment.RowQueued, comment.RowPlanning, comment.RowWaiting, comment.RowDeferred}, row.State) {
 		row.State, row.Detail = comment.RowStopped, "the pull request is closed"
 	}
@@ -220,6 +233,9 @@ func approvals(s subject) (needs, has int, by []string) {
 		return 0, 0, nil // nobody is asked
 	}
 	t := flowcontrol.Count(s.probe(), *s.job.Plan, s.choice)
+	if t.Overridden != "" {
+		return t.Required, t.Required, []string{"override"}
+	}
 	return t.Required, len(t.By), t.By
 }
 
@@ -236,6 +252,8 @@ func overall(in picture, p comment.Pull) comment.State {
 		return comment.Refused
 	case in.pull.Round == nil:
 		return comment.Planning
+	case !landing && underway(in):
+		return comment.Applying
 	case landing && !in.landed:
 		return comment.Applying
 	case landing && has(comment.RowApplying, comment.RowQueued, comment.RowPlanning, comment.RowApproved, comment.RowDeferred):
@@ -256,6 +274,8 @@ func overall(in picture, p comment.Pull) comment.State {
 		return comment.Waiting
 	case has(comment.RowApproved, comment.RowPlanned, comment.RowDeferred):
 		return comment.Approved
+	case has(comment.RowApplied):
+		return comment.Applied
 	}
 	return comment.Nothing
 }
@@ -319,6 +339,7 @@ func blocks(in picture, p comment.Pull) []comment.Block {
 		}
 		by[r] = append(by[r], row.Key.String())
 	}
+	out = append(out, turnBlocks(in)...)
 	for _, r := range order {
 		add(r.what, r.who, by[r])
 	}
@@ -401,10 +422,13 @@ func commands(in picture, p comment.Pull) []string {
 		case comment.RowFailed, comment.RowStopped:
 			add("reeve rerun " + row.Key.Env)
 		case comment.RowQueued, comment.RowPlanning, comment.RowApplying:
-			if in.pull.Proposal.Merged {
+			if in.pull.Proposal.Merged || p.State == comment.Applying {
 				add("reeve cancel " + row.Key.Env)
 			}
 		}
+	}
+	for _, c := range turnCommands(in, p) {
+		add(c)
 	}
 	slices.SortStableFunc(out, func(a, b string) int { // the likeliest first
 		return cmp.Or(cmp.Compare(likely(a), likely(b)), cmp.Compare(a, b))
@@ -419,7 +443,7 @@ func commands(in picture, p comment.Pull) []string {
 }
 
 func likely(c string) int {
-	for i, verb := range []string{"approve", "rerun", "cancel"} {
+	for i, verb := range []string{"approve", "apply", "rerun", "unlock", "cancel"} {
 		if strings.HasPrefix(c, "reeve "+verb) {
 			return i
 		}

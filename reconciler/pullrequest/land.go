@@ -20,6 +20,9 @@ func (s *sitting) land(ctx context.Context) error {
 			return err
 		}
 	}
+	if busy, err := s.ending(ctx); err != nil || busy {
+		return err // an engine is at work for it; its end tells
+	}
 	view := s.l.o.Planner.View(s.key.Repository)
 	if view == nil || s.p.Proposal.MergeCommit == "" {
 		s.again(soon)
@@ -40,6 +43,23 @@ func (s *sitting) land(ctx context.Context) error {
 		s.again(soon)
 		return nil
 	}
+	if len(s.p.Applies) > 0 {
+		// What was applied from here is what the branch wants now. The comparison that
+		// finds that must be over before anybody asks what is left to do.
+		at := s.now()
+		if err := s.give(ctx); err != nil {
+			return err
+		}
+		if err := s.l.o.Planner.CompareNow(ctx, s.key.Repository); err != nil {
+			return err
+		}
+		if view = s.l.o.Planner.View(s.key.Repository); view == nil {
+			s.again(soon)
+			return nil
+		}
+		s.p.Landed, s.p.LandedAt = view.Revision.Commit, at
+		return s.save(ctx)
+	}
 	s.p.Landed, s.p.LandedAt = view.Revision.Commit, s.now()
 	return s.save(ctx)
 }
@@ -51,6 +71,11 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 		return pic, nil
 	}
 	view := s.l.o.Planner.View(s.key.Repository)
+	turns, err := s.l.o.Records.Turns(ctx)
+	if err != nil {
+		return pic, err
+	}
+	pic.turns = turns
 	for _, row := range s.p.Round.Rows {
 		sub := subject{row: row}
 		if view != nil {
@@ -91,13 +116,19 @@ func (s *sitting) jobOf(ctx context.Context, sub *subject) error {
 		}
 	}
 	if s.p.Landed == "" {
-		return nil
+		return s.applied(ctx, sub)
 	}
 	job, err := s.carrier(ctx, sub.row.Key)
 	if err != nil {
 		return err
 	}
 	if job == nil {
+		if before, err := s.before(ctx, sub.row.Key); err != nil || before != nil {
+			if before != nil {
+				sub.job, sub.carries, sub.early, sub.planned, sub.row.Error = before, true, true, nil, stackjob.Reason{}
+			}
+			return err
+		}
 		if sub.row.Deferred == nil { // else its producer has yet to be applied
 			sub.row.Unchanged, sub.job = true, nil
 		}
@@ -115,7 +146,7 @@ func (s *sitting) carrier(ctx context.Context, key schema.ResourceKey) (*stackjo
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.Purpose != stackjob.Reconcile || j.State == stackjob.Superseded {
+		if j.Purpose != stackjob.Reconcile || j.Pull != "" || j.State == stackjob.Superseded {
 			continue
 		}
 		if j.Desired.Commit != s.p.Landed && j.CreatedAt.Before(s.p.LandedAt) && j.Action == stackjob.Apply {

@@ -25,6 +25,8 @@ type sitting struct {
 	version int64
 	// next is when to look again by itself; 0 for not.
 	next time.Duration
+	// proposed tells that this look made the tree of the pull request's plans again.
+	proposed bool
 }
 
 func (s *sitting) now() time.Time { return s.l.o.Now().UTC().Round(0) }
@@ -63,7 +65,15 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 	if err := s.plan(ctx); err != nil {
 		return err
 	}
+	if ask {
+		if err := s.reviews(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.obey(ctx); err != nil {
+		return err
+	}
+	if err := s.carry(ctx); err != nil {
 		return err
 	}
 	if err := s.land(ctx); err != nil {
@@ -126,7 +136,10 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 	case s.version == 0 && pr.State != forge.Open:
 		return false, nil // it ended before anybody here knew of it
 	case s.p.Phase == pull.Done && pr.State == forge.Open:
-		s.p.Phase = pull.Open // reopened
+		s.p.Phase = pull.Open        // reopened
+		for i := range s.p.Applies { // what was applied was given back
+			s.p.Applies[i].Over = true
+		}
 		if s.p.Round != nil { // whose plans were given up: those that stand are taken over
 			s.p.Round.Head = ""
 		}
@@ -159,6 +172,9 @@ func (s *sitting) finish(ctx context.Context) error {
 		return nil
 	}
 	if err := s.abandon(ctx); err != nil {
+		return err
+	}
+	if err := s.release(ctx); err != nil {
 		return err
 	}
 	s.p.Phase = pull.Done

@@ -59,6 +59,11 @@ type Planner interface {
 	Rerun(ctx context.Context, id stackjob.JobID, by stackjob.Actor) (stackjob.Job, error)
 	Stop(ctx context.Context, id stackjob.JobID, by stackjob.Actor) (stackjob.Job, error)
 	Settings() reconciler.Settings
+	NewJobID() stackjob.JobID
+	ApplyProposed(ctx context.Context, key pull.Key, a pull.Apply, planned stackjob.JobID, after []stackjob.JobID) error
+	WakeAll(ctx context.Context, ids []stackjob.JobID) error
+	CompareNow(ctx context.Context, repository string) error
+	CompareAgain(repository string)
 }
 
 // Options are what a Loop is made of.
@@ -340,7 +345,7 @@ func (l *Loop) list(ctx context.Context, f *followed) error {
 	for _, p := range unfinished {
 		// One that was closed or merged; or one whose comments may have moved without
 		// its time, as where a forge does not count an edit.
-		if _, is := open[p.Key.Number]; !is {
+		if _, is := open[p.Key.Number]; !is || p.ByReview { // that a review was dismissed moves no time
 			l.schedule(p.Key, asking(nil))
 		}
 	}

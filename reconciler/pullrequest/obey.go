@@ -110,6 +110,9 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	if cmd.Verb == command.Plan {
 		return s.replan(ctx, c)
 	}
+	if cmd.Verb == command.Unlock {
+		return s.unlock(ctx, cmd)
+	}
 	pic, err := s.gather(ctx)
 	if err != nil {
 		return reply{}, err
@@ -128,11 +131,9 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	case command.Explain:
 		return reply{answer: pull.Yes, text: explain(pic, chosen)}, nil
 	case command.Apply:
-		return no("plans are applied after the merge, as the policy says; merge the pull request"), nil
-	case command.Unlock:
-		return no("this pull request holds no turn: plans are applied after the merge"), nil
+		return s.apply(ctx, c, pic, chosen)
 	}
-	return no("no policy allows an override here"), nil
+	return s.override(ctx, c, cmd, pic, chosen)
 }
 
 // choose picks the rows that a command is for, by index, or says why it cannot.
@@ -229,6 +230,9 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 	for _, i := range chosen {
 		row := pic.rows[i]
 		digest, certain := s.p.Seen(row.row.Key, c.WrittenAt)
+		if s.p.Landed == "" && row.carries && row.job.State.IsFinal() {
+			continue // it was applied from here
+		}
 		if row.carries && row.job.State == stackjob.WaitingStart {
 			if err := s.say(ctx, c, cmd, row, ""); err != nil {
 				return reply{}, err
@@ -313,12 +317,17 @@ func (s *sitting) caseOf(row subject) access.Case {
 
 // say tells a job that waits.
 func (s *sitting) say(ctx context.Context, c *pull.Command, cmd command.Command, row subject, digest string) error {
+	return s.accept(ctx, row, stackjob.Approval{Actor: c.By, PlanDigest: digest, Comment: s.p.Proposal.URL, Rejected: cmd.Verb == command.Reject,
+		OwnProposal: s.caseOf(row).OwnProposal(c.By)})
+}
+
+// accept tells a job that waits what a person said of it.
+func (s *sitting) accept(ctx context.Context, row subject, a stackjob.Approval) error {
 	var err error
-	if cmd.Verb == command.Reject {
-		_, err = s.l.o.Planner.Reject(ctx, row.job.ID, c.By, digest, s.p.Proposal.URL)
+	if a.Rejected {
+		_, err = s.l.o.Planner.Reject(ctx, row.job.ID, a.Actor, a.PlanDigest, a.Comment)
 	} else {
-		_, err = s.l.o.Planner.Accept(ctx, row.job.ID, stackjob.Approval{Actor: c.By, PlanDigest: digest, Comment: s.p.Proposal.URL,
-			OwnProposal: s.caseOf(row).OwnProposal(c.By)})
+		_, err = s.l.o.Planner.Accept(ctx, row.job.ID, a)
 	}
 	var illegal *stackjob.IllegalMove
 	if errors.As(err, &illegal) || errors.Is(err, stackjob.ErrStaleApproval) || errors.Is(err, store.ErrNotFound) {
@@ -335,11 +344,19 @@ func (s *sitting) cancel(ctx context.Context, c *pull.Command, chosen []int) (re
 	}
 	n := 0
 	for _, i := range chosen {
+		withdrawn, err := s.withdraw(ctx, pic.rows[i].row.Key)
+		if err != nil {
+			return reply{}, err
+		}
+		if withdrawn {
+			n++
+			continue
+		}
 		job := pic.rows[i].job
 		if job == nil || job.State.IsFinal() {
 			continue
 		}
-		_, err := s.l.o.Planner.Stop(ctx, job.ID, c.By)
+		_, err = s.l.o.Planner.Stop(ctx, job.ID, c.By)
 		var illegal *stackjob.IllegalMove
 		if err != nil && !errors.As(err, &illegal) {
 			return reply{}, err
@@ -362,6 +379,10 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 		}
 		n++
 		if !row.carries {
+			continue
+		}
+		if s.p.Landed == "" { // what is left is planned again, and applied when somebody says so
+			s.p.ApplyOf(row.row.Key).Over = true
 			continue
 		}
 		if _, err := s.l.o.Planner.Rerun(ctx, row.job.ID, c.By); err != nil {

@@ -41,7 +41,7 @@ func (s *sitting) plan(ctx context.Context) error {
 	if err != nil || !due {
 		return err
 	}
-	again := r != nil && r.Head == s.p.Proposal.Head && r.Base == view.Revision.Commit && r.Refused.IsZero()
+	again := r != nil && r.Head == s.p.Proposal.Head && r.Base == view.Revision.Commit && r.Refused.IsZero() && !r.Stale
 	return s.round(ctx, view, again, false)
 }
 
@@ -64,7 +64,10 @@ func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error
 	if s.mayMergeNow() {
 		return true, nil
 	}
-	return s.isOpen(ctx) && !s.l.o.Planner.Proposed(s.key), nil
+	if r.Stale {
+		return true, nil
+	}
+	return (s.isOpen(ctx) || s.applying() && r.Refused.IsZero()) && !s.l.o.Planner.Proposed(s.key), nil
 }
 
 // isOpen tells whether plans of the newest round are still being made.
@@ -155,7 +158,7 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	if err != nil {
 		return err
 	}
-	r.Head = head
+	r.Head, s.proposed = head, true
 	if again {
 		r.StartedAt = before.StartedAt
 	}

@@ -56,7 +56,7 @@ func (s *sitting) show(ctx context.Context) error {
 	if err := s.notices(ctx, pic, view, l); err != nil {
 		return err
 	}
-	if err := s.statuses(ctx, view); err != nil {
+	if err := s.statuses(ctx, pic, view); err != nil {
 		return err
 	}
 	return s.close(ctx, view)
@@ -66,11 +66,11 @@ func (s *sitting) show(ctx context.Context) error {
 func (s *sitting) close(ctx context.Context, view comment.Pull) error {
 	open := slices.ContainsFunc(s.p.Commands, func(c pull.Command) bool { return c.State != pull.Ended })
 	switch {
-	case open || s.next > 0:
+	case open || s.next > 0 || s.applying():
 	case s.p.Proposal.Closed, s.p.Phase == pull.Landing && (view.State == comment.Applied || view.State == comment.Nothing):
 		return s.finish(ctx)
 	}
-	if settled(view) && s.l.o.Planner.Proposed(s.key) {
+	if settled(view) && s.l.o.Planner.Proposed(s.key) && !s.applying() {
 		s.l.o.Planner.ForgetProposal(s.key)
 	}
 	return nil
@@ -117,7 +117,7 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if at < 0 || s.p.Posts[at].ID == "" {
 		return nil
 	}
-	if n := len(s.p.Shown); n > 0 && slices.Equal(s.p.Shown[n-1].Plans, plans) || n == 0 && len(plans) == 0 {
+	if n := len(s.p.Shown); n > 0 && slices.Equal(s.p.Shown[n-1].Plans, plans) && s.p.Shown[n-1].Head == s.p.Round.Head || n == 0 && len(plans) == 0 {
 		return nil
 	}
 	c, err := s.f.Forge.Comment(ctx, s.key.Number, s.p.Posts[at].ID)
@@ -131,7 +131,7 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if c.EditedAt.After(when) {
 		when = c.EditedAt
 	}
-	s.p.Shown = append(s.p.Shown, pull.Shown{At: when, Round: view.Round, Plans: plans})
+	s.p.Shown = append(s.p.Shown, pull.Shown{At: when, Round: view.Round, Head: s.p.Round.Head, Plans: plans})
 	s.p.Shown = s.p.Shown[max(0, len(s.p.Shown)-keptShown):]
 	return s.save(ctx)
 }
@@ -163,11 +163,17 @@ func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l
 				ids = append(ids, string(row.job.ID)+string(row.job.State))
 			}
 		}
+		if len(s.p.Applies) > 0 { // how those ended stands there already
+			ids = append(ids, "merged")
+		}
 		name := "outcome-" + short(strings.Join(ids, " "))
 		view.Mark = mark(s.key, name)
 		if err := s.once(ctx, name, comment.Outcome(view, l).Body); err != nil {
 			return err
 		}
+	}
+	if err := s.turnNotices(ctx, pic, view, l); err != nil {
+		return err
 	}
 	return s.answers(ctx)
 }
@@ -296,11 +302,11 @@ func (s *sitting) search(ctx context.Context, name string) (string, error) {
 }
 
 // statuses sets the commit statuses of the head that moved.
-func (s *sitting) statuses(ctx context.Context, view comment.Pull) error {
+func (s *sitting) statuses(ctx context.Context, pic picture, view comment.Pull) error {
 	if s.p.Round == nil || s.p.Proposal.Closed || len(view.Rows) == 0 && view.Refused == "" && view.Errors == 0 && len(s.p.Statuses) == 0 {
 		return nil
 	}
-	st := comment.Status(view)
+	st := statusesOf(pic, view)
 	want := map[string]comment.StatusLine{"reeve/plan": st.Plan}
 	if settled(view) || s.p.Phase == pull.Landing {
 		want["reeve/approval"] = st.Approval

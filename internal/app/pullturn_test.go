@@ -1,0 +1,228 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// explained waits until everything that is known of a resource holds a text.
+func (w *pullWorld) explained(key, text string) {
+	w.t.Helper()
+	var last string
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("explained:\n%s", last)
+		}
+	}()
+	w.served.until(fmt.Sprintf("%s is explained with %q", key, text), func() bool {
+		e, err := w.served.Explain(context.Background(), w.key(key))
+		if err != nil {
+			return false
+		}
+		last = strings.Join(e.Lines, "\n")
+		return strings.Contains(last, text)
+	})
+}
+
+// compares has the daemon look at the followed branch and waits until it has.
+func (w *pullWorld) compares(commit string) {
+	w.t.Helper()
+	w.served.until("the branch is compared", func() bool {
+		list, err := w.served.Repositories(context.Background())
+		return err == nil && len(list) == 1 && list[0].Commit == commit
+	})
+}
+
+// early is a policy for all of acme that applies before the merge.
+func early(controls, rest string) map[string]string {
+	return map[string]string{"acme/policies/only.yaml": policy(controls, "  applyBeforeMerge: true\n"+rest)}
+}
+
+func TestAnApprovedPlanIsAppliedBeforeTheMerge(t *testing.T) {
+	t.Parallel()
+	files := early("pauseBetweenPreviewAndUpdateOrDestroy: true", "")
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
+		w.tell(n, head)
+		w.sees(n, "reeve approve dev", "+2 ~0")
+		w.status(head, "reeve/apply: dev", forge.Pending)
+
+		// Nothing is applied that nobody approved.
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsDown)
+		w.sees(n, "`acme/dev/TerraformStack/a` is waiting")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
+		w.sees(n, "ready to apply", "reeve apply dev")
+
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev/TerraformStack/a"), forge.ThumbsUp)
+		if got := w.lines("a") + "|" + w.lines("b"); got != "one|" {
+			t.Fatalf("applied: %s", got)
+		}
+		w.sees(n, "/outcome-", "1 of 2 applied")
+		w.status(head, "reeve/apply: dev", forge.Pending)
+		w.sees(n, "reeve:config/"+fmt.Sprint(n)+"/plan", "reeve unlock dev", "reeve apply dev")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply"), forge.ThumbsUp)
+		w.status(head, "reeve/apply: dev", forge.Success)
+		w.sees(n, "/outcome-", "All 2 applied")
+
+		// The branch wants neither of them, and leaves both alone.
+		other := w.site.Push(t, forgetest.Grace, "main", map[string]string{"readme.md": "moved\n"}, false)
+		w.compares(other)
+		w.explained("acme/dev/TerraformStack/a", fmt.Sprintf("config#%d", n))
+		w.sees(n, "reeve:config/"+fmt.Sprint(n)+"/plan", other[:7])
+		if got := w.lines("a") + "|" + w.lines("b"); got != "one|one" {
+			t.Fatalf("after the branch moved: %s", got)
+		}
+
+		merged := w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, "/outcome-", "before its merge", "All 2 applied")
+		w.compares(merged)
+		for _, name := range []string{"a", "b"} {
+			for _, j := range w.served.jobs("acme/dev/TerraformStack/" + name) {
+				if j.Purpose == stackjob.Reconcile && j.Pull == "" {
+					t.Errorf("the merge made job %s: %s (%s)", j.ID, j.State, j.Reason)
+				}
+			}
+			if got := w.lines(name); got != "one" {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		w.once(n)
+	})
+}
+
+func TestPullRequestsThatApplyTheSameStackQueue(t *testing.T) {
+	t.Parallel()
+	files := early("", "")
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "zero")}, false)
+		w.served.until("main is applied", func() bool { return w.lines("a") == "zero" })
+		open := func(text string) int {
+			head := w.site.Push(t, forgetest.Ada, text, map[string]string{"acme/dev/a.yaml": w.document("a", text)}, false)
+			n := w.site.Open(t, forgetest.Ada, text, "To "+text, false)
+			w.tell(n, head)
+			w.sees(n, "Ready to apply: nobody needs to approve", "reeve apply dev")
+			return n
+		}
+		one, two := open("one"), open("two")
+		w.reacts(one, w.says(forgetest.Ada, one, "reeve apply"), forge.ThumbsUp)
+		waiting := w.says(forgetest.Ada, two, "reeve apply")
+		w.reacts(two, waiting, forge.Rocket)
+		w.sees(two, "place 1", fmt.Sprintf("config#%d", one))
+		if got := w.lines("a"); got != "zero one" {
+			t.Fatalf("applied: %s", got)
+		}
+
+		// Its turn comes when the other one is closed: what was shown is no longer what
+		// would be done, and waits though nobody needs to approve.
+		w.site.Close(t, forgetest.Ada, one)
+		w.sees(one, "/closed-", "is not as main wants it")
+		w.reacts(two, waiting, forge.ThumbsDown)
+		w.sees(two, "/waits-", "reeve approve dev")
+		if got := w.lines("a"); got != "zero one" {
+			t.Fatalf("a plan that nobody saw was applied: %s", got)
+		}
+		w.reacts(two, w.says(forgetest.Grace, two, "reeve approve dev"), forge.ThumbsUp)
+		w.served.until("what was seen is applied", func() bool { return w.lines("a") == "zero one two" })
+		w.sees(two, "/outcome-", "Applied")
+
+		// Given back, the stack is the branch's.
+		w.says(forgetest.Grace, two, "reeve unlock")
+		w.sees(two, "given back", "is not as main wants it")
+		w.served.until("the branch takes it back", func() bool { return w.lines("a") == "zero one two zero" })
+		w.reacts(two, w.says(forgetest.Grace, two, "reeve unlock"), forge.ThumbsDown)
+		w.once(one)
+		w.once(two)
+	})
+}
+
+func TestWhoMayGoesPastTheApprovalsWithAReason(t *testing.T) {
+	t.Parallel()
+	files := early("", "  approvals: {required: 2, from: [gitea:grace, github:grace, gitlab:grace]}\n  override: {from: [gitea:grace, github:grace, gitlab:grace]}\n")
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.sees(n, "reeve approve dev", "0/2")
+		w.reacts(n, w.says(forgetest.Ada, n, `reeve override dev --reason "we are down"`), forge.Confused)
+		w.sees(n, "go past its approvals", "is not among them")
+		w.reacts(n, w.says(forgetest.Grace, n, `reeve override dev --reason "the window is closed"`), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Success)
+		w.sees(n, "reeve:config/"+fmt.Sprint(n)+"/plan", "goes past the approvals", "by grace: the window is closed")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve apply dev"), forge.ThumbsUp)
+		j := w.served.jobs("acme/dev/TerraformStack/a")
+		found := false
+		for _, job := range j {
+			for _, a := range job.Approvals {
+				found = found || a.Override && a.Comment == "the window is closed" && a.Actor.Name == "grace"
+			}
+		}
+		if !found || w.lines("a") != "one" {
+			t.Errorf("recorded: %v, applied: %s", found, w.lines("a"))
+		}
+		w.once(n)
+	})
+}
+
+func TestAReviewApprovesThePlansThatStoodThere(t *testing.T) {
+	t.Parallel()
+	files := early("", "  approvals: {required: 1, from: [gitea:grace, github:grace, gitlab:grace], byReview: true}\n")
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.sees(n, "reeve approve dev", "0/1")
+		w.later()
+		if w.site.World().Kind() != forge.GitLab { // where who may only read may not approve
+			w.site.Review(t, forgetest.Mallory, n, true, "me too")
+		}
+		w.site.Review(t, forgetest.Grace, n, true, "good")
+		w.status(head, "reeve/approval", forge.Success)
+		w.sees(n, "1/1", "grace")
+
+		// Where a review can be dismissed, it no longer counts then.
+		if d, ok := w.site.(interface {
+			Dismiss(t testing.TB, as forgetest.Person, number int, of forgetest.Person)
+		}); ok {
+			d.Dismiss(t, forgetest.Ada, n, forgetest.Grace)
+			w.status(head, "reeve/approval", forge.Pending)
+			w.sees(n, "0/1")
+		}
+
+		// Of another commit with another plan it says nothing.
+		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
+		w.sees(n, head[:7], "0/1")
+		w.status(head, "reeve/approval", forge.Pending)
+		w.later()
+		w.site.Review(t, forgetest.Grace, n, false, "not so")
+		w.sees(n, "rejected")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply"), forge.ThumbsDown)
+		w.later()
+		w.site.Review(t, forgetest.Grace, n, true, "all right")
+		w.status(head, "reeve/approval", forge.Success)
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply"), forge.ThumbsUp)
+		if got := w.lines("a"); got != "two" {
+			t.Errorf("applied: %s", got)
+		}
+		w.once(n)
+	})
+}
+
+// later waits for the next second: forges tell no more of when something was said.
+func (w *pullWorld) later() {
+	w.t.Helper()
+	began := time.Now().Unix()
+	w.served.until("a second is over", func() bool { return time.Now().Unix() > began })
+}
