@@ -280,6 +280,9 @@ type Post struct {
 	ID string `json:"id,omitempty"`
 	// Digest is of the body that stands there.
 	Digest string `json:"digest,omitempty"`
+	// Next is of the body that is about to stand there, or does already: then the
+	// answer of the forge was not heard.
+	Next string `json:"next,omitempty"`
 	// At is when that was written, by the forge's clock where it told.
 	At time.Time `json:"at,omitzero"`
 	// Round and State are what the living comment told of last.

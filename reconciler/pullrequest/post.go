@@ -245,7 +245,7 @@ func (s *sitting) write(ctx context.Context, name, body string, edits bool) (wri
 			return false, err
 		}
 		if found != "" {
-			s.p.Posts[at].ID = found
+			s.p.Posts[at].ID, s.p.Posts[at].Next = found, digest
 			if err := s.save(ctx); err != nil {
 				return false, err
 			}
@@ -254,6 +254,23 @@ func (s *sitting) write(ctx context.Context, name, body string, edits bool) (wri
 	post := &s.p.Posts[at]
 	if post.ID != "" && (!edits || post.Digest == digest) {
 		return false, nil
+	}
+	if post.ID != "" && post.Next == digest {
+		// It may stand there already. Then its time must stay: people answered it.
+		c, err := s.f.Forge.Comment(ctx, s.key.Number, post.ID)
+		if err != nil && !errors.Is(err, forge.ErrNotFound) {
+			return false, err
+		}
+		if err == nil && plain(c.Body) == plain(body) {
+			post.Digest, post.At = digest, s.now()
+			return true, s.save(ctx)
+		}
+	}
+	if post.ID != "" && post.Next != digest {
+		post.Next = digest
+		if err := s.save(ctx); err != nil {
+			return false, err
+		}
 	}
 	if post.ID != "" {
 		err := s.f.Forge.EditComment(ctx, s.key.Number, post.ID, body)
@@ -280,6 +297,11 @@ func (s *sitting) write(ctx context.Context, name, body string, edits bool) (wri
 		post.At = c.CreatedAt
 	}
 	return true, s.save(ctx)
+}
+
+// plain is a body without what forges change in one.
+func plain(body string) string {
+	return strings.TrimSpace(strings.ReplaceAll(body, "\r\n", "\n"))
 }
 
 // search looks for a post of ours by its mark; "" when there is none.
