@@ -255,7 +255,7 @@ func isBackendChanged(text string) bool {
 // of them fail.
 func (p *phase) lockPatience() string {
 	if p.task.Backend.Type == "pg" {
-		return "20s"
+		return "5s"
 	}
 	return ""
 }
