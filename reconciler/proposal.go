@@ -237,16 +237,18 @@ func (s *proposing) settle(ctx context.Context, jobs []stackjob.Job, written []s
 		row.Job = open.ID
 	}
 	used := map[stackjob.JobID]bool{}
+	var awake []stackjob.JobID // they waited for the tree of this round
 	for _, row := range s.round.Rows {
 		used[row.Job] = true
-		if row.Job == "" {
-			continue
+		if row.Job == "" || slices.Contains(written, row.Job) {
+			continue // those that were just written are awake
 		}
 		if job, err := s.r.o.Records.Job(ctx, row.Job); err == nil && !job.State.IsFinal() {
-			if err := s.r.o.Records.WakeAll(ctx, []stackjob.JobID{row.Job}); err != nil {
-				return err
-			}
+			awake = append(awake, row.Job)
 		}
+	}
+	if err := s.r.o.Records.WakeAll(ctx, awake); err != nil {
+		return err
 	}
 	if s.p.Before == nil {
 		return nil

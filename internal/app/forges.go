@@ -99,7 +99,7 @@ func (a *App) followPulls(r config.Repository, src gitsource.Source) error {
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", r.Name, err)
 	}
-	a.pulls.Follow(pullrequest.Repository{Name: r.Name, Forge: f, Source: src, Merges: merges, PollInterval: time.Duration(r.Forge.PollInterval)})
+	a.pulls.Follow(pullrequest.Repository{Name: r.Name, Forge: f, Merges: merges, PollInterval: time.Duration(r.Forge.PollInterval)})
 	return nil
 }
 

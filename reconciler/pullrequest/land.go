@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"context"
 
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -79,7 +80,7 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 	for _, row := range s.p.Round.Rows {
 		sub := subject{row: row}
 		if view != nil {
-			sub.choice = chooser(view, row.Key)
+			sub.choice = flowcontrol.Choose(view.Tree.Policies(), row.Key)
 		}
 		if err := s.jobOf(ctx, &sub); err != nil {
 			return pic, err

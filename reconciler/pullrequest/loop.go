@@ -20,9 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -88,8 +86,7 @@ type Repository struct {
 	// Name is the name in the configuration.
 	Name  string
 	Forge forge.Repository
-	// Source is the followed repository; its merges are what is planned.
-	Source gitsource.Source
+	// Merges are of the followed repository: what is planned.
 	Merges gitsource.Proposals
 	// PollInterval is how often the open pull requests are listed.
 	PollInterval time.Duration
@@ -674,8 +671,6 @@ func (l *Loop) askSoon(key pull.Key, after time.Duration) {
 		l.later(key, t, after, true)
 	}
 }
-
-func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 
 func poke(c chan struct{}) {
 	select {

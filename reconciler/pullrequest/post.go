@@ -6,17 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
-	"github.com/stackreeve/stackreeve/reconciler"
-	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
-	"github.com/stackreeve/stackreeve/schema"
 )
 
 // planPost is the living comment.
@@ -37,10 +35,6 @@ func mark(k pull.Key, name string) string {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
-
-func chooser(v *reconciler.View, key schema.ResourceKey) stackjob.PolicyChoice {
-	return flowcontrol.Choose(v.Tree.Policies(), key)
-}
 
 // show makes what stands in the pull request what it should be.
 func (s *sitting) show(ctx context.Context) error {
@@ -336,7 +330,7 @@ func (s *sitting) statuses(ctx context.Context, pic picture, view comment.Pull) 
 	for env, line := range st.Apply {
 		want["reeve/apply: "+env] = line
 	}
-	for _, name := range slices.Sorted(keys(want)) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		line := want[name]
 		status := forge.Status{Context: name, State: forge.StatusState(line.State), Description: line.Text, URL: view.Page}
 		digest := short(fmt.Sprint(status))
