@@ -41,6 +41,11 @@ type Tip struct {
 // ErrInUse is returned when another process has the folder open.
 var ErrInUse = errors.New("in use by another process")
 
+// lockPatience is how long OpenBare waits for the folder. A process that is killed in the
+// moment in which it starts git leaves its lock to the copy of itself that is about to
+// become git, for some milliseconds.
+const lockPatience = 2 * time.Second
+
 const (
 	tipFile     = "reeve.json"
 	shallowFile = "shallow" // Git's own
@@ -54,8 +59,10 @@ func OpenBare(dir string, log *slog.Logger) (*Bare, error) {
 		return nil, fmt.Errorf("open the mirror: %w", err)
 	}
 	b := &Bare{dir: dir, log: log, lock: flock.New(dir + ".lock")}
-	ok, err := b.lock.TryLock()
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	ok, err := b.lock.TryLockContext(ctx, 10*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("open the mirror: %w", err)
 	}
 	if !ok {

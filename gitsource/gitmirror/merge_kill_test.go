@@ -2,6 +2,7 @@ package gitmirror_test
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,4 +141,25 @@ func TestMergeKilledWhileGitWorksLeavesAGoodMirror(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The lock of a killed process can outlive it for a moment, in a git that it was starting.
+func TestAMirrorThatIsFreeInAMomentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	k := setupKill(t)
+	cache := t.TempDir()
+	first, err := gitmirror.New(gitmirror.Options{Name: "infra", URL: k.repo.URL, Cache: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	merge(t, first, seven(k.head))
+	if _, err := gitmirror.OpenBare(mirrorOf(t, cache), slog.New(slog.DiscardHandler)); !errors.Is(err, gitmirror.ErrInUse) {
+		t.Fatalf("got %v", err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() {
+		if err := first.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	k.check(t, cache)
 }

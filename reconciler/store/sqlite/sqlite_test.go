@@ -88,6 +88,21 @@ func TestTheSameProcessCannotOpenAFolderTwice(t *testing.T) {
 	}
 }
 
+// A killed daemon's lock can outlive it for a moment, in a program that it was starting.
+func TestAFolderThatIsFreeInAMomentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := open(t, sqlite.Options{Folder: folder})
+	time.AfterFunc(100*time.Millisecond, func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := open(t, sqlite.Options{Folder: folder}).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestADatabaseOfANewerReleaseIsRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, ahead := range map[string]string{

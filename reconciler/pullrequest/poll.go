@@ -1,0 +1,105 @@
+package pullrequest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/store"
+)
+
+// poll lists the open pull requests of a repository again and again: the truth, of
+// which deliveries are only the early news.
+func (l *Loop) poll(ctx context.Context, f *followed) {
+	failures := 0
+	for {
+		err := l.list(ctx, f)
+		if ctx.Err() != nil {
+			return
+		}
+		f.mu.Lock()
+		was := f.err
+		f.err = err
+		f.mu.Unlock()
+		switch {
+		case err == nil && was != nil:
+			l.log.Info("the forge answers again", "repository", f.Name)
+		case err != nil && (was == nil || was.Error() != err.Error()):
+			l.log.Warn("listing pull requests failed; what is known stays in force", "repository", f.Name, "error", err)
+		}
+		if failures++; err == nil {
+			failures = 0
+		}
+		interval := f.PollInterval
+		if failures > 0 {
+			interval = min(interval, firstPause)
+		}
+		t := time.NewTimer(pause(interval, failures, err))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-f.nudge:
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+// firstPause is the longest pause after a first failure to list.
+const firstPause = 5 * time.Second
+
+// longest is the longest pause after failures.
+const longest = 5 * time.Minute
+
+// pause is how long to wait before the next try, a tenth of it by chance, so that many
+// daemons do not ask in step.
+func pause(interval time.Duration, failures int, err error) time.Duration {
+	d := interval
+	if failures > 0 {
+		d = min(interval<<min(failures-1, 6), max(longest, interval))
+		var ce *forge.CallError
+		if errors.As(err, &ce) {
+			d = max(d, ce.RetryAfter)
+		}
+	}
+	return d + time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // jitter is no secret
+}
+
+// list asks for the open pull requests and has those looked at that moved, or that are
+// not among them any more.
+func (l *Loop) list(ctx context.Context, f *followed) error {
+	prs, err := f.Forge.OpenPullRequests(ctx)
+	if err != nil {
+		return err
+	}
+	open := map[int]time.Time{}
+	f.mu.Lock()
+	before := f.open
+	f.mu.Unlock()
+	for _, pr := range prs {
+		open[pr.Number] = pr.UpdatedAt
+		if at, known := before[pr.Number]; known && at.Equal(pr.UpdatedAt) {
+			continue // neither a commit nor a comment
+		}
+		l.schedule(pull.Key{Repository: f.Name, Number: pr.Number}, asking(&pr))
+	}
+	unfinished, err := l.o.Records.Pulls(ctx, store.PullQuery{Repository: f.Name, Unfinished: true, Limit: 10000})
+	if err != nil {
+		return err
+	}
+	for _, p := range unfinished {
+		// One that was closed or merged; or one whose comments may have moved without
+		// its time, as where a forge does not count an edit.
+		if _, is := open[p.Key.Number]; !is || p.ByReview { // that a review was dismissed moves no time
+			l.schedule(p.Key, asking(nil))
+		}
+	}
+	f.mu.Lock()
+	f.open = open
+	f.mu.Unlock()
+	return l.moved(ctx, f.Name)
+}
