@@ -122,21 +122,23 @@ func loginOfEmail(email string) (schema.Login, bool) {
 }
 
 // MayApprove tells whether an actor's approval counts, and why or why not in one line.
-// Where the policy names nobody, everybody who may act at all may approve; that is
-// [MayCommand]'s to say.
+// Where the policy names nobody, everybody who may act at all may approve, but for who
+// proposed the change; who may act is [MayCommand]'s to say.
 func (c Case) MayApprove(by stackjob.Actor) (ok bool, why string) {
 	if !by.IsPerson() {
 		return false, "only a person can approve"
 	}
 	a := c.Choice.Approvals
+	if a != nil {
+		if _, ok := a.Person(by); !ok {
+			return false, fmt.Sprintf("policy %s wants approvals from %s; %s is not among them", c.Choice.Name, names(a.From), called(c, by))
+		}
+	}
+	if (a == nil || !a.AuthorMayApprove) && c.OwnProposal(by) {
+		return false, fmt.Sprintf("%s proposed this change; somebody else must approve it, as policy %s does not let its author", called(c, by), c.Choice.Name)
+	}
 	if a == nil {
 		return true, "policy " + c.Choice.Name + " does not say who must approve"
-	}
-	if _, ok := a.Person(by); !ok {
-		return false, fmt.Sprintf("policy %s wants approvals from %s; %s is not among them", c.Choice.Name, names(a.From), called(c, by))
-	}
-	if !a.AuthorMayApprove && c.OwnProposal(by) {
-		return false, fmt.Sprintf("%s proposed this change, and policy %s does not let its author approve", called(c, by), c.Choice.Name)
 	}
 	if len(a.From) == 0 {
 		return true, fmt.Sprintf("policy %s wants approvals of anybody but the author", c.Choice.Name)

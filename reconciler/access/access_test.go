@@ -118,14 +118,14 @@ func TestMayApproveAndOverride(t *testing.T) {
 		approve, override string
 	}{
 		{"nobody is named", nil, on("github", "bob"), "yes: policy acme/p does not say who must approve", "no: policy acme/p lets nobody go past its approvals"},
-		{"nobody is named, the author", nil, on("github", "ada"), "yes: policy acme/p does not say who must approve", "no: policy acme/p lets nobody go past its approvals"},
+		{"nobody is named, the author", nil, on("github", "ada"), "no: Ada Lovelace proposed this change; somebody else must approve it, as policy acme/p does not let its author", "no: policy acme/p lets nobody go past its approvals"},
 		{"a member", []string{team}, on("github", "GRACE"), "yes: GRACE is among team/platform", "no: policy acme/p lets nobody go past its approvals"},
 		{"a stranger", []string{team}, on("github", "bob"), "no: policy acme/p wants approvals from team/platform; bob is not among them", "no: policy acme/p lets nobody go past its approvals"},
-		{"the author", []string{team, "override: {from: [ada]}"}, on("token", "ada-laptop"), "no: Ada Lovelace proposed this change, and policy acme/p does not let its author approve", "yes: Ada Lovelace is among ada"},
+		{"the author", []string{team, "override: {from: [ada]}"}, on("token", "ada-laptop"), "no: Ada Lovelace proposed this change; somebody else must approve it, as policy acme/p does not let its author", "yes: Ada Lovelace is among ada"},
 		{"the author where that is allowed", []string{"approvals: {from: [ada, team/platform], authorMayApprove: true}", "override: {from: [grace]}"}, on("socket", "adal"),
 			"yes: Ada Lovelace is among ada, team/platform", "no: policy acme/p lets grace go past its approvals; Ada Lovelace is not among them"},
 		{"anybody", []string{anybody}, on("github", "bob"), "yes: policy acme/p wants approvals of anybody but the author", "no: policy acme/p lets nobody go past its approvals"},
-		{"anybody but the author", []string{anybody}, on("github", "ada-work"), "no: Ada Lovelace proposed this change, and policy acme/p does not let its author approve", "no: policy acme/p lets nobody go past its approvals"},
+		{"anybody but the author", []string{anybody}, on("github", "ada-work"), "no: Ada Lovelace proposed this change; somebody else must approve it, as policy acme/p does not let its author", "no: policy acme/p lets nobody go past its approvals"},
 		{"the daemon", []string{anybody, "override: {from: [ada]}"}, stackjob.System, "no: only a person can approve", "no: policy acme/p lets ada go past its approvals; reeve is not among them"},
 	} {
 		c := caseOf(t, byAda, tt.policy...)
@@ -184,12 +184,12 @@ func TestMayCommand(t *testing.T) {
 		cases      []access.Case
 		want       string
 	}{
-		{"who may only read is told so", "plan", on("github", "mallory"), access.Read, nil, "no: mallory may only read the repository; `reeve plan` needs write permission"},
-		{"a stranger", "help", on("github", "mallory"), access.None, nil, "no: mallory has no permission on the repository; `reeve help` needs read permission"},
+		{"who may only read is told so", "plan", on("github", "mallory"), access.Read, nil, "no: mallory may only read the repository; `reeve plan` needs the right to write to it"},
+		{"a stranger", "help", on("github", "mallory"), access.None, nil, "no: mallory has no permission on the repository; `reeve help` needs the right to read it"},
 		{"a named person who may only read", "approve", on("github", "grace"), access.Read, []access.Case{plain, named}, "yes"},
 		{"a named person who may only read, rejecting", "reject", on("github", "grace"), access.Read, []access.Case{named}, "yes"},
-		{"a named person who may only read, elsewhere", "approve", on("github", "grace"), access.Read, []access.Case{plain}, "no: grace may only read the repository; `reeve approve` needs write permission"},
-		{"a named person is not more than that", "apply", on("github", "grace"), access.Read, []access.Case{named}, "no: grace may only read the repository; `reeve apply` needs write permission"},
+		{"a named person who may only read, elsewhere", "approve", on("github", "grace"), access.Read, []access.Case{plain}, "no: grace may only read the repository; `reeve approve` needs the right to write to it"},
+		{"a named person is not more than that", "apply", on("github", "grace"), access.Read, []access.Case{named}, "no: grace may only read the repository; `reeve apply` needs the right to write to it"},
 		{"a writer who is not named", "approve", on("github", "bob"), access.Write, []access.Case{named}, "yes"}, // the resource says why it does not count
 		{"an override", "override", on("github", "ada"), access.Read, []access.Case{plain, named}, "yes"},
 		{"an override by an admin", "override", on("github", "bob"), access.Admin, []access.Case{named}, "no: policy acme/p lets ada go past its approvals; bob is not among them"},
@@ -197,7 +197,7 @@ func TestMayCommand(t *testing.T) {
 		{"over the socket", "apply", on("socket", "root"), "", nil, "yes"},
 		{"over the socket, an override", "override", on("socket", "root"), "", []access.Case{named}, "no: policy acme/p lets ada go past its approvals; root is not among them"},
 		{"the daemon", "plan", stackjob.System, access.Admin, nil, "no: only a person can give commands"},
-		{"an unknown verb", "destroy", on("github", "mallory"), access.Read, nil, "no: mallory may only read the repository; `reeve destroy` needs write permission"},
+		{"an unknown verb", "destroy", on("github", "mallory"), access.Read, nil, "no: mallory may only read the repository; `reeve destroy` needs the right to write to it"},
 	} {
 		if got := said(access.MayCommand(tt.verb, tt.by, tt.p, tt.cases...)); got != tt.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, tt.want)

@@ -66,7 +66,15 @@ func MayCommand(verb string, by stackjob.Actor, p Permission, cases ...Case) (ok
 		return true, ""
 	}
 	if !p.Includes(Read) {
-		return false, fmt.Sprintf("%s has no permission on the repository; `reeve %s` needs %s permission", by.Name, verb, Needs(verb))
+		return false, fmt.Sprintf("%s has no permission on the repository; `reeve %s` needs the right to %s it", by.Name, verb, to(Needs(verb)))
 	}
-	return false, fmt.Sprintf("%s may only read the repository; `reeve %s` needs %s permission", by.Name, verb, Needs(verb))
+	return false, fmt.Sprintf("%s may only read the repository; `reeve %s` needs the right to %s it", by.Name, verb, to(Needs(verb)))
+}
+
+// to is a permission as a verb.
+func to(p Permission) string {
+	if p == Read {
+		return "read"
+	}
+	return "write to"
 }

@@ -146,7 +146,11 @@ func tally(given []stackjob.Approval, required int, p stackjob.PolicyChoice) Tal
 			continue
 		}
 		if p.Approvals == nil {
-			count(a.Actor.Name, a.Actor.Name)
+			if a.OwnProposal {
+				aside(a, "does not count: proposed the change")
+			} else {
+				count(a.Actor.Name, a.Actor.Name)
+			}
 			continue
 		}
 		who, ok := p.Approvals.Person(a.Actor)

@@ -111,7 +111,9 @@ func TestWhoseApprovalsCount(t *testing.T) {
 		{"persons without a number", []string{"approvals: {required: 0, from: [team/platform]}"}, nil, "proceed no-gate acme/p"},
 		{"persons without a number, and a pause", []string{"approvals: {required: 0, from: [team/platform]}", "flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{yes(mallory)},
 			"wait needs-approval acme/p: +1 ~0 -0 (1 to create); 0 of 1 approval; needs one from team/platform; mallory (github) does not count: not among team/platform"},
-		{"no persons, as ever", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{own(yes(mallory))}, "proceed approved by mallory"},
+		{"no persons, as ever", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{yes(mallory)}, "proceed approved by mallory"},
+		{"no persons, the author", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{own(yes(ada))}, "wait needs-approval acme/p: +1 ~0 -0 (1 to create); 0 of 1 approval; needs one; Ada (github) does not count: proposed the change"},
+		{"no persons, somebody else", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{own(yes(ada)), yes(grace)}, "proceed approved by grace"},
 		{"no persons, nobody", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, nil, "wait needs-approval acme/p: +1 ~0 -0 (1 to create)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

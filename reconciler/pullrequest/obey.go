@@ -95,13 +95,13 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	if cmd.Verb == command.Help {
 		return reply{answer: pull.Yes, text: command.HelpText()}, nil
 	}
-	if cmd.Verb != command.Explain {
-		writes, err := s.f.rights.writes(ctx, c.By.Name)
+	if !ofRows(cmd.Verb) {
+		ok, why, err := s.f.rights.permits(ctx, cmd.Verb, c.By)
 		if err != nil {
 			return reply{}, err
 		}
-		if !writes {
-			return confused("`reeve %s` needs the right to write to the repository, which @%s does not have", cmd.Verb, c.By.Name), nil
+		if !ok {
+			return confused("%s", why), nil
 		}
 	}
 	if s.p.Proposal.Closed {
@@ -134,6 +134,13 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 		return s.apply(ctx, c, pic, chosen)
 	}
 	return s.override(ctx, c, cmd, pic, chosen)
+}
+
+// ofRows tells of a command that it is the resources' policies that say who may give it,
+// each for its own. explain is for whoever can write in the pull request: they read all
+// of it there.
+func ofRows(v command.Verb) bool {
+	return v == command.Approve || v == command.Reject || v == command.Override || v == command.Explain
 }
 
 // choose picks the rows that a command is for, by index, or says why it cannot.
@@ -234,6 +241,14 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			continue // it was applied from here
 		}
 		if row.carries && row.job.State == stackjob.WaitingStart {
+			why, err := s.mayJudge(ctx, c, cmd, row)
+			if err != nil {
+				return reply{}, err
+			}
+			if why != "" {
+				refused = append(refused, why)
+				continue
+			}
 			if err := s.say(ctx, c, cmd, row, ""); err != nil {
 				return reply{}, err
 			}
@@ -251,7 +266,11 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			stale = append(stale, row.row.Key.String())
 			continue
 		}
-		if why := s.mayJudge(c, cmd, row); why != "" {
+		why, err := s.mayJudge(ctx, c, cmd, row)
+		if err != nil {
+			return reply{}, err
+		}
+		if why != "" {
 			refused = append(refused, why)
 			continue
 		}
@@ -275,7 +294,11 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 	switch {
 	case len(refused) > 0:
 		slices.Sort(refused)
-		return confused("%s", strings.Join(slices.Compact(refused), "; ")), nil
+		refused = slices.Compact(refused)
+		if len(done) > 0 {
+			refused = append(refused, "it counts for "+listed(done))
+		}
+		return confused("%s", strings.Join(refused, "; ")), nil
 	case len(unsure) > 0:
 		return no("the plan of %s changed in the second in which you wrote; look again and repeat it", listed(unsure)), nil
 	case len(stale) > 0:
@@ -288,20 +311,20 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 	return yes(listed(done)), nil
 }
 
-// mayJudge says why a person's word on a row would not count; "" when it does.
-func (s *sitting) mayJudge(c *pull.Command, cmd command.Command, row subject) string {
+// mayJudge says why a person's word on a row would not count; "" when it does. A no
+// counts whoever says it, the author too.
+func (s *sitting) mayJudge(ctx context.Context, c *pull.Command, cmd command.Command, row subject) (why string, err error) {
+	is := s.caseOf(row)
+	if ok, why, err := s.f.rights.permits(ctx, cmd.Verb, c.By, is); err != nil || !ok {
+		return why, err
+	}
 	if cmd.Verb == command.Reject {
-		return ""
+		return "", nil
 	}
-	if s.caseOf(row).OwnProposal(c.By) && !authorMayApprove(row.choice) {
-		return "you proposed this change; somebody else must approve it"
+	if ok, why := is.MayApprove(c.By); !ok {
+		return why, nil
 	}
-	if a := row.choice.Approvals; a != nil {
-		if _, counts := a.Person(c.By); !counts {
-			return "the policy " + row.choice.Name + " wants an approval of " + approvers(row)
-		}
-	}
-	return ""
+	return "", nil
 }
 
 // caseOf is what decides what people may say to a row: the policy in force, the followed

@@ -129,17 +129,21 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 	if r.Author.Bot || shown == nil || r.Commit == "" || shown.Head != r.Commit {
 		return out, nil
 	}
-	writes, err := s.f.rights.writes(ctx, r.Author.Login)
-	if err != nil || !writes {
-		return out, err
-	}
 	by := stackjob.Actor{Name: r.Author.Login, Via: string(s.f.Forge.Kind())}
 	for _, row := range rows {
 		digest, certain := s.p.Seen(row.row.Key, r.At)
 		if digest == "" || !certain {
 			continue
 		}
-		rejects := r.State == forge.ChangesRequested
+		rejects, verb := false, command.Approve
+		if r.State == forge.ChangesRequested {
+			rejects, verb = true, command.Reject
+		}
+		if ok, _, err := s.f.rights.permits(ctx, verb, by, s.caseOf(row)); err != nil {
+			return out, err
+		} else if !ok {
+			continue
+		}
 		if ok, _ := s.caseOf(row).MayApprove(by); !ok && !rejects {
 			continue
 		}

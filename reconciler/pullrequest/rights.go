@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/access"
+	"github.com/stackreeve/stackreeve/reconciler/command"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 // remembered is how long what the forge says of an account is taken for true. Whoever
@@ -57,6 +60,21 @@ func (r *rights) of(ctx context.Context, login string) (forge.Permission, error)
 func (r *rights) writes(ctx context.Context, login string) (bool, error) {
 	p, err := r.of(ctx, login)
 	return p == forge.Write || p == forge.Admin, err
+}
+
+// permits tells whether somebody may give a command for these resources, and why not in
+// one line. The forge is not asked where it does not matter what it says: whom a policy
+// names to approve may do so without any right there.
+func (r *rights) permits(ctx context.Context, verb command.Verb, by stackjob.Actor, cases ...access.Case) (ok bool, why string, err error) {
+	if ok, why := access.MayCommand(string(verb), by, access.None, cases...); ok || verb == command.Override {
+		return ok, why, nil
+	}
+	p, err := r.of(ctx, by.Name)
+	if err != nil {
+		return false, "", err
+	}
+	ok, why = access.MayCommand(string(verb), by, access.Permission(p), cases...)
+	return ok, why, nil
 }
 
 // self is the daemon's own account.
