@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,6 +25,8 @@ type pullWorld struct {
 	served *served
 	// front is between the daemon and the API of its forge.
 	front *front
+	// clone is the address that the daemon fetches from; "" for the forge's own.
+	clone string
 	// hooks has the forge tell the daemon; without it the daemon polls.
 	hooks bool
 	// polls has it poll beside.
@@ -99,7 +102,7 @@ func (w *pullWorld) settings() settings {
       token: {file: %q}
       webhookSecret: {file: %q}
       pollInterval: %s
-%s`, w.site.CloneURL(""), poll, forgetest.Reeve, token, w.site.World().Kind(), w.front.url, w.site.Name(), token,
+%s`, cmp.Or(w.clone, w.site.CloneURL("")), poll, forgetest.Reeve, token, w.site.World().Kind(), w.front.url, w.site.Name(), token,
 		w.secret("webhook", webhookSecret), poll, w.forge)}
 }
 

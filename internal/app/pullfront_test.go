@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"io"
 	"log"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // front stands between a daemon and the API of its forge. It counts what the daemon
@@ -21,6 +23,18 @@ type front struct {
 	calls map[string]int
 	// meets is asked of every call before it is passed on; may be nil.
 	meets func(r *http.Request) fate
+	// hears is told of every call that was answered; may be nil.
+	hears func(exchange)
+}
+
+// exchange is a call that was passed on and answered.
+type exchange struct {
+	method, path string
+	header       http.Header
+	body         []byte
+	status       int
+	// came is when it was asked, went when the answer had been passed on.
+	came, went time.Time
 }
 
 // fate is what becomes of a call.
@@ -72,7 +86,7 @@ func newFront(t testing.TB, api string) *front {
 			}
 			_, _ = io.WriteString(w, met.body)
 		default:
-			pass.ServeHTTP(w, r)
+			f.pass(pass, w, r)
 		}
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -82,6 +96,48 @@ func newFront(t testing.TB, api string) *front {
 	})
 	f.url = strings.TrimSuffix(server.URL+to.Path, "/")
 	return f
+}
+
+// pass passes a call on, and tells of it when somebody wants to hear.
+func (f *front) pass(to http.Handler, w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	hears := f.hears
+	f.mu.Unlock()
+	if hears == nil {
+		to.ServeHTTP(w, r)
+		return
+	}
+	x := exchange{method: r.Method, path: r.URL.Path, header: r.Header.Clone(), came: time.Now()}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the caller went away
+	}
+	x.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
+	told := &teller{ResponseWriter: w}
+	to.ServeHTTP(told, r)
+	x.status, x.went = told.status, time.Now()
+	hears(x)
+}
+
+// teller remembers the status.
+type teller struct {
+	http.ResponseWriter
+	status int
+}
+
+func (t *teller) WriteHeader(status int) {
+	t.status = status
+	t.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets answers be flushed.
+func (t *teller) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// hear tells of every call that is answered from now on; nil for none.
+func (f *front) hear(with func(exchange)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hears = with
 }
 
 func (f *front) count(r *http.Request) fate {

@@ -43,6 +43,13 @@ func TestMain(m *testing.M) {
 			os.Exit(daemon(os.Args[2]))
 		}
 	}
+	if len(os.Args) == 4 && os.Args[1] == "run-job-announced" {
+		// The program has started: whoever reads the pipe may give it work.
+		if err := os.WriteFile(os.Args[2], []byte{'\n'}, 0); err != nil {
+			os.Exit(exitRefused)
+		}
+		os.Exit(Main(os.Args[3], map[schema.Provisioner]engine.Driver{scripted: scriptedDriver{}}))
+	}
 	os.Exit(m.Run())
 }
 

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -139,13 +138,24 @@ func BenchmarkPhaseWithASpareRunner(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	path := filepath.Join(dir, "started")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	started, err := os.OpenFile(path, os.O_RDWR, 0) // so that no end ever waits for the other to be opened
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer started.Close()
 	key := newKey(b, dir)
-	l := NewLauncher(Options{Executable: []string{exe, "run-job"}, Spare: true})
+	l := NewLauncher(Options{Executable: []string{exe, "run-job-announced", path}, Spare: true})
 	defer l.Close()
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
 		l.spares.fill() // while the engine of the phase before works
-		time.Sleep(30 * time.Millisecond)
+		if _, err := started.Read(make([]byte, 1)); err != nil {
+			b.Fatal(err)
+		}
 		b.StartTimer()
 		task := taskFor(dir, key)
 		task.Job = stackjob.JobID(fmt.Sprint(i))
