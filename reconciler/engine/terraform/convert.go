@@ -20,6 +20,8 @@ type converter struct {
 	key      []byte
 	mask     masker
 	revision string
+	// inputs is the keyed hash of the inputs.
+	inputs string
 }
 
 // convert reads a plan. nil is a plan that changes nothing.
@@ -55,13 +57,13 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 	form.Outputs = plan.Outputs
 	form.Invocations = c.invocations(in.ActionInvocations)
 	form.Provisioners = provisioners(in)
-	if len(form.Provisioners) > 0 {
-		// The plan shows neither the literal parts of a command that has
-		// references in it nor where it connects to: the module's revision
-		// stands for them.
-		form.Revision = c.revision
-	}
 	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || len(form.Invocations) > 0
+	if plan.HasChanges {
+		form.Providers = providers(in)
+		if isOpen(in, form) {
+			form.Revision, form.Inputs = c.revision, c.inputs
+		}
+	}
 	plan.Digest = form.digest()
 	return plan, nil
 }

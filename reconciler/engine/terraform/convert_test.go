@@ -176,6 +176,9 @@ func TestDigestMovesWithEverythingThatIsDone(t *testing.T) {
 		"provisioner command": func(p *tfjson.Plan) {
 			p.Config.RootModule.Resources[provisioned(t, p)].Provisioners[0].Expressions["command"].ConstantValue = "rm -rf"
 		},
+		"where a provider works": func(p *tfjson.Plan) {
+			p.Config.ProviderConfigs["local"].Expressions = map[string]*tfjson.Expression{"region": {ExpressionData: &tfjson.ExpressionData{ConstantValue: "eu-west-1"}}}
+		},
 		"invoked action": func(p *tfjson.Plan) {
 			p.ActionInvocations = []*tfjson.ActionInvocation{{Address: "action.x.y", Type: "x", ConfigValues: map[string]any{"a": 1}}}
 		},
@@ -194,6 +197,66 @@ func TestDigestMovesWithEverythingThatIsDone(t *testing.T) {
 	c.revision = "r2"
 	if other, err := c.convert(recorded(t, path)); err != nil || other.Digest == first.Digest {
 		t.Errorf("provisioners run and the module's revision has no part in the digest: %v", err)
+	}
+	c = testConverter()
+	c.inputs = "hmac:other"
+	if other, err := c.convert(recorded(t, path)); err != nil || other.Digest == first.Digest {
+		t.Errorf("provisioners run and the inputs have no part in the digest: %v", err)
+	}
+}
+
+// TestWhatAPlanLeavesOpen names what the code and the inputs settle when a plan is
+// applied, and what they do not.
+func TestWhatAPlanLeavesOpen(t *testing.T) {
+	t.Parallel()
+	constant := func(v any) *tfjson.Expression {
+		return &tfjson.Expression{ExpressionData: &tfjson.ExpressionData{ConstantValue: v}}
+	}
+	refers := &tfjson.Expression{ExpressionData: &tfjson.ExpressionData{References: []string{"var.x"}, ConstantValue: tfjson.UnknownConstantValue}}
+	block := func(in map[string]*tfjson.Expression) *tfjson.Expression {
+		return &tfjson.Expression{ExpressionData: &tfjson.ExpressionData{NestedBlocks: []map[string]*tfjson.Expression{in}}}
+	}
+	type attributes = map[string]any
+	type given = map[string]*tfjson.Expression
+	for name, tt := range map[string]struct {
+		after, unknown attributes
+		given          given
+		provider       given
+		want           bool
+	}{
+		"all is known":                      {after: attributes{"a": "x"}, given: given{"a": refers}},
+		"what the provider makes up":        {after: attributes{"a": "x"}, unknown: attributes{"id": true}, given: given{"a": refers}},
+		"a value of what is not known yet":  {unknown: attributes{"a": true}, given: given{"a": refers}, want: true},
+		"one in a list of values":           {after: attributes{"a": []any{nil}}, unknown: attributes{"a": []any{false, true}}, given: given{"a": refers}, want: true},
+		"a block's own attribute":           {after: attributes{"b": []any{attributes{}}}, unknown: attributes{"b": []any{attributes{"c": true}}}, given: given{"b": block(given{"c": refers})}, want: true},
+		"what the provider makes up in one": {after: attributes{"b": []any{attributes{"c": "x"}}}, unknown: attributes{"b": []any{attributes{"id": true}}}, given: given{"b": block(given{"c": refers})}},
+		"blocks whose number is not known":  {after: attributes{}, unknown: attributes{"b": true}, given: given{"b": block(given{"c": refers})}, want: true},
+		"what is written and never read":    {after: attributes{"a": "x", "password": nil}, given: given{"a": refers, "password": refers}, want: true},
+		"a literal that is never read":      {after: attributes{"password": nil}, given: given{"password": constant("x")}, want: true},
+		"nothing, as it says":               {after: attributes{"a": nil}, given: given{"a": constant(nil)}},
+		"where a provider works":            {after: attributes{"a": "x"}, provider: given{"region": refers}, want: true},
+		"where it works, in a block":        {after: attributes{"a": "x"}, provider: given{"assume_role": block(given{"role": refers})}, want: true},
+		"where it works, in constant words": {after: attributes{"a": "x"}, provider: given{"region": constant("eu-west-1")}},
+		"what goes":                         {given: given{"a": refers}},
+	} {
+		ch := &tfjson.Change{Actions: tfjson.Actions{tfjson.ActionCreate}}
+		if tt.after != nil {
+			ch.After = tt.after
+		}
+		if tt.unknown != nil {
+			ch.AfterUnknown = tt.unknown
+		}
+		in := &tfjson.Plan{
+			ResourceChanges: []*tfjson.ResourceChange{{Address: "module.m[0].x.y", ModuleAddress: "module.m[0]", Mode: tfjson.ManagedResourceMode, Type: "x", Name: "y", Change: ch}},
+			Config: &tfjson.Config{
+				ProviderConfigs: map[string]*tfjson.ProviderConfig{"x": {FullName: "x", Expressions: tt.provider}},
+				RootModule: &tfjson.ConfigModule{ModuleCalls: map[string]*tfjson.ModuleCall{"m": {Module: &tfjson.ConfigModule{
+					Resources: []*tfjson.ConfigResource{{Mode: tfjson.ManagedResourceMode, Type: "x", Name: "y", Expressions: tt.given}}}}}},
+			},
+		}
+		if got := isOpen(in, digestForm{}); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -23,7 +23,12 @@ type digestForm struct {
 	Invocations []stackjob.OutputChange `json:"invocations,omitempty"`
 	// Provisioners are the commands that would run, by address.
 	Provisioners []string `json:"provisioners,omitempty"`
-	Revision     string   `json:"revision,omitempty"`
+	// Providers is what providers are told, when anything is changed.
+	Providers []string `json:"providers,omitempty"`
+	// Revision and Inputs are those of the module, where it is they that settle what is
+	// done (isOpen).
+	Revision string `json:"revision,omitempty"`
+	Inputs   string `json:"inputs,omitempty"`
 }
 
 type digestResource struct {

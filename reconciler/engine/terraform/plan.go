@@ -103,7 +103,7 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 			return nil, err
 		}
 	}
-	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision}
+	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision, inputs: p.inputDigest()}
 	plan, err := c.convert(facts)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
