@@ -202,6 +202,14 @@ func (p *Policy) Specificity() Specificity {
 	return s
 }
 
+// Reaches tells whether a policy could select a resource of an environment.
+func (p *Policy) Reaches(org, env string) bool {
+	if p.Selector.Level == SelectResource {
+		return (scope{p.Org, p.Env}).covers(scope{org, env})
+	}
+	return p.Matches(ResourceKey{Org: org, Env: env})
+}
+
 // Matches tells whether a policy selects a resource.
 func (p *Policy) Matches(k ResourceKey) bool {
 	if !(scope{p.Org, p.Env}).covers(scope{k.Org, k.Env}) {

@@ -25,6 +25,8 @@ type picture struct {
 	page   func(stackjob.JobID) string
 	// turns are the queues of all stacks.
 	turns pull.Turns
+	// environments are all that there are, here and on the followed branch.
+	environments []comment.Environment
 }
 
 // subject is one row with all that is recorded about it.
@@ -160,7 +162,7 @@ func derive(in picture) comment.Pull {
 			out.Refused = r.Refused.String()
 		}
 	}
-	out.AppliesBeforeMerge = early(in)
+	out.AppliesBeforeMerge, out.Environments = early(in), in.environments
 	var began, ended time.Time
 	for _, s := range in.rows {
 		row := rowOf(in, s)

@@ -101,6 +101,9 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 		}
 		pic.rows = append(pic.rows, sub)
 	}
+	if view != nil {
+		pic.environments = environments(view.Tree, pic.rows)
+	}
 	return pic, nil
 }
 

@@ -67,20 +67,26 @@ func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error
 	if r.Stale {
 		return true, nil
 	}
-	return (s.isOpen(ctx) || s.applying() && r.Refused.IsZero()) && !s.l.o.Planner.Proposed(s.key), nil
+	open, given := s.plans(ctx)
+	return given || (open || s.applying() && r.Refused.IsZero()) && !s.l.o.Planner.Proposed(s.key), nil
 }
 
-// isOpen tells whether plans of the newest round are still being made.
-func (s *sitting) isOpen(ctx context.Context) bool {
+// plans tells whether plans of the newest round are still being made, and whether some
+// were given up that are wanted: the pull request was closed, and reopened before the
+// engine had stopped.
+func (s *sitting) plans(ctx context.Context) (open, givenUp bool) {
 	for _, row := range s.p.Round.Rows {
 		if row.Job == "" {
 			continue
 		}
-		if job, err := s.l.o.Records.Job(ctx, row.Job); err == nil && !job.State.IsFinal() {
-			return true
+		job, err := s.l.o.Records.Job(ctx, row.Job)
+		if err != nil {
+			continue
 		}
+		open = open || !job.State.IsFinal()
+		givenUp = givenUp || job.State == stackjob.Cancelled && job.CancelledBy != nil && *job.CancelledBy == stackjob.System
 	}
-	return false
+	return open, givenUp
 }
 
 // trusted tells whether the code of the head may run: its author may write to the

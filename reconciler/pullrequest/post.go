@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -72,36 +72,47 @@ func (s *sitting) close(ctx context.Context, view comment.Pull) error {
 
 // living keeps the one comment that is edited in place.
 func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l comment.Limits) error {
-	if s.p.Round == nil {
+	if s.p.Round == nil || s.isSilent(view) {
 		return nil
 	}
-	// While plans come in, an edit now and then is enough; the last one waits for
-	// nothing.
-	if at := s.post(planPost); at >= 0 && !settled(view) && s.p.Posts[at].Round == view.Round && s.p.Posts[at].State == string(view.State) {
-		quiet := max(s.l.o.Quiet, s.now().Sub(s.p.Round.StartedAt)/2) // the longer it takes, the less
-		if wait := quiet - s.now().Sub(s.p.Posts[at].At); wait > 0 {
-			s.again(wait)
-			return nil
-		}
+	if wait := s.tooSoon(view); wait > 0 {
+		s.again(wait)
+		return nil
 	}
-	if len(pic.rows) == 0 && view.Refused == "" && view.Errors == 0 && s.post(planPost) < 0 {
-		return nil // it touches nothing of ours: silence
-	}
-	text := comment.Living(view, l)
-	written, err := s.write(ctx, planPost, text.Body, true)
+	written, err := s.write(ctx, planPost, comment.Living(view, l).Body)
 	if err != nil {
 		return err
 	}
 	if err := s.shown(ctx, pic, view); err != nil || !written {
 		return err
 	}
-	at := s.post(planPost)
+	post := &s.p.Posts[s.post(planPost)]
 	if !s.p.Proposal.Merged && !s.p.Proposal.Closed {
-		was := s.p.Posts[at]
-		s.l.metrics.told(view, was.Round == view.Round, comment.State(was.State), s.now().Sub(s.p.Round.StartedAt))
+		s.l.metrics.told(view, post.Round == view.Round, comment.State(post.State), s.now().Sub(s.p.Round.StartedAt))
 	}
-	s.p.Posts[at].Round, s.p.Posts[at].State = view.Round, string(view.State)
+	post.Round, post.State = view.Round, string(view.State)
 	return s.save(ctx)
+}
+
+// isSilent tells that a pull request touches nothing of ours and was never commented on.
+func (s *sitting) isSilent(view comment.Pull) bool {
+	return touchesNothing(view) && s.post(planPost) < 0
+}
+
+// touchesNothing tells that there is nothing to plan, and nothing wrong.
+func touchesNothing(view comment.Pull) bool {
+	return len(view.Rows) == 0 && view.Refused == "" && view.Errors == 0
+}
+
+// tooSoon is how long the next edit is to wait. While plans come in, one now and then is
+// enough, and the longer they take the fewer; what else moves, and the last of a round,
+// waits for nothing.
+func (s *sitting) tooSoon(view comment.Pull) time.Duration {
+	at := s.post(planPost)
+	if at < 0 || settled(view) || s.p.Posts[at].Round != view.Round || s.p.Posts[at].State != string(view.State) {
+		return 0
+	}
+	return max(s.l.o.Quiet, s.now().Sub(s.p.Round.StartedAt)/2) - s.now().Sub(s.p.Posts[at].At)
 }
 
 // shown writes down which plans stand in the living comment from when on, by the forge's
@@ -133,43 +144,66 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 // keptShown is how many shapes of the living comment are remembered.
 const keptShown = 50
 
+// notice is a comment that is written once, because an edit tells nobody. Its name is
+// made of what it tells of.
+type notice struct {
+	name string
+	text func(comment.Pull, comment.Limits) comment.Text
+}
+
 // notices are comments that are written once: that somebody must act, how it ended, and
 // answers to commands.
 func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l comment.Limits) error {
-	landing := s.p.Phase == pull.Landing && s.p.Landed != ""
-	switch {
-	case landing && view.State == comment.Waiting:
-		var ids []string
-		for _, row := range pic.rows {
-			if state, _ := row.state(); state == comment.RowWaiting {
-				ids = append(ids, string(row.job.ID)+digestOf(row.job))
-			}
+	freed := s.p.Proposal.Closed && len(s.p.Freed) > 0
+	if n := s.due(pic, view); n.name != "" && !s.isSilent(view) {
+		if freed {
+			view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "nobody needs to, unless that plan waits for an approval"}}
 		}
-		name := "waits-" + short(strings.Join(ids, " "))
-		view.Mark = mark(s.key, name)
-		if err := s.once(ctx, name, comment.NeedsYou(view, l).Body); err != nil {
-			return err
-		}
-	case landing && settled(view):
-		var ids []string
-		for _, row := range pic.rows {
-			if row.job != nil && row.carries {
-				ids = append(ids, string(row.job.ID)+string(row.job.State))
-			}
-		}
-		if len(s.p.Applies) > 0 { // how those ended stands there already
-			ids = append(ids, "merged")
-		}
-		name := "outcome-" + short(strings.Join(ids, " "))
-		view.Mark = mark(s.key, name)
-		if err := s.once(ctx, name, comment.Outcome(view, l).Body); err != nil {
+		view.Mark = mark(s.key, n.name)
+		if err := s.once(ctx, n.name, n.text(view, l).Body); err != nil {
 			return err
 		}
 	}
-	if err := s.turnNotices(ctx, pic, view, l); err != nil {
-		return err
+	if freed {
+		s.p.Freed = nil
+		if err := s.save(ctx); err != nil {
+			return err
+		}
 	}
 	return s.answers(ctx)
+}
+
+// due is the notice that is to be there now. Before the merge it is about what is
+// applied from the pull request, afterwards about all that carries the merge out.
+func (s *sitting) due(pic picture, view comment.Pull) notice {
+	var waits, ended []string
+	for _, row := range pic.rows {
+		if !row.carries || s.p.Phase == pull.Open && row.apply == nil {
+			continue
+		}
+		id := string(row.job.ID) + string(row.job.State)
+		switch {
+		case row.job.State.IsWaiting():
+			waits = append(waits, id+digestOf(row.job))
+		case row.job.State.IsFinal():
+			ended = append(ended, id)
+		}
+	}
+	landed := s.p.Phase == pull.Landing && s.p.Landed != ""
+	if landed && len(s.p.Applies) > 0 { // how those ended stands there already
+		ended = append(ended, "merged")
+	}
+	named := func(name string, of ...string) string { return name + "-" + short(strings.Join(of, " ")) }
+	switch {
+	case s.p.Proposal.Closed && len(s.p.Freed) > 0:
+		return notice{named("closed", append([]string{namesOf(s.p.Freed)}, ended...)...), comment.Outcome}
+	case s.p.Proposal.Closed, s.p.Phase != pull.Open && !landed, !settled(view):
+	case view.State == comment.Waiting && len(waits) > 0:
+		return notice{named("waits", waits...), comment.NeedsYou}
+	case landed, len(ended) > 0 && !underway(pic):
+		return notice{named("outcome", ended...), comment.Outcome}
+	}
+	return notice{}
 }
 
 // limits are the forge's for a comment.
@@ -213,143 +247,11 @@ func (s *sitting) once(ctx context.Context, name, body string) error {
 	if at := s.post(name); at >= 0 && s.p.Posts[at].ID != "" {
 		return nil
 	}
-	_, err := s.write(ctx, name, body, false)
+	_, err := s.write(ctx, name, body)
 	return err
 }
 
 // post is the index of a post; -1 when there is none.
 func (s *sitting) post(name string) int {
 	return slices.IndexFunc(s.p.Posts, func(p pull.Post) bool { return p.Name == name })
-}
-
-// write makes a post say a body. That it is about to be created is written down first;
-// a note without an id tells the next look to search for it before it writes another.
-func (s *sitting) write(ctx context.Context, name, body string, edits bool) (written bool, err error) {
-	digest := short(body)
-	at := s.post(name)
-	if at < 0 {
-		s.p.Posts = append(s.p.Posts, pull.Post{Name: name})
-		at = len(s.p.Posts) - 1
-		if err := s.save(ctx); err != nil {
-			return false, err
-		}
-	} else if s.p.Posts[at].ID == "" {
-		found, err := s.search(ctx, name)
-		if err != nil {
-			return false, err
-		}
-		if found != "" {
-			s.p.Posts[at].ID, s.p.Posts[at].Next = found, digest
-			if err := s.save(ctx); err != nil {
-				return false, err
-			}
-		}
-	}
-	post := &s.p.Posts[at]
-	if post.ID != "" && (!edits || post.Digest == digest) {
-		return false, nil
-	}
-	if post.ID != "" && post.Next == digest {
-		// It may stand there already. Then its time must stay: people answered it.
-		c, err := s.f.Forge.Comment(ctx, s.key.Number, post.ID)
-		if err != nil && !errors.Is(err, forge.ErrNotFound) {
-			return false, err
-		}
-		if err == nil && plain(c.Body) == plain(body) {
-			post.Digest, post.At = digest, s.now()
-			return true, s.save(ctx)
-		}
-	}
-	if post.ID != "" && post.Next != digest {
-		post.Next = digest
-		if err := s.save(ctx); err != nil {
-			return false, err
-		}
-	}
-	if post.ID != "" {
-		err := s.f.Forge.EditComment(ctx, s.key.Number, post.ID, body)
-		if err == nil {
-			s.l.metrics.writes.WithLabelValues("edit").Inc()
-			post.Digest, post.At = digest, s.now()
-			return true, s.save(ctx)
-		}
-		if !errors.Is(err, forge.ErrNotFound) {
-			return false, err
-		}
-		post.ID, post.Digest = "", "" // somebody deleted it: it is written anew
-		if err := s.save(ctx); err != nil {
-			return false, err
-		}
-	}
-	c, err := s.f.Forge.CreateComment(ctx, s.key.Number, body)
-	if err != nil {
-		return false, err // the next look searches for it
-	}
-	s.l.metrics.writes.WithLabelValues("comment").Inc()
-	post.ID, post.Digest, post.At = c.ID, digest, s.now()
-	if !c.CreatedAt.IsZero() {
-		post.At = c.CreatedAt
-	}
-	return true, s.save(ctx)
-}
-
-// plain is a body without what forges change in one.
-func plain(body string) string {
-	return strings.TrimSpace(strings.ReplaceAll(body, "\r\n", "\n"))
-}
-
-// search looks for a post of ours by its mark; "" when there is none.
-func (s *sitting) search(ctx context.Context, name string) (string, error) {
-	self, err := s.f.rights.self(ctx)
-	if err != nil {
-		return "", err
-	}
-	comments, err := s.f.Forge.Comments(ctx, s.key.Number, s.p.CreatedAt.Add(-overlap))
-	if err != nil {
-		return "", err
-	}
-	want := markBegin + mark(s.key, name) + " -->"
-	for _, c := range comments {
-		if strings.EqualFold(c.Author.Login, self.Login) && strings.Contains(c.Body, want) {
-			return c.ID, nil
-		}
-	}
-	return "", nil
-}
-
-// statuses sets the commit statuses of the head that moved.
-func (s *sitting) statuses(ctx context.Context, pic picture, view comment.Pull) error {
-	if s.p.Round == nil || s.p.Proposal.Closed || len(view.Rows) == 0 && view.Refused == "" && view.Errors == 0 && len(s.p.Statuses) == 0 {
-		return nil
-	}
-	st := statusesOf(pic, view)
-	want := map[string]comment.StatusLine{"reeve/plan": st.Plan}
-	if settled(view) || s.p.Phase == pull.Landing {
-		want["reeve/approval"] = st.Approval
-	}
-	for env, line := range st.Apply {
-		want["reeve/apply: "+env] = line
-	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		line := want[name]
-		status := forge.Status{Context: name, State: forge.StatusState(line.State), Description: line.Text, URL: view.Page}
-		digest := short(fmt.Sprint(status))
-		at := slices.IndexFunc(s.p.Statuses, func(st pull.Status) bool { return st.Commit == view.Head && st.Context == name })
-		if at >= 0 && s.p.Statuses[at].Digest == digest {
-			continue
-		}
-		if at >= 0 && !settled(view) && s.p.Statuses[at].State == string(line.State) {
-			continue // how far it is stands in the comment; here it would be a write a plan
-		}
-		if err := s.f.Forge.SetStatus(ctx, view.Head, status); err != nil {
-			return err
-		}
-		s.l.metrics.writes.WithLabelValues("status").Inc()
-		s.p.Statuses = slices.DeleteFunc(s.p.Statuses, func(st pull.Status) bool { return st.Context == name })
-		s.p.Statuses = append(s.p.Statuses, pull.Status{Commit: view.Head, Context: name, State: string(line.State), Digest: digest})
-		if err := s.save(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }

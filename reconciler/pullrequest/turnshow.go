@@ -1,10 +1,8 @@
 package pullrequest
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -92,69 +90,4 @@ func turnCommands(in picture, p comment.Pull) []string {
 		}
 	}
 	return out
-}
-
-// statusesOf are the statuses of a picture. Before the merge "reeve/plan" and
-// "reeve/approval" are of the plans, whatever is being applied, and "reeve/apply" is of
-// what is applied before the merge alone: what waits for the merge would hang.
-func statusesOf(in picture, view comment.Pull) comment.Statuses {
-	st := comment.Status(view)
-	if in.pull.Proposal.Merged {
-		return st
-	}
-	plans, applies := view, view
-	plans.Rows, applies.Rows = slices.Clone(view.Rows), nil
-	for i, s := range in.rows {
-		if s.apply != nil && view.Rows[i].State != comment.RowWaiting {
-			plans.Rows[i].State = comment.RowApproved
-		}
-		if s.choice.ApplyBeforeMerge || s.apply != nil {
-			applies.Rows = append(applies.Rows, view.Rows[i])
-		}
-	}
-	if view.State == comment.Applying {
-		plans.State = comment.Approved
-	}
-	of := comment.Status(plans)
-	return comment.Statuses{Plan: of.Plan, Approval: of.Approval, Apply: comment.Status(applies).Apply}
-}
-
-// turnNotices tell how applies before the merge ended, which plan waits for a person
-// because it is another, and what a close leaves behind.
-func (s *sitting) turnNotices(ctx context.Context, pic picture, view comment.Pull, l comment.Limits) error {
-	var ended, waits []string
-	for _, row := range pic.rows {
-		if row.apply == nil || !row.carries {
-			continue
-		}
-		id := string(row.job.ID) + string(row.job.State)
-		switch {
-		case row.job.State.IsWaiting():
-			waits = append(waits, id+digestOf(row.job))
-		case row.job.State.IsFinal():
-			ended = append(ended, id)
-		}
-	}
-	post := func(name string, text func(comment.Pull, comment.Limits) comment.Text) error {
-		v := view
-		v.Mark = mark(s.key, name)
-		return s.once(ctx, name, text(v, l).Body)
-	}
-	switch {
-	case len(s.p.Freed) > 0 && s.p.Proposal.Closed:
-		name := "closed-" + short(namesOf(s.p.Freed)+strings.Join(ended, " "))
-		view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "nobody needs to, unless that plan waits for an approval"}}
-		if err := post(name, comment.Outcome); err != nil {
-			return err
-		}
-		s.p.Freed = nil
-		return s.save(ctx)
-	case s.p.Phase != pull.Open || s.p.Proposal.Closed:
-		return nil
-	case len(waits) > 0 && view.State == comment.Waiting:
-		return post("waits-"+short(strings.Join(waits, " ")), comment.NeedsYou)
-	case len(ended) > 0 && !underway(pic) && settled(view):
-		return post("outcome-"+short(strings.Join(ended, " ")), comment.Outcome)
-	}
-	return nil
 }

@@ -42,9 +42,10 @@ type Statuses struct {
 	// Plan is "reeve/plan", Approval "reeve/approval".
 	Plan, Approval StatusLine
 	// Apply is "reeve/apply: ENV" by environment; with the organization ("acme/prod")
-	// where several have one of that name. It is empty while nothing is applied from
-	// this pull request: a status that stays pending until after the merge would
-	// read as a check that hangs.
+	// where several have one of that name. Before the merge it is there for environments
+	// in which something may be applied by then, whether this pull request does or not:
+	// a required status that is not there reads as a check that hangs, and so does one
+	// that stays pending until after the merge.
 	Apply map[string]StatusLine
 }
 
@@ -58,7 +59,7 @@ func (p arranged) planStatus() StatusLine {
 	n := len(p.rows)
 	failed, stopped := p.unplanned(RowFailed), p.unplanned(RowStopped)
 	switch {
-	case p.State == Refused:
+	case p.State == Refused, p.Refused != "":
 		text := "nothing is planned"
 		if p.Refused != "" {
 			text += ": " + p.Refused
@@ -72,6 +73,8 @@ func (p arranged) planStatus() StatusLine {
 		return statusLine(Pending, strconv.Itoa(n-in(p.rows, RowQueued, RowPlanning))+" of "+report.Plural(n, "plan")+" done")
 	case len(stopped) > 0:
 		return statusLine(Error, strconv.Itoa(len(stopped))+" of "+report.Plural(n, "plan")+" stopped: "+keysOf(stopped))
+	case n == 0:
+		return statusLine(Success, "it changes no resource")
 	case p.State == Nothing || n == in(p.rows, RowUnchanged):
 		return statusLine(Success, "no changes")
 	}
@@ -112,6 +115,11 @@ func (p arranged) approvalStatus() StatusLine {
 	switch {
 	case len(forbidden) > 0:
 		return statusLine(Failure, "a policy forbids "+keysOf(forbidden))
+	case p.State == Closed && (p.Refused != "" || has < needs || in(p.rows, RowStopped) > 0):
+		if needs == 0 {
+			return Ended(StatusLine{})
+		}
+		return Ended(statusLine(Pending, strconv.Itoa(has)+" of "+report.Plural(needs, "approval")))
 	case p.State == Refused:
 		return statusLine(Pending, "nothing is planned")
 	case len(waiting) > 0:
@@ -130,22 +138,48 @@ func (p arranged) approvalStatus() StatusLine {
 
 func (p arranged) applyStatuses() map[string]StatusLine {
 	out := map[string]StatusLine{}
-	begun := p.State == Applying || p.State == Applied || in(p.rows, RowApplying, RowApplied) > 0
-	if !p.Merged && !p.AppliesBeforeMerge && !begun {
+	if p.Merged || p.AppliesBeforeMerge || p.State == Applying || p.State == Applied || in(p.rows, RowApplying, RowApplied) > 0 {
+		groups := map[string][]row{}
+		for _, r := range p.rows {
+			name := p.statusName(r.Key.Org, r.Key.Env)
+			groups[name] = append(groups[name], r)
+		}
+		for name, rows := range groups {
+			out[name] = applyStatus(rows)
+		}
+	}
+	if p.Merged || p.State == Planning || p.State == Refused || p.Refused != "" || p.Errors > 0 { // over, or nobody knows
 		return out
 	}
-	groups := map[string][]row{}
-	for _, r := range p.rows {
-		name := r.Key.Env
-		if slices.ContainsFunc(p.rows, func(o row) bool { return o.Key.Env == r.Key.Env && o.Key.Org != r.Key.Org }) {
-			name = r.place()
+	for _, e := range p.Environments {
+		name := p.statusName(e.Org, e.Name)
+		if _, is := out[name]; !is && e.AppliesBeforeMerge {
+			out[name] = statusLine(Success, "nothing to apply before the merge")
 		}
-		groups[name] = append(groups[name], r)
-	}
-	for name, rows := range groups {
-		out[name] = applyStatus(rows)
 	}
 	return out
+}
+
+// statusName is what the status of an environment is called: alike on every pull
+// request, or nobody could require it.
+func (p arranged) statusName(org, env string) string {
+	if slices.ContainsFunc(p.rows, func(r row) bool { return r.Key.Env == env && r.Key.Org != org }) ||
+		slices.ContainsFunc(p.Environments, func(e Environment) bool { return e.Name == env && e.Org != org }) {
+		return org + "/" + env
+	}
+	return env
+}
+
+// Superseded is the last word on a head in whose place another was proposed.
+func Superseded(head string) StatusLine { return statusLine(Error, "superseded by "+shortCommit(head)) }
+
+// Ended is the last word of a status on a pull request that was closed, where line is
+// what it would say now: nobody will do what is pending.
+func Ended(line StatusLine) StatusLine {
+	if line.State != Pending && line.State != "" {
+		return line
+	}
+	return statusLine(Error, strings.TrimSuffix("closed without a merge; "+line.Text, "; "))
 }
 
 func applyStatus(rows []row) StatusLine {

@@ -14,6 +14,7 @@
 package comment
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -88,6 +89,20 @@ type Pull struct {
 	AppliesBeforeMerge bool
 	// Merged tells that it was merged: what its rows say is of the apply that follows.
 	Merged bool
+	// Environments are all that there are, whether the pull request touches them or not.
+	Environments []Environment
+}
+
+// Environment is one of an organization.
+type Environment struct {
+	Org, Name string
+	// AppliesBeforeMerge tells that something in it may be applied from a pull request.
+	AppliesBeforeMerge bool
+}
+
+// Compare orders environments by organization and name.
+func (e Environment) Compare(o Environment) int {
+	return cmp.Or(cmp.Compare(e.Org, o.Org), cmp.Compare(e.Name, o.Name))
 }
 
 // Row is one resource.

@@ -1,0 +1,97 @@
+package comment_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+)
+
+func TestEveryPullRequestHasTheStatusesThatCanBeRequired(t *testing.T) {
+	t.Parallel()
+	all := []comment.Environment{{Org: "acme", Name: "dev"}, {Org: "acme", Name: "prod", AppliesBeforeMerge: true}, {Org: "acme", Name: "stage", AppliesBeforeMerge: true}}
+	nothing := comment.StatusLine{State: comment.Success, Text: "nothing to apply before the merge"}
+	touched := waiting()
+	touched.Environments, touched.AppliesBeforeMerge = all, true
+	touched.Rows = touched.Rows[:1] // in prod
+	for name, test := range map[string]struct {
+		pull comment.Pull
+		want map[string]comment.StatusLine
+	}{
+		"it touches nothing": {comment.Pull{State: comment.Nothing, Environments: all}, map[string]comment.StatusLine{"prod": nothing, "stage": nothing}},
+		"it touches one": {touched, map[string]comment.StatusLine{
+			"prod": {State: comment.Pending, Text: "0 of 1 resource applied"}, "stage": nothing}},
+		"its plans are made": {with(touched, func(p *comment.Pull) { p.State = comment.Planning }), map[string]comment.StatusLine{
+			"prod": {State: comment.Pending, Text: "0 of 1 resource applied"}}},
+		"nobody knows what it touches":  {comment.Pull{State: comment.Refused, Refused: "conflicts", Environments: all}, map[string]comment.StatusLine{}},
+		"nobody knows all it touches":   {comment.Pull{State: comment.Failed, Errors: 1, Environments: all}, map[string]comment.StatusLine{}},
+		"it is merged and touched none": {comment.Pull{State: comment.Nothing, Merged: true, Environments: all}, map[string]comment.StatusLine{}},
+		"another organization has a prod too": {comment.Pull{State: comment.Nothing, Environments: append([]comment.Environment{{Org: "umbrella", Name: "prod"}}, all...)},
+			map[string]comment.StatusLine{"acme/prod": nothing, "stage": nothing}},
+	} {
+		if d := cmp.Diff(test.want, comment.Status(test.pull).Apply); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	st := comment.Status(comment.Pull{State: comment.Nothing})
+	if d := cmp.Diff([]comment.StatusLine{{State: comment.Success, Text: "it changes no resource"}, {State: comment.Success, Text: "no approval is needed"}}, []comment.StatusLine{st.Plan, st.Approval}); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestNothingOfAClosedPullRequestStaysPending(t *testing.T) {
+	t.Parallel()
+	closed := func(change func(*comment.Pull)) comment.Pull {
+		p := waiting()
+		p.State = comment.Closed
+		change(&p)
+		return p
+	}
+	for name, test := range map[string]struct {
+		pull           comment.Pull
+		plan, approval comment.StatusLine
+		apply          map[string]comment.StatusLine
+	}{
+		"while it was planned": {
+			closed(func(p *comment.Pull) {
+				p.Rows = p.Rows[:2]
+				p.Rows[1].State, p.Rows[1].Plan, p.Rows[1].Needs, p.Rows[1].Has = comment.RowStopped, nil, 0, 0
+			}),
+			comment.StatusLine{State: comment.Error, Text: "1 of 2 plans stopped: acme/prod/AwsRdsInstance/orders"},
+			comment.StatusLine{State: comment.Error, Text: "closed without a merge"}, nil},
+		"before all had said yes": {
+			closed(func(p *comment.Pull) { p.Rows = p.Rows[1:2]; p.Rows[0].State = comment.RowStopped }),
+			comment.StatusLine{State: comment.Success, Text: "1 plan: +1 ~3 -1 ±2 (1 in state only)"},
+			comment.StatusLine{State: comment.Error, Text: "closed without a merge; 1 of 2 approvals"}, nil},
+		"when all had said yes": {
+			closed(func(p *comment.Pull) {
+				p.Rows = p.Rows[1:2]
+				p.Rows[0].State, p.Rows[0].Has, p.AppliesBeforeMerge = comment.RowApproved, 2, true
+			}),
+			comment.StatusLine{State: comment.Success, Text: "1 plan: +1 ~3 -1 ±2 (1 in state only)"},
+			comment.StatusLine{State: comment.Success, Text: "2 of 2 approvals"},
+			map[string]comment.StatusLine{"prod": {State: comment.Error, Text: "closed without a merge; 0 of 1 resource applied"}}},
+		"when it could not be merged": {
+			comment.Pull{State: comment.Closed, Refused: "conflicts"},
+			comment.StatusLine{State: comment.Failure, Text: "nothing is planned: conflicts"},
+			comment.StatusLine{State: comment.Error, Text: "closed without a merge"}, nil},
+	} {
+		st := comment.Status(test.pull)
+		got := []comment.StatusLine{comment.Ended(st.Plan), comment.Ended(st.Approval)}
+		if d := cmp.Diff([]comment.StatusLine{test.plan, test.approval}, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+		for env, want := range test.apply {
+			if d := cmp.Diff(want, comment.Ended(st.Apply[env])); d != "" {
+				t.Errorf("%s, %s (-want +got):\n%s", name, env, d)
+			}
+		}
+	}
+	if got := comment.Ended(comment.StatusLine{}); got != (comment.StatusLine{State: comment.Error, Text: "closed without a merge"}) {
+		t.Errorf("a status of an environment that is not touched any more: %+v", got)
+	}
+	if got := comment.Superseded("1a2b3c4d5e6f\x1b[1m"); got != (comment.StatusLine{State: comment.Error, Text: "superseded by 1a2b3c4"}) {
+		t.Errorf("%+v", got)
+	}
+}
