@@ -49,6 +49,13 @@ type Merge struct {
 	MergeBase string
 }
 
+// Authored is a commit and who it says wrote it.
+type Authored struct {
+	Commit string
+	// Emails are in lower case, each once.
+	Emails []string
+}
+
 // Proposals merges what is proposed, without a work tree. Sources implement it; one that
 // has no commits (a folder in worktree mode) returns ErrNoProposals. It is safe for concurrent use, and beside the source's other methods.
 type Proposals interface {
@@ -62,6 +69,12 @@ type Proposals interface {
 	// Contains tells whether ancestor is in the history of commit, or is commit. Nothing is fetched: an
 	// ancestor that is not here is in no history that is; a commit that is not is an error.
 	Contains(ctx context.Context, commit, ancestor string) (bool, error)
+	// Authors finds who wrote what head has and base has not, the newest first: of each commit
+	// the addresses of author, committer and co-authors. A merge that Git makes of its
+	// parents by itself is left out: nobody wrote it; one in which a person settled or added
+	// something is not. Nothing is fetched: for a commit that is not here it fails with
+	// ErrNoHead. Addresses are what the commits say, and nobody has checked them.
+	Authors(ctx context.Context, base, head string) ([]Authored, error)
 	// Forget drops the ref that keeps a head's merge. It is no error when there is none.
 	Forget(ctx context.Context, name string) error
 }

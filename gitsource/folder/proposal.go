@@ -103,6 +103,17 @@ func (s *Source) Contains(ctx context.Context, commit, ancestor string) (isIn bo
 	return isIn, nil
 }
 
+// Authors finds who wrote what head has over base.
+func (s *Source) Authors(ctx context.Context, base, head string) (out []gitsource.Authored, err error) {
+	if err = s.hasCommits(); err == nil {
+		out, err = s.merger.Authors(ctx, base, head)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", s.o.Name, err)
+	}
+	return out, nil
+}
+
 // Forget drops the ref of a merge.
 func (s *Source) Forget(_ context.Context, name string) (err error) {
 	if err = s.hasCommits(); err == nil {

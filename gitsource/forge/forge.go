@@ -205,6 +205,15 @@ type Repository interface {
 	SetWebhook(ctx context.Context, id, url, secret string) (Webhook, error)
 }
 
+// Contributors is what a [Repository] may offer besides: whose the commits of a pull
+// request are.
+type Contributors interface {
+	// Contributors are the accounts that the forge knows behind any of these commits of
+	// a pull request, each once: who has an author's or committer's address, or who
+	// pushed it. A forge does not know them all.
+	Contributors(ctx context.Context, number int, commits []string) ([]User, error)
+}
+
 // LongTexts is what a [Repository] may offer besides: a place on the forge for text that
 // is too long for a comment.
 type LongTexts interface {

@@ -120,6 +120,15 @@ func (s *Source) Contains(ctx context.Context, commit, ancestor string) (bool, e
 	return isIn, nil
 }
 
+// Authors finds who wrote what head has over base.
+func (s *Source) Authors(ctx context.Context, base, head string) ([]gitsource.Authored, error) {
+	out, err := s.merger.Authors(ctx, base, head)
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", s.o.Name, err)
+	}
+	return out, nil
+}
+
 // Forget drops the ref of a head's merge. Objects stay.
 func (s *Source) Forget(_ context.Context, name string) error {
 	if err := s.merger.Forget(name); err != nil {

@@ -50,3 +50,50 @@ func TestWhomThePolicyNamesMayApproveWithoutARightOnTheForge(t *testing.T) {
 		w.once(n)
 	})
 }
+
+func TestWhoPushedToAPullRequestDoesNotApproveIt(t *testing.T) {
+	t.Parallel()
+	files := early("", "  approvals: {required: 1, from: [team/crew]}\n")
+	files["acme/teams/crew.yaml"] = account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") +
+		"---\napiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: crew}\nspec: {members: [mallory, grace]}\n"
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.sees(n, "reeve approve dev", "0/1")
+		head := w.site.Push(t, forgetest.Grace, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
+		w.tell(n, head)
+		w.sees(n, head[:7], "0/1")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.Confused)
+		w.sees(n, "somebody else must approve")
+		w.status(head, "reeve/approval", forge.Pending)
+		w.reacts(n, w.says(forgetest.Mallory, n, "reeve approve dev"), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Success)
+
+		// Nobody else's commits stand in the way of who opened nothing and wrote nothing.
+		other := w.site.Push(t, forgetest.Ada, "other", map[string]string{"acme/dev/b.yaml": w.document("b", "one")}, false)
+		second := w.site.Open(t, forgetest.Ada, "other", "Add another", false)
+		w.sees(second, "reeve approve dev", "0/1")
+		w.reacts(second, w.says(forgetest.Grace, second, "reeve approve dev"), forge.ThumbsUp)
+		w.status(other, "reeve/approval", forge.Success)
+	})
+}
+
+func TestAnAddressInACommitIsItsOwners(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"acme/teams/crew.yaml": account(forgetest.Grace, "  emails: [Grace@example.com]\n")}
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		// Pushed before there is a pull request, which Ada then opens.
+		head := w.site.Push(t, forgetest.Grace, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.sees(n, "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.Confused)
+		w.sees(n, "part of this change", head[:7], "somebody else must approve")
+		w.status(head, "reeve/approval", forge.Pending)
+		// A no is heard from everybody.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve reject dev"), forge.ThumbsUp)
+		w.sees(n, "rejected")
+	})
+}

@@ -72,6 +72,9 @@ type Author struct {
 	// Email is the address of a commit's author. Anybody can write any: it can take
 	// somebody's approval away and never give one.
 	Email string
+	// Commit is the commit that says so; "" for who opened the pull request, and where
+	// the forge told of an account.
+	Commit string
 }
 
 // Case is one resource whose change somebody wants to judge.
@@ -88,9 +91,12 @@ type Case struct {
 
 // OwnProposal tells whether an actor is one of those who proposed the change, under
 // whatever login.
-func (c Case) OwnProposal(by stackjob.Actor) bool {
+func (c Case) OwnProposal(by stackjob.Actor) bool { return c.part(by) >= 0 }
+
+// part is which of the authors an actor is; -1 for none.
+func (c Case) part(by stackjob.Actor) int {
 	who := Identify(c.Tree, c.Org, by)
-	return slices.ContainsFunc(c.Authors, func(a Author) bool {
+	return slices.IndexFunc(c.Authors, func(a Author) bool {
 		if who.Is(Identify(c.Tree, c.Org, a.Actor)) {
 			return true
 		}
@@ -135,7 +141,11 @@ func (c Case) MayApprove(by stackjob.Actor) (ok bool, why string) {
 		}
 	}
 	if (a == nil || !a.AuthorMayApprove) && c.OwnProposal(by) {
-		return false, fmt.Sprintf("%s proposed this change; somebody else must approve it, as policy %s does not let its author", called(c, by), c.Choice.Name)
+		did := "proposed this change"
+		if commit := c.Authors[c.part(by)].Commit; commit != "" {
+			did = fmt.Sprintf("wrote, committed or pushed a part of this change (%.7s)", commit)
+		}
+		return false, fmt.Sprintf("%s %s; somebody else must approve it, as policy %s does not let its author", called(c, by), did, c.Choice.Name)
 	}
 	if a == nil {
 		return true, "policy " + c.Choice.Name + " does not say who must approve"

@@ -138,6 +138,19 @@ func TestMayApproveAndOverride(t *testing.T) {
 	}
 }
 
+func TestWhoWroteACommitIsToldWhich(t *testing.T) {
+	t.Parallel()
+	c := caseOf(t, []access.Author{{Actor: on("github", "ada")}, {Email: "who@example.com", Commit: "0000000"}, {Email: "grace@example.com", Commit: "0123456789abcdef"}},
+		"approvals: {from: [team/platform]}")
+	want := "no: Grace wrote, committed or pushed a part of this change (0123456); somebody else must approve it, as policy acme/p does not let its author"
+	if got := said(c.MayApprove(on("github", "Grace"))); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := said(c.MayApprove(on("github", "linus"))), "yes: linus is among team/platform"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func said(ok bool, why string) string {
 	if ok {
 		return strings.TrimSuffix("yes: "+why, ": ")

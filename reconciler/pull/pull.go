@@ -133,9 +133,24 @@ type Round struct {
 	// Rows are the affected resources, in graph order.
 	Rows      []Row     `json:"rows,omitempty"`
 	StartedAt time.Time `json:"startedAt"`
+	// Authors are those of the commits that AuthorsOf names ("base..head"), besides who
+	// opened the pull request: found when somebody first approves a plan of them.
+	Authors   []Author `json:"authors,omitempty"`
+	AuthorsOf string   `json:"authorsOf,omitempty"`
 	// Stale tells that something was applied from the pull request since: the others
 	// are to be planned again.
 	Stale bool `json:"stale,omitempty"`
+}
+
+// Author is one who wrote, committed or pushed a part of what is proposed.
+type Author struct {
+	// Email is the address in a commit, in lower case; "" when the forge named the
+	// account.
+	Email string `json:"email,omitempty"`
+	// Login is the forge's account.
+	Login string `json:"login,omitempty"`
+	// Commit is the newest one that has the address; "" with a login.
+	Commit string `json:"commit,omitempty"`
 }
 
 // Row is one affected resource of a round.

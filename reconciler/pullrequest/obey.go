@@ -274,9 +274,12 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			refused = append(refused, why)
 			continue
 		}
-		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{OwnProposal: s.caseOf(row).OwnProposal(c.By),
-			Actor: c.By, Gate: stackjob.GateApply, PlanDigest: digest, Rejected: cmd.Verb == command.Reject,
-			Comment: s.p.Proposal.URL, At: c.WrittenAt}}
+		is, err := s.caseOf(ctx, row)
+		if err != nil {
+			return reply{}, err
+		}
+		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{Actor: c.By, OwnProposal: is.OwnProposal(c.By),
+			Gate: stackjob.GateApply, PlanDigest: digest, Rejected: cmd.Verb == command.Reject, Comment: s.p.Proposal.URL, At: c.WrittenAt}}
 		if err := s.l.o.Records.RecordApproval(ctx, a); err != nil {
 			return reply{}, err
 		}
@@ -314,7 +317,10 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 // mayJudge says why a person's word on a row would not count; "" when it does. A no
 // counts whoever says it, the author too.
 func (s *sitting) mayJudge(ctx context.Context, c *pull.Command, cmd command.Command, row subject) (why string, err error) {
-	is := s.caseOf(row)
+	is, err := s.caseOf(ctx, row)
+	if err != nil {
+		return "", err
+	}
 	if ok, why, err := s.f.rights.permits(ctx, cmd.Verb, c.By, is); err != nil || !ok {
 		return why, err
 	}
@@ -329,19 +335,23 @@ func (s *sitting) mayJudge(ctx context.Context, c *pull.Command, cmd command.Com
 
 // caseOf is what decides what people may say to a row: the policy in force, the followed
 // branch's accounts and teams, and who proposed the change.
-func (s *sitting) caseOf(row subject) access.Case {
-	c := access.Case{Org: row.row.Key.Org, Choice: row.choice,
-		Authors: []access.Author{{Actor: stackjob.Actor{Name: s.p.Proposal.Author, Via: string(s.f.Forge.Kind())}}}}
+func (s *sitting) caseOf(ctx context.Context, row subject) (access.Case, error) {
+	authors, err := s.authors(ctx)
+	c := access.Case{Org: row.row.Key.Org, Choice: row.choice, Authors: authors}
 	if view := s.l.o.Planner.View(s.key.Repository); view != nil {
 		c.Tree = view.Tree
 	}
-	return c
+	return c, err
 }
 
 // say tells a job that waits.
 func (s *sitting) say(ctx context.Context, c *pull.Command, cmd command.Command, row subject, digest string) error {
+	is, err := s.caseOf(ctx, row)
+	if err != nil {
+		return err
+	}
 	return s.accept(ctx, row, stackjob.Approval{Actor: c.By, PlanDigest: digest, Comment: s.p.Proposal.URL, Rejected: cmd.Verb == command.Reject,
-		OwnProposal: s.caseOf(row).OwnProposal(c.By)})
+		OwnProposal: is.OwnProposal(c.By)})
 }
 
 // accept tells a job that waits what a person said of it.

@@ -168,6 +168,9 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	if again {
 		r.StartedAt = before.StartedAt
 	}
+	if before != nil { // they say of which commits they are
+		r.Authors, r.AuthorsOf = before.Authors, before.AuthorsOf
+	}
 	s.p.Round = &r
 	return s.save(ctx)
 }

@@ -22,7 +22,11 @@ func (s *sitting) override(ctx context.Context, c *pull.Command, cmd command.Com
 		if row.job == nil || row.job.Plan == nil || !changes(row.job.Plan) || row.carries && row.job.State.IsFinal() {
 			continue
 		}
-		if ok, why := s.caseOf(row).MayOverride(c.By); !ok {
+		is, err := s.caseOf(ctx, row)
+		if err != nil {
+			return reply{}, err
+		}
+		if ok, why := is.MayOverride(c.By); !ok {
 			return confused("%s", why), nil
 		}
 		if !certain || digest != row.job.Plan.Digest {
@@ -30,7 +34,7 @@ func (s *sitting) override(ctx context.Context, c *pull.Command, cmd command.Com
 			continue
 		}
 		a := stackjob.Approval{Actor: c.By, Gate: stackjob.GateApply, PlanDigest: digest, Override: true, Comment: cmd.Reason, At: c.WrittenAt,
-			OwnProposal: s.caseOf(row).OwnProposal(c.By)}
+			OwnProposal: is.OwnProposal(c.By)}
 		if err := s.l.o.Records.RecordApproval(ctx, pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: a}); err != nil {
 			return reply{}, err
 		}
@@ -139,12 +143,16 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 		if r.State == forge.ChangesRequested {
 			rejects, verb = true, command.Reject
 		}
-		if ok, _, err := s.f.rights.permits(ctx, verb, by, s.caseOf(row)); err != nil {
+		is, err := s.caseOf(ctx, row)
+		if err != nil {
+			return out, err
+		}
+		if ok, _, err := s.f.rights.permits(ctx, verb, by, is); err != nil {
 			return out, err
 		} else if !ok {
 			continue
 		}
-		if ok, _ := s.caseOf(row).MayApprove(by); !ok && !rejects {
+		if ok, _ := is.MayApprove(by); !ok && !rejects {
 			continue
 		}
 		said, err := s.l.o.Records.Approvals(ctx, row.row.Key, digest)
@@ -156,7 +164,7 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 			continue // the person's own word came later
 		}
 		a := stackjob.Approval{Actor: by, Gate: stackjob.GateApply, PlanDigest: digest, Rejected: rejects, Comment: s.p.Proposal.URL, At: r.At,
-			OwnProposal: s.caseOf(row).OwnProposal(by)}
+			OwnProposal: is.OwnProposal(by)}
 		if i < 0 || said[i].Review != out.ID {
 			if err := s.l.o.Records.RecordApproval(ctx, pull.Approval{Stack: row.row.Key, Pull: s.key, Review: out.ID, Approval: a}); err != nil {
 				return out, err

@@ -33,6 +33,7 @@ func Run(t *testing.T, w World) {
 		"ReactionsOfOneKindAreOne":               checkReactions,
 		"StatusesReplaceOneAnother":              checkStatuses,
 		"ReviewsInForceAreListed":                checkReviews,
+		"CommitsAreOfTheirAuthors":               checkContributors,
 		"PermissionsAreThoseOfPeople":            checkPermissions,
 		"DeliveriesOfWebhooksAreVerifiedAndRead": checkDeliveries,
 		"WebhooksAreReplaced":                    checkWebhookReplaced,

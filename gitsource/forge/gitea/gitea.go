@@ -89,7 +89,10 @@ type Repository struct {
 	http             *http.Client
 }
 
-var _ forge.Repository = (*Repository)(nil)
+var (
+	_ forge.Repository   = (*Repository)(nil)
+	_ forge.Contributors = (*Repository)(nil)
+)
 
 // New checks the options. It asks nobody.
 func New(o Options) (*Repository, error) {

@@ -60,8 +60,9 @@ type Repository struct {
 }
 
 var (
-	_ forge.Repository = (*Repository)(nil)
-	_ forge.LongTexts  = (*Repository)(nil)
+	_ forge.Repository   = (*Repository)(nil)
+	_ forge.LongTexts    = (*Repository)(nil)
+	_ forge.Contributors = (*Repository)(nil)
 )
 
 // part is what an owner or a repository may be called.

@@ -73,7 +73,10 @@ type Repository struct {
 	refs map[string]string
 }
 
-var _ forge.Repository = (*Repository)(nil)
+var (
+	_ forge.Repository   = (*Repository)(nil)
+	_ forge.Contributors = (*Repository)(nil)
+)
 
 // New makes a Repository. It does no I/O; it fails when the address is none.
 func New(o Options) (*Repository, error) {

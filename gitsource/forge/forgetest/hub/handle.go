@@ -55,6 +55,8 @@ func (c *call) handle() answer {
 		return c.listPulls()
 	case "GET /pulls/{pull_number}":
 		return c.withPull("pull_number", func(p *pull) answer { return ok(c.w.showPull(c.repo, p)) })
+	case "GET /pulls/{pull_number}/commits":
+		return c.withPull("pull_number", c.listCommits)
 	case "GET /pulls/{pull_number}/reviews":
 		return c.withPull("pull_number", func(p *pull) answer {
 			var items []any
@@ -152,6 +154,48 @@ func (c *call) listPulls() answer {
 		items = append(items, c.w.showPull(c.repo, p))
 	}
 	return paged(items)
+}
+
+// mostCommits is how many commits of a pull request GitHub lists.
+const mostCommits = 250
+
+// listCommits lists what a pull request proposes, the oldest first. GitHub knows the
+// account of an address when somebody has it there.
+func (c *call) listCommits(p *pull) answer {
+	text, err := c.w.git.run(c.repo.bare, "log", "--reverse", "--topo-order", "--format=%H %T %ae %ce %P", p.baseSHA+".."+p.head)
+	if err != nil {
+		c.w.t.Errorf("list the commits of #%d: %v", p.number, err)
+		return notFound
+	}
+	var items []any
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 4 || len(items) == mostCommits {
+			break
+		}
+		at := func(kind, sha string) string { return c.w.api("repos/%s/%s/%s", c.repo.full(), kind, sha) }
+		who := func(email string) any {
+			return map[string]any{"name": strings.Split(email, "@")[0], "email": email, "date": stamp(p.createdAt)}
+		}
+		var parents []any
+		for _, sha := range words[4:] {
+			parents = append(parents, map[string]any{"sha": sha, "url": at("commits", sha), "html_url": c.w.page("%s/commit/%s", c.repo.full(), sha)})
+		}
+		items = append(items, map[string]any{
+			"sha": words[0], "node_id": "C_" + words[0], "url": at("commits", words[0]), "html_url": c.w.page("%s/commit/%s", c.repo.full(), words[0]),
+			"comments_url": at("commits", words[0]) + "/comments", "parents": parents,
+			"author": c.w.showAccount(c.w.addressed(words[2])), "committer": c.w.showAccount(c.w.addressed(words[3])),
+			"commit": map[string]any{"author": who(words[2]), "committer": who(words[3]), "comment_count": 0, "message": "", "url": at("git/commits", words[0]),
+				"tree": map[string]any{"sha": words[1], "url": at("git/trees", words[1])}},
+		})
+	}
+	return paged(items)
+}
+
+// addressed is the account that has an address; nil for none.
+func (w *World) addressed(email string) *account {
+	login, _ := strings.CutSuffix(email, "@example.com")
+	return w.accounts[login]
 }
 
 func (c *call) listComments(p *pull) answer {

@@ -21,6 +21,7 @@ type mergeRequest struct {
 	// so many more looks.
 	sha, base   string
 	coming      string
+	comingBy    *user // who pushed it; nil for the author
 	looks       int
 	created     time.Time
 	updated     time.Time
@@ -97,15 +98,34 @@ func (w *World) refresh(m *mergeRequest) {
 	if err != nil {
 		base = ""
 	}
-	first := m.sha == ""
+	first, old := m.sha == "", m.sha
 	m.sha, m.base, m.updated = head, base, w.tick()
 	if m.prepared.IsZero() {
 		m.prepared = m.updated
 	}
 	m.versions = append([]version{{w.id(), head, base, m.updated}}, m.versions...)
 	if !first {
-		m.system(w, m.author, "added 1 commit")
+		w.noted(m, old)
 	}
+}
+
+// noted writes GitLab's note of a push: what is new, by who pushed.
+func (w *World) noted(m *mergeRequest, old string) {
+	text, err := git(m.target.bare, "log", "--reverse", "--first-parent", "--abbrev=8", "--format=<li>%h - %s</li>", old+".."+m.sha)
+	if err != nil {
+		w.complain("list what was pushed to !%d: %v", m.iid, err)
+		return
+	}
+	n := strings.Count(text, "<li>")
+	body := fmt.Sprintf("added %d commits", n)
+	if n == 1 {
+		body = "added 1 commit"
+	}
+	by := m.comingBy
+	if by == nil {
+		by = m.author
+	}
+	m.system(w, by, body+"\n\n<ul>"+strings.ReplaceAll(text, "\n", "")+"</ul>\n\n[Compare with previous version]")
 }
 
 // pushed tells merge requests of a branch about its new head.
@@ -116,7 +136,7 @@ func (w *World) pushed(p *project, branch, head string, by *user) {
 				continue
 			}
 			old := m.sha
-			m.coming, m.looks = head, w.lag
+			m.coming, m.comingBy, m.looks = head, by, w.lag
 			if m.looks == 0 {
 				w.refresh(m)
 			}

@@ -35,6 +35,7 @@ var operations = map[string][]string{
 	"/repos/{owner}/{repo}/issues/{issue_number}/comments":         {"get", "post"},
 	"/repos/{owner}/{repo}/pulls":                                  {"get"},
 	"/repos/{owner}/{repo}/pulls/{pull_number}":                    {"get"},
+	"/repos/{owner}/{repo}/pulls/{pull_number}/commits":            {"get"},
 	"/repos/{owner}/{repo}/pulls/{pull_number}/reviews":            {"get"},
 	"/repos/{owner}/{repo}/statuses/{sha}":                         {"post"},
 	"/user":                                                        {"get"},
