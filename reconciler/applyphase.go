@@ -113,6 +113,9 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 		// The engine was not started, could not have the state's lock or refused the
 		// plan at once: nothing was applied, and what is recorded of the stack is as
 		// true as before.
+		if res.Outcome == nil && job.CancelledBy == nil && isPassing(res.Failure) {
+			return w.putOff(ctx, job, stackjob.PutBack(now, l, out.Reason))
+		}
 		end := stackjob.Fail(now, &l, out.Reason)
 		if out.Result == stackjob.ResultCancelled {
 			end = stackjob.Applied(now, l, out, nil)
@@ -156,7 +159,7 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 	switch {
 	case res.Outcome != nil:
 		out = *res.Outcome
-	case res.Cancelled && res.Failure != nil:
+	case res.Failure != nil && (res.Cancelled || job.CancelledBy != nil && isPassing(res.Failure)):
 		out = stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: res.Failure.Reason}
 	case res.Failure != nil:
 		out = stackjob.Outcome{Result: stackjob.ResultFailed, Reason: res.Failure.Reason}

@@ -159,7 +159,7 @@ func (w *Worker) recorded(ctx context.Context, job stackjob.Job, plan stackjob.P
 
 func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Result) (bool, error) {
 	now, l := w.r.o.Now(), leaseOf(job)
-	if res.Cancelled && job.CancelledBy != nil {
+	if job.CancelledBy != nil && (res.Cancelled || isPassing(res.Failure)) {
 		_, err := w.move(ctx, job.ID, stackjob.Cancel(now, &l, *job.CancelledBy))
 		return false, err
 	}
@@ -180,6 +180,9 @@ func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Re
 			_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: res.Failure.Lock.ID}))
 			return true, err
 		}
+	}
+	if isPassing(res.Failure) {
+		return false, w.putOff(ctx, job, stackjob.ReplanLost(now, l, why))
 	}
 	_, err := w.move(ctx, job.ID, stackjob.Fail(now, &l, why))
 	return false, err

@@ -131,6 +131,17 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 	}
 }
 
+func TestAJobThatIsPutOffWaitsLongerEachTime(t *testing.T) {
+	t.Parallel()
+	var got []time.Duration
+	for _, attempt := range []int{0, 1, 2, 3, 6, 7, 8, 1 << 40} {
+		got = append(got, putOffFor(attempt)/time.Second)
+	}
+	if d := cmp.Diff([]time.Duration{5, 5, 10, 20, 160, 300, 300, 300}, got); d != "" {
+		t.Errorf("seconds (-want +got):\n%s", d)
+	}
+}
+
 func TestOutcomeOfAPhaseIsNeverInvented(t *testing.T) {
 	t.Parallel()
 	by := stackjob.Actor{Name: "ada"}
@@ -154,6 +165,8 @@ func TestOutcomeOfAPhaseIsNeverInvented(t *testing.T) {
 			stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonStopping, Detail: killedInApply}}},
 		{"killed by somebody else", stackjob.Job{CancelledBy: &by}, engine.Result{Outcome: &stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "killed"}}},
 			stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "killed"}}},
+		{"cancelled while it would have been put off", stackjob.Job{CancelledBy: &by}, engine.Result{Failure: &engine.Failure{Reason: stackjob.Reason{Code: stackjob.ReasonDatabaseLocked}}},
+			stackjob.Outcome{Result: stackjob.ResultCancelled, Reason: stackjob.Reason{Code: stackjob.ReasonCancelled, Detail: "by ada"}}},
 		{"nothing", stackjob.Job{}, engine.Result{},
 			stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the apply phase left no outcome"}}},
 	} {

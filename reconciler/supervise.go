@@ -41,6 +41,32 @@ func (w *Worker) notStarted(ctx context.Context, job stackjob.Job, cause error) 
 	return err
 }
 
+// isPassing tells whether a phase could not begin because of something that passes by
+// itself, so that the job is put off and nothing of it has failed.
+func isPassing(f *engine.Failure) bool {
+	return f != nil && f.Reason.Code == stackjob.ReasonDatabaseLocked
+}
+
+// The first and the longest wait of a job that was put off; each is twice as long as the
+// one before.
+const (
+	firstPutOff   = 5 * time.Second
+	longestPutOff = 5 * time.Minute
+)
+
+// putOff puts a running job back into the queue and has it looked at again in a while.
+func (w *Worker) putOff(ctx context.Context, job stackjob.Job, back stackjob.Move) error {
+	if _, err := w.move(ctx, job.ID, back); err != nil {
+		return err
+	}
+	return w.r.o.Records.Wake(ctx, job.ID, back.At().Add(putOffFor(job.Attempt)))
+}
+
+// putOffFor is how long a job waits after an attempt.
+func putOffFor(attempt int) time.Duration {
+	return min(firstPutOff<<min(max(attempt, 1)-1, 10), longestPutOff)
+}
+
 func leaseOf(j stackjob.Job) stackjob.Lease { return stackjob.Lease{Owner: j.Owner, Fence: j.Fence} }
 
 // attach takes over a phase that was running when an earlier daemon died, or that

@@ -225,3 +225,133 @@ func TestAConnectionStringThatIsWrongIsNotQuoted(t *testing.T) {
 		})
 	}
 }
+
+// onWholeDatabase has another session hold the lock that Terraform takes of a whole
+// database. The function tells whose it is as a job's log says, and ends it so.
+func onWholeDatabase(w *world, s *pgtest.Server) (end func()) {
+	w.t.Helper()
+	const holders = "select pid from pg_locks where locktype = 'advisory' and classid = 4294967295 and objid = 4294967295"
+	psql := exec.Command("psql", "-X", "-q", "-c", "select pg_advisory_lock(-1)", "-c", "select pg_sleep(600)", s.URL("postgres"))
+	if err := psql.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("the other session has the lock", func() bool {
+		return s.Query("select count(*) from pg_locks where locktype = 'advisory' and objid = 4294967295 and granted") == "1"
+	})
+	return func() {
+		w.t.Helper()
+		if got := s.Query("select pg_terminate_backend(pid) from pg_stat_activity where pid in (" + holders + ")"); got != "t" {
+			w.t.Errorf("what a person is told to do does not work: %q", got)
+		}
+		_ = psql.Wait() // its session was ended
+	}
+}
+
+// meeting is a module whose apply ends when n stacks are in the middle of one.
+func meeting(n int) string {
+	return fmt.Sprintf(`variable "file" { type = string }
+variable "text" { type = string }
+resource "terraform_data" "this" {
+  input = var.text
+  provisioner "local-exec" { command = "echo ${var.text} >> ${var.file}; until test $(ls ${dirname(var.file)}/s?? | wc -l) -ge %d; do sleep 0.1; done" }
+}
+`, n)
+}
+
+// TestStacksWithoutAStateAreAppliedTogetherInPostgreSQL: none ends before all have
+// begun, so not one may keep another from beginning.
+func TestStacksWithoutAStateAreAppliedTogetherInPostgreSQL(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		w.parallel = n
+		server := w.onPostgreSQL(meeting(n))
+		w.remove("acme/dev/a.yaml")
+		w.remove("acme/dev/c.yaml")
+		var names []string
+		for i := range n {
+			name := fmt.Sprintf("s%02d", i)
+			names = append(names, name)
+			w.write("acme/dev/"+name+".yaml", strings.Replace(w.stackDocument(name, "one"), "spec:", "spec:\n  backend: {type: pg}", 1))
+		}
+		w.commit("many at once")
+		w.start()
+		for _, name := range names {
+			key := "acme/dev/TerraformStack/" + name
+			j := w.await(key, stackjob.Succeeded)
+			if got := w.jobs(key); len(got) != 1 || j.Plan.Counts.Create != 1 || w.effects(name) != 1 {
+				t.Errorf("%s: %d jobs, %s, %d side effects", name, len(got), j.Plan.Counts, w.effects(name))
+			}
+		}
+		if got := states(server); got != n {
+			t.Errorf("%d states with resources in the database", got)
+		}
+	})
+}
+
+// TestAJobIsPutOffWhileSomebodyLocksTheWholeDatabase: before its first plan, and before
+// the apply of a plan that was approved. Nothing fails, and nobody has to do anything.
+func TestAJobIsPutOffWhileSomebodyLocksTheWholeDatabase(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		server := w.onPostgreSQL(counter)
+		w.remove("acme/dev/a.yaml")
+		w.remove("acme/dev/c.yaml")
+		w.write("acme/policies/at-once.yaml", pause)
+		w.commit("nothing yet")
+		w.start()
+		end := onWholeDatabase(w, server)
+		w.write("acme/dev/a.yaml", strings.Replace(w.stackDocument("a", "one"), "spec:", "spec:\n  backend: {type: pg}", 1))
+		w.commit("a stack")
+		if w.engine.Name == "tofu" { // its lock is the schema's own
+			w.approve(w.await(devA, stackjob.WaitingApply))
+			if j := w.await(devA, stackjob.Succeeded); j.Attempt != 1 {
+				t.Errorf("attempt %d", j.Attempt)
+			}
+			end()
+			return
+		}
+		putOff := func(attempt int) stackjob.Job {
+			t.Helper()
+			var j stackjob.Job
+			w.until("the job is put off", func() bool {
+				jobs := w.jobs(devA)
+				if len(jobs) == 1 && jobs[0].State.IsFinal() {
+					t.Fatalf("%s: %s\n%s", jobs[0].State, jobs[0].Reason, w.jobLog(jobs[0].ID))
+				}
+				return len(jobs) == 1 && jobs[0].Reason.Code == stackjob.ReasonDatabaseLocked && jobs[0].Attempt >= attempt
+			})
+			j = w.newest(devA)
+			if log := w.jobLog(j.ID); !strings.Contains(log, wholeDatabaseAdvice) || strings.Contains(log, "force-unlock") {
+				t.Errorf("the log does not say why it waits:\n%s", log)
+			}
+			for _, op := range j.Operations {
+				if op.Result == stackjob.ResultFailed {
+					t.Errorf("%s of attempt %d: %s (%s)", op.Kind, op.Attempt, op.Result, op.Reason)
+				}
+			}
+			return j
+		}
+		putOff(1)
+		end()
+		planned := w.await(devA, stackjob.WaitingApply)
+		if planned.Attempt < 2 || w.effects("a") != 0 {
+			t.Errorf("planned in attempt %d, %d side effects", planned.Attempt, w.effects("a"))
+		}
+
+		end = onWholeDatabase(w, server)
+		w.approve(planned)
+		putOff(planned.Attempt)
+		if o := w.stack(devA).Observed; o != nil || w.effects("a") != 0 {
+			t.Errorf("something was applied: %+v", o)
+		}
+		end()
+		done := w.await(devA, stackjob.Succeeded)
+		if done.ID != planned.ID || len(done.Approvals) != 1 || done.Plan.Digest != planned.Plan.Digest || w.effects("a") != 1 {
+			t.Errorf("%s after %s, %d approvals, %d side effects", done.ID, planned.ID, len(done.Approvals), w.effects("a"))
+		}
+	})
+}
+
+// wholeDatabaseAdvice is what the log tells of a lock of a whole database.
+const wholeDatabaseAdvice = "classid = 4294967295 and objid = 4294967295"

@@ -117,6 +117,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonMissingValue:     "Mend the reference, or let its producer have that output; then it is tried again.",
 	stackjob.ReasonTimeout:          "It is not tried again by itself: look at the log, then rerun the job.",
 	stackjob.ReasonStateLocked:      "Whoever holds the lock must end, or it must be released as the job's log says; then rerun the job.",
+	stackjob.ReasonDatabaseLocked:   "It goes on by itself when that run has ended; the job's log says how to find it.",
 	stackjob.ReasonPlanChanged:      "Look at the fresh plan: an approval counts for the plan that it names only.",
 	stackjob.ReasonPolicyChanged:    "It is judged again by the new policy; nobody needs to do anything.",
 	stackjob.ReasonStalePlan:        "A fresh plan is made by itself.",

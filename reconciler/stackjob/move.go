@@ -267,8 +267,20 @@ func PlannedOnly(at time.Time, l Lease, plan Plan) Move {
 }
 
 // ReplanLost puts a job whose plan phase was lost back into the queue.
-func ReplanLost(at time.Time, l Lease, why Reason) Move {
-	return Move{event: EvRequeue, at: at, lease: &l, reason: why}
+func ReplanLost(at time.Time, l Lease, why Reason) Move { return requeueFrom(Planning, at, l, why) }
+
+// PutBack puts a job back into the queue whose apply surely never began: nothing of
+// the stack was touched. Its plan stays consumed; the fresh one is gated again, and
+// approvals count for it when it is the same.
+func PutBack(at time.Time, l Lease, why Reason) Move { return requeueFrom(Applying, at, l, why) }
+
+func requeueFrom(s State, at time.Time, l Lease, why Reason) Move {
+	return Move{event: EvRequeue, at: at, lease: &l, reason: why, change: func(j *Job) error {
+		if j.State != s {
+			return &IllegalMove{State: j.State, Event: EvRequeue}
+		}
+		return nil
+	}}
 }
 
 // Replan puts a waiting or ready job back into the queue for a fresh plan. Its

@@ -49,7 +49,7 @@ func allMoves() map[string]Move {
 		"PlannedProceed": Planned(at, held, plan, verdict(Proceed)), "PlannedWait": Planned(at, held, plan, verdict(Wait)), "PlannedRefuse": Planned(at, held, plan, verdict(Refuse)),
 		"RegateProceed": Regate(at, verdict(Proceed)), "RegateWait": Regate(at, verdict(Wait)), "RegateRefuse": Regate(at, verdict(Refuse)),
 		"PlannedNothing": PlannedNothing(at, held, plan, &Observed{}), "PlannedOnly": PlannedOnly(at, held, plan),
-		"ReplanLost": ReplanLost(at, held, Reason{Code: ReasonRunnerLost}), "Replan": Replan(at, Reason{Code: ReasonStalePlan}),
+		"ReplanLost": ReplanLost(at, held, Reason{Code: ReasonRunnerLost}), "PutBack": PutBack(at, held, Reason{Code: ReasonDatabaseLocked}), "Replan": Replan(at, Reason{Code: ReasonStalePlan}),
 		"ApproveStart": Approve(Approval{Actor: ada, Gate: GateStart, At: at}), "ApproveApply": Approve(Approval{Actor: ada, Gate: GateApply, PlanDigest: full, At: at}),
 		"Reject": Reject(Approval{Actor: ada, At: at}), "StartApply": StartApply(at, "d2", until, full),
 		"AppliedSucceeded": Applied(at, held, Outcome{Result: ResultSucceeded}, &Observed{}), "AppliedFailed": Applied(at, held, Outcome{Result: ResultFailed}, nil),

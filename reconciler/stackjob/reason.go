@@ -61,6 +61,7 @@ const (
 	ReasonEngine           ReasonCode = "engine-failed"
 	ReasonTimeout          ReasonCode = "timed-out"
 	ReasonStateLocked      ReasonCode = "state-locked"
+	ReasonDatabaseLocked   ReasonCode = "database-locked"
 	ReasonStaleLock        ReasonCode = "stale-lock"
 	ReasonStalePlan        ReasonCode = "stale-plan"
 	ReasonPlanChanged      ReasonCode = "plan-changed"
@@ -110,6 +111,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonEngine:           "the engine reported an error",
 	ReasonTimeout:          "it took longer than allowed and was stopped",
 	ReasonStateLocked:      "somebody else holds the lock of the state",
+	ReasonDatabaseLocked:   "another run locks the whole database of the state; it is tried again",
 	ReasonStaleLock:        "the lock of a run that was killed was still held",
 	ReasonStalePlan:        "the state moved after the plan was made",
 	ReasonPlanChanged:      "the plan is not the one that was approved",

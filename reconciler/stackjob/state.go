@@ -116,7 +116,7 @@ var transitions = map[State]map[Event]State{
 		EvExpire: Expired, EvSupersede: Superseded},
 	Ready: {EvStartApply: Applying, EvAllowApply: Ready, EvHoldApply: WaitingApply, EvRequeue: Queued, EvFail: Failed, EvCancel: Cancelled,
 		EvReject: Rejected, EvSupersede: Superseded},
-	Applying: {EvRecord: Applying, EvRenew: Applying, EvSucceed: Succeeded, EvFail: Failed, EvCancel: Cancelled,
+	Applying: {EvRecord: Applying, EvRenew: Applying, EvRequeue: Queued, EvSucceed: Succeeded, EvFail: Failed, EvCancel: Cancelled,
 		EvInterrupt: Interrupted},
 }
 

@@ -105,12 +105,18 @@ func TestEveryStateIsReachableAndEveryOpenOneCanEnd(t *testing.T) {
 
 func TestApplyingEndsOnlyTruthfully(t *testing.T) {
 	t.Parallel()
-	// An apply that began is never requeued, superseded or rejected.
+	// An apply that began is never superseded or rejected; back into the queue leads
+	// only what did not begin.
 	got := map[State]bool{}
 	for _, to := range transitions[Applying] {
 		got[to] = true
 	}
-	want := map[State]bool{Applying: true, Succeeded: true, Failed: true, Cancelled: true, Interrupted: true}
+	for name, m := range allMoves() {
+		if after, err := m.Apply(jobIn(Applying)); err == nil && after.State == Queued && name != "PutBack" {
+			t.Errorf("%s puts an apply back into the queue", name)
+		}
+	}
+	want := map[State]bool{Applying: true, Queued: true, Succeeded: true, Failed: true, Cancelled: true, Interrupted: true}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

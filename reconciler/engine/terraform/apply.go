@@ -23,7 +23,7 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 		return nil, err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {
-		return nil, err
+		return nil, p.tellLock(ctx, err)
 	}
 	if ctx.Err() != nil { // before anything is begun
 		return nil, engineProblem(ctx, context.Cause(ctx), "apply", p.voice(stackjob.OpApply, nil))
@@ -75,7 +75,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	killed := p.engine.killed
 	p.secureState()
 	if err != nil && !killed && !h.began {
-		if pr := engineProblem(ctx, err, string(kind), v); pr.failure.Reason.Code == stackjob.ReasonStateLocked {
+		if pr := engineProblem(ctx, err, string(kind), v); pr.failure.Reason.Code == stackjob.ReasonStateLocked || pr.failure.Reason.Code == stackjob.ReasonDatabaseLocked {
 			if err := note.remove(); err != nil {
 				p.say("Warning: the note of the apply: " + err.Error())
 			}

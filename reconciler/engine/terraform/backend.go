@@ -247,15 +247,3 @@ func isBackendChanged(text string) bool {
 	low := strings.ToLower(text)
 	return strings.Contains(low, "backend configuration changed") || strings.Contains(low, "backend configuration block has changed")
 }
-
-// lockPatience is how long the engine tries to get the state's lock; "" for not at all,
-// so that whoever waits hears at once who holds it. The pg backend has one lock for all
-// states of a database beside each state's own, which is held while a stack that has no
-// state yet is planned or applied: two stacks that begin at once would meet there, and
-// one of them fail.
-func (p *phase) lockPatience() string {
-	if p.task.Backend.Type == "pg" {
-		return "20s"
-	}
-	return ""
-}

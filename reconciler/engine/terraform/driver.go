@@ -202,6 +202,8 @@ func (o *operation) fail(err error) {
 		result = stackjob.ResultCancelled
 	case errors.Is(pr, errKilled):
 		result = stackjob.ResultInterrupted
+	case pr.failure.Reason.Code == stackjob.ReasonDatabaseLocked:
+		result = stackjob.ResultSkipped // it did not come to its work, and is done later
 	}
 	o.end(result, pr.failure.Reason)
 }

@@ -96,6 +96,9 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *probl
 	}
 	said := v.said()
 	class, code := classify(said)
+	if code == stackjob.ReasonStateLocked && v.phase.locksWhole() && isWholeLocked(said) {
+		class, code = engine.ClassWait, stackjob.ReasonDatabaseLocked
+	}
 	f := engine.Failure{Class: class, Reason: reasonOf(code, ""), Text: v.failureText()}
 	switch code {
 	case stackjob.ReasonStateLocked:

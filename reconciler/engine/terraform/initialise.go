@@ -103,6 +103,9 @@ func (p *phase) runInit(ctx context.Context, op *operation, move *backendMove) e
 			return err
 		}
 	}
+	if err := p.beginState(ctx); err != nil {
+		return err
+	}
 	return p.recordInit()
 }
 

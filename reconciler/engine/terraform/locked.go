@@ -71,7 +71,16 @@ func lockOf(err error) *engine.StateLock {
 // back as it is.
 func (p *phase) tellLock(ctx context.Context, err error) error {
 	var pr *problem
-	if !errors.As(err, &pr) || pr.failure.Reason.Code != stackjob.ReasonStateLocked {
+	if !errors.As(err, &pr) {
+		return err
+	}
+	switch pr.failure.Reason.Code {
+	case stackjob.ReasonDatabaseLocked:
+		p.say(wholeLockAdvice)
+		pr.failure.Text = strings.TrimSpace(pr.failure.Text + "\n\n" + wholeLockAdvice)
+		return err
+	case stackjob.ReasonStateLocked:
+	default:
 		return err
 	}
 	in, rerr := p.backendInUse()

@@ -29,7 +29,7 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 		return nil, err
 	}
 	if err := p.initialise(ctx, recordAlways); err != nil {
-		return nil, err
+		return nil, p.tellLock(ctx, err)
 	}
 	plan, err := p.planOnce(ctx, planFile)
 	if lock := p.task.ReleaseLock; lock != nil && !p.isLocal() {
