@@ -235,6 +235,22 @@ func (p *Pull) Seen(key schema.ResourceKey, t time.Time) (digest string, certain
 	return digest, certain
 }
 
+// SeenHead tells which commit stood in the pull request when a comment was written; ""
+// when none did. certain is as in [Pull.Seen].
+func (p *Pull) SeenHead(t time.Time) (head string, certain bool) {
+	t = t.Truncate(time.Second)
+	certain = true
+	for _, s := range p.Shown {
+		at := s.At.Truncate(time.Second)
+		if at.After(t) {
+			break
+		}
+		certain = !at.Equal(t) || s.Head == head && certain
+		head = s.Head
+	}
+	return head, certain
+}
+
 // CommandState is how far a command came.
 type CommandState string
 

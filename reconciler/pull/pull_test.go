@@ -63,6 +63,29 @@ func TestSeenIsWhatStoodThereWhenItWasWritten(t *testing.T) {
 	}
 }
 
+func TestTheHeadThatWasSeenStoodThereForASecond(t *testing.T) {
+	t.Parallel()
+	t0 := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	p := Pull{Shown: []Shown{{At: t0, Head: "h1"}, {At: t0.Add(10 * time.Second), Head: "h1"}, {At: t0.Add(20*time.Second + 300*time.Millisecond), Head: "h2"}}}
+	for name, test := range map[string]struct {
+		at      time.Duration
+		want    string
+		certain bool
+	}{
+		"before anything stood there":      {-time.Second, "", true},
+		"in the second in which it came":   {900 * time.Millisecond, "h1", false},
+		"in the second after":              {time.Second, "h1", true},
+		"while its plans changed":          {10 * time.Second, "h1", true},
+		"just before another came":         {19*time.Second + 999*time.Millisecond, "h1", true},
+		"in the second in which that came": {20 * time.Second, "h2", false},
+		"after it":                         {time.Hour, "h2", true},
+	} {
+		if head, certain := p.SeenHead(t0.Add(test.at)); head != test.want || certain != test.certain {
+			t.Errorf("%s: saw %q, certain %v; want %q, %v", name, head, certain, test.want, test.certain)
+		}
+	}
+}
+
 func TestRowOfNoRoundIsNone(t *testing.T) {
 	t.Parallel()
 	var none *Round

@@ -201,7 +201,18 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		if view == nil {
 			return reply{}, nil
 		}
-		s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
+		trusted, err := s.trusted(ctx)
+		if err != nil {
+			return reply{}, err
+		}
+		if !trusted {
+			// Whoever reads a stranger's code and says that it may run says so of what
+			// was read, not of what was pushed since.
+			if head, certain := s.p.SeenHead(c.WrittenAt); !certain || head != s.p.Proposal.Head {
+				return no("the code of %s may run when somebody says so after it stood here; look at it and repeat `reeve plan`", shortCommit(s.p.Proposal.Head)), nil
+			}
+			s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
+		}
 		c.State = pull.Started // saved with the round
 		return reply{}, s.round(ctx, view, false, true)
 	}
@@ -230,6 +241,9 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 	}
 	return yes(""), nil
 }
+
+// shortCommit is a commit's name as people see it.
+func shortCommit(hash string) string { return hash[:min(len(hash), 7)] }
 
 // judge records a person's yes or no to what stood in the pull request when it was said.
 func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Command, pic picture, chosen []int) (reply, error) {

@@ -122,7 +122,8 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if at < 0 || s.p.Posts[at].ID == "" {
 		return nil
 	}
-	if n := len(s.p.Shown); n > 0 && slices.Equal(s.p.Shown[n-1].Plans, plans) && s.p.Shown[n-1].Head == s.p.Round.Head || n == 0 && len(plans) == 0 {
+	if n := len(s.p.Shown); n > 0 && slices.Equal(s.p.Shown[n-1].Plans, plans) && s.p.Shown[n-1].Head == s.p.Round.Head ||
+		n == 0 && len(plans) == 0 && s.p.Round.Refused.Code != stackjob.ReasonUntrusted { // that it stood there is what lets it run
 		return nil
 	}
 	c, err := s.f.Forge.Comment(ctx, s.key.Number, s.p.Posts[at].ID)
