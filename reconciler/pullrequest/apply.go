@@ -96,23 +96,29 @@ func (in picture) missing(row subject, taken map[schema.ResourceKey]bool) string
 
 // outcomeOf is what a command to apply came to; nothing while it goes on.
 func (s *sitting) outcomeOf(ctx context.Context, c *pull.Command) (reply, error) {
-	var done, bad []string
+	var done, bad, behind []string
 	for _, a := range s.p.Applies {
 		if a.Comment != c.Comment || a.Line != c.Line {
 			continue
 		}
 		if !a.Ended() {
-			if a.Job != "" {
-				job, err := s.l.o.Records.Job(ctx, a.Job)
-				if err == nil && job.State.IsWaiting() {
-					bad = append(bad, a.Stack.String()+" waits: "+job.Reason.String())
-					continue
-				}
-				if err != nil && !isNotFound(err) {
-					return reply{}, err
-				}
+			if a.Job == "" {
+				return reply{}, nil
 			}
-			return reply{}, nil
+			job, err := s.l.o.Records.Job(ctx, a.Job)
+			switch {
+			case err != nil && !isNotFound(err):
+				return reply{}, err
+			case err == nil && job.State.IsWaiting():
+				bad = append(bad, a.Stack.String()+" waits: "+job.Reason.String())
+			case err == nil && job.State == stackjob.Queued && job.Reason.Code == stackjob.ReasonBlocked:
+				bad = append(bad, a.Stack.String()+" waits: "+job.Reason.String())
+			case err == nil && job.State == stackjob.Queued && job.Reason.Code == stackjob.ReasonWaitsForProducer:
+				behind = append(behind, a.Stack.String()+" waits: "+job.Reason.String())
+			default:
+				return reply{}, nil
+			}
+			continue
 		}
 		if a.Result == stackjob.Succeeded {
 			done = append(done, a.Stack.String())
@@ -124,6 +130,10 @@ func (s *sitting) outcomeOf(ctx context.Context, c *pull.Command) (reply, error)
 		}
 		bad = append(bad, fmt.Sprintf("%s %s: %s", a.Stack, what, a.Reason))
 	}
+	if len(bad) == 0 && len(behind) > 0 {
+		return reply{}, nil // what goes before them is on its way
+	}
+	bad = append(bad, behind...)
 	why := strings.Join(bad, "; ")
 	if c.Reason != "" {
 		why = strings.TrimPrefix(why+"; "+c.Reason, "; ")

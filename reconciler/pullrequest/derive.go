@@ -254,11 +254,11 @@ func overall(in picture, p comment.Pull) comment.State {
 		return comment.Refused
 	case in.pull.Round == nil:
 		return comment.Planning
-	case !landing && underway(in):
+	case !landing && underway(in, p.Rows):
 		return comment.Applying
 	case landing && !in.landed:
 		return comment.Applying
-	case landing && has(comment.RowApplying, comment.RowQueued, comment.RowPlanning, comment.RowApproved, comment.RowDeferred):
+	case landing && moves(p.Rows):
 		return comment.Applying
 	case landing && has(comment.RowWaiting):
 		return comment.Waiting
@@ -268,7 +268,7 @@ func overall(in picture, p comment.Pull) comment.State {
 		return comment.Applied
 	case landing:
 		return comment.Nothing
-	case has(comment.RowQueued, comment.RowPlanning):
+	case planning(in, p.Rows):
 		return comment.Planning
 	case has(comment.RowFailed, comment.RowStopped) || p.Errors > 0:
 		return comment.Failed

@@ -201,7 +201,7 @@ func (s *sitting) due(pic picture, view comment.Pull) notice {
 	case s.p.Proposal.Closed, s.p.Phase != pull.Open && !landed, !settled(view):
 	case view.State == comment.Waiting && len(waits) > 0:
 		return notice{named("waits", waits...), comment.NeedsYou}
-	case landed, len(ended) > 0 && !underway(pic):
+	case landed, len(ended) > 0 && !underway(pic, view.Rows):
 		return notice{named("outcome", ended...), comment.Outcome}
 	}
 	return notice{}

@@ -16,10 +16,12 @@ func early(in picture) bool {
 	return slices.ContainsFunc(in.rows, func(s subject) bool { return s.choice.ApplyBeforeMerge })
 }
 
-// underway tells that an apply goes on by itself: it waits for no person.
-func underway(in picture) bool {
+// underway tells that an apply goes on by itself: it waits for no person, and neither
+// does what goes before it. rows are those of the picture.
+func underway(in picture, rows []comment.Row) bool {
+	held := stuck(rows)
 	return slices.ContainsFunc(in.rows, func(s subject) bool {
-		return s.apply != nil && !s.apply.Ended() && (s.job == nil || !s.carries || !s.job.State.IsWaiting())
+		return s.apply != nil && !s.apply.Ended() && (s.job == nil || !s.carries || !s.job.State.IsWaiting()) && !held[s.row.Key]
 	})
 }
 
