@@ -27,6 +27,8 @@ type mortal struct {
 	ended   chan struct{} // closed when process has ended
 	deaths  int
 	over    bool
+	// held keeps the next process from being started until it is closed; nil for not.
+	held chan struct{}
 }
 
 // mortals starts such a daemon. Its address stays the same.
@@ -82,7 +84,13 @@ func (m *mortal) live(exe, file string) error {
 	m.process, m.ended = cmd, ended
 	go func() {
 		_, _ = cmd.Process.Wait() // not Wait of cmd: engines that live on hold the log
+		m.mu.Lock()
+		held := m.held
+		m.mu.Unlock()
 		close(ended)
+		if held != nil {
+			<-held
+		}
 		_ = m.live(exe, file)
 	}()
 	return nil
@@ -96,6 +104,21 @@ func (m *mortal) kill() {
 	m.mu.Unlock()
 	_ = process.Process.Kill()
 	<-ended
+}
+
+// stay kills the process for good; back starts it again.
+func (m *mortal) stay() (back func()) {
+	held := make(chan struct{})
+	m.mu.Lock()
+	m.held = held
+	m.mu.Unlock()
+	m.kill()
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		m.held = nil
+		m.mu.Unlock()
+		close(held)
+	})
 }
 
 // end stops the process as an operator does, for good.

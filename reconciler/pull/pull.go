@@ -79,6 +79,9 @@ type Pull struct {
 	// Shown is what people could see when, oldest first: an approval is for what was
 	// shown when it was written.
 	Shown []Shown `json:"shown,omitempty"`
+	// Showing is what is about to be shown, or stands there already: then the answer of
+	// the forge was not heard. nil for nothing.
+	Showing *Showing `json:"showing,omitempty"`
 	// Applies are those that were asked for before the merge, oldest first.
 	Applies []Apply `json:"applies,omitempty"`
 	// Freed are stacks whose turn ended without a merge and that are to be told of.
@@ -200,6 +203,13 @@ type Shown struct {
 	Head string `json:"head,omitempty"`
 	// Plans are the digests by resource.
 	Plans []ShownPlan `json:"plans"`
+}
+
+// Showing is what a body shows that is about to be written.
+type Showing struct {
+	// Body is the body's digest. Shown has no time yet.
+	Body string `json:"body"`
+	Shown
 }
 
 // ShownPlan is one plan that people could see.

@@ -54,6 +54,9 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 			return err
 		}
 	}
+	if err := s.recall(ctx); err != nil {
+		return err
+	}
 	if s.p.Phase == pull.Done {
 		return s.epilogue(ctx)
 	}

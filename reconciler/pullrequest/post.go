@@ -79,7 +79,11 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 		s.again(wait)
 		return nil
 	}
-	written, err := s.write(ctx, planPost, comment.Living(view, l).Body)
+	body := comment.Living(view, l).Body
+	if err := s.announce(ctx, body, shownPlans(pic, view)); err != nil {
+		return err
+	}
+	written, err := s.write(ctx, planPost, body)
 	if err != nil {
 		return err
 	}
@@ -122,8 +126,7 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if at < 0 || s.p.Posts[at].ID == "" {
 		return nil
 	}
-	if n := len(s.p.Shown); n > 0 && slices.Equal(s.p.Shown[n-1].Plans, plans) && s.p.Shown[n-1].Head == s.p.Round.Head ||
-		n == 0 && len(plans) == 0 && s.p.Round.Refused.Code != stackjob.ReasonUntrusted { // that it stood there is what lets it run
+	if !s.isNews(plans) {
 		return nil
 	}
 	c, err := s.f.Forge.Comment(ctx, s.key.Number, s.p.Posts[at].ID)
@@ -133,12 +136,8 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if err != nil {
 		return err
 	}
-	when := c.CreatedAt
-	if c.EditedAt.After(when) {
-		when = c.EditedAt
-	}
-	s.p.Shown = append(s.p.Shown, pull.Shown{At: when, Round: view.Round, Head: s.p.Round.Head, Plans: plans})
-	s.p.Shown = s.p.Shown[max(0, len(s.p.Shown)-keptShown):]
+	s.remember(pull.Shown{Round: view.Round, Head: s.p.Round.Head, Plans: plans}, c)
+	s.p.Showing = nil
 	return s.save(ctx)
 }
 
