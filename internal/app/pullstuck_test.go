@@ -57,3 +57,23 @@ func TestAnApplyBehindOneThatFailedIsAnswered(t *testing.T) {
 		w.once(n)
 	})
 }
+
+func TestANoToAPlanFailsTheStatusOfItsApproval(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.shows(n, "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve reject dev"), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Failure)
+		body := w.shows(n, "The plan is rejected", "rejected: by grace", "**who:** whoever said so", "reeve approve dev")
+		if strings.Contains(body, "reeve rerun") {
+			t.Errorf("what was planned and rejected is offered to be run again:\n%s", body)
+		}
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Success)
+		w.once(n)
+	})
+}

@@ -149,6 +149,15 @@ func (s subject) carried() (comment.RowState, string) {
 	return comment.RowStopped, why
 }
 
+// isRejected tells that somebody said no to a plan that nothing carries out yet.
+func isRejected(in picture, s subject) bool {
+	if in.pull.Proposal.Merged || in.pull.Proposal.Closed || s.carries || s.job == nil || s.job.State != stackjob.Succeeded {
+		return false
+	}
+	state, _ := s.state()
+	return state == comment.RowStopped
+}
+
 func changes(p *stackjob.Plan) bool { return p != nil && (p.HasChanges || p.Counts.Changes()) }
 
 // derive says what stands in the pull request.
@@ -327,6 +336,11 @@ func blocks(in picture, p comment.Pull) []comment.Block {
 		switch row.State {
 		case comment.RowWaiting:
 			r.who = approvers(in.rows[i])
+		case comment.RowStopped:
+			if !isRejected(in, in.rows[i]) {
+				continue
+			}
+			r.who = "whoever said so, with `reeve approve`; or a commit that makes another plan of it"
 		case comment.RowForbidden:
 			r.who = "whoever may change the policy or the document that forbids it"
 		case comment.RowFailed:
@@ -414,7 +428,7 @@ func commands(in picture, p comment.Pull) []string {
 	for _, row := range p.Rows {
 		envs[row.Key.Env] = true
 	}
-	for _, row := range p.Rows {
+	for i, row := range p.Rows {
 		if p.State == comment.Planning {
 			break // nobody has seen all of it
 		}
@@ -422,6 +436,10 @@ func commands(in picture, p comment.Pull) []string {
 		case comment.RowWaiting:
 			add("reeve approve " + row.Key.Env)
 		case comment.RowFailed, comment.RowStopped:
+			if isRejected(in, in.rows[i]) {
+				add("reeve approve " + row.Key.Env) // it was planned: running it again changes nothing
+				continue
+			}
 			add("reeve rerun " + row.Key.Env)
 		case comment.RowQueued, comment.RowPlanning, comment.RowApplying:
 			if in.pull.Proposal.Merged || p.State == comment.Applying {

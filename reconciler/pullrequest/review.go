@@ -15,7 +15,7 @@ import (
 // override goes past what a policy wants approved, for those who it names for that. It
 // is written down with its reason, as an approval of the plan that stood there.
 func (s *sitting) override(ctx context.Context, c *pull.Command, cmd command.Command, pic picture, chosen []int) (reply, error) {
-	var done, bad []string
+	var done, bad, refused []string
 	for _, i := range chosen {
 		row := pic.rows[i]
 		digest, certain := s.p.Seen(row.row.Key, c.WrittenAt)
@@ -44,6 +44,9 @@ func (s *sitting) override(ctx context.Context, c *pull.Command, cmd command.Com
 			}
 		}
 		done = append(done, row.row.Key.String())
+		if isRejected(pic, row) {
+			refused = append(refused, row.row.Key.String())
+		}
 	}
 	switch {
 	case len(bad) > 0:
@@ -51,7 +54,11 @@ func (s *sitting) override(ctx context.Context, c *pull.Command, cmd command.Com
 	case len(done) == 0:
 		return no("nothing that you chose has a plan to go past anything"), nil
 	}
-	return reply{answer: pull.Yes, reason: "the approvals of " + listed(done) + " are gone past, and that is recorded", text: "reason: " + cmd.Reason}, nil
+	reason := "the approvals of " + listed(done) + " are gone past, and that is recorded"
+	if len(refused) > 0 { // it takes the place of approvals, and of no rejection
+		reason += "; a no to the plan still holds for " + listed(refused)
+	}
+	return reply{answer: pull.Yes, reason: reason, text: "reason: " + cmd.Reason}, nil
 }
 
 // reviews counts the forge's own reviews where a policy says so. A review is a word on

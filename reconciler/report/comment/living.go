@@ -74,6 +74,12 @@ func (p arranged) title() string {
 		switch {
 		case failed == 0 && p.Errors > 0:
 			return "❌ " + report.Plural(p.Errors, "error") + " in the config repository"
+		case failed == 0 && len(p.rejected()) > 0:
+			count := len(p.rejected())
+			return "⏹️ " + strings.TrimSpace(of(count, "plan", "plans")) + " " + verb(count, "is", "are") + " rejected"
+		case failed == 0 && in(p.rows, RowStopped) > 0:
+			count := in(p.rows, RowStopped)
+			return "⏹️ " + strings.TrimSpace(of(count, noun, plurals[noun])) + " stopped"
 		case failed == 0:
 			return "❌ Failed"
 		}
@@ -255,10 +261,23 @@ func (p arranged) saysElsewhere(r row) bool {
 	switch r.State {
 	case RowWaiting, RowForbidden:
 		return len(p.Blocks) > 0
+	case RowStopped:
+		return len(p.Blocks) > 0 && p.isRejected(r)
 	case RowApproved:
 		return len(r.ApprovedBy) > 0
 	}
 	return false
+}
+
+// rejected are the rows whose plan somebody said no to before the merge.
+func (p arranged) rejected() []row {
+	return slices.DeleteFunc(slices.Clone(p.rows), func(r row) bool { return !p.isRejected(r) })
+}
+
+// isRejected tells that a row has a plan and is stopped although nothing was merged:
+// then it is a person's no that stopped it.
+func (p arranged) isRejected(r row) bool {
+	return r.State == RowStopped && r.Plan != nil && !p.Merged && p.State != Closed
 }
 
 // bullets is a list of at most so many lines; the rest is counted.

@@ -128,10 +128,15 @@ func (p arranged) approvalStatus() StatusLine {
 		return statusLine(Pending, "waits for the plans")
 	case p.State == Waiting:
 		return statusLine(Pending, "waits for a person")
+	case len(p.rejected()) > 0:
+		return statusLine(Failure, "rejected: "+keysOf(p.rejected()))
 	case len(p.unplanned(RowFailed))+len(p.unplanned(RowStopped)) > 0:
 		return statusLine(Pending, "waits for plans that did not succeed")
 	case needs == 0:
 		return statusLine(Success, "no approval is needed")
+	}
+	if has < needs && in(p.rows, RowStopped) > 0 { // it ended after the merge without them
+		return statusLine(Failure, strconv.Itoa(has)+" of "+report.Plural(needs, "approval"))
 	}
 	return statusLine(Success, strconv.Itoa(has)+" of "+report.Plural(needs, "approval"))
 }

@@ -1,6 +1,7 @@
 package comment_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,5 +94,22 @@ func TestNothingOfAClosedPullRequestStaysPending(t *testing.T) {
 	}
 	if got := comment.Superseded("1a2b3c4d5e6f\x1b[1m"); got != (comment.StatusLine{State: comment.Error, Text: "superseded by 1a2b3c4"}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestARejectedPlanIsNotApproved(t *testing.T) {
+	t.Parallel()
+	p := waiting()
+	p.State, p.Rows = comment.Failed, p.Rows[:1]
+	p.Rows[0].State, p.Rows[0].Detail = comment.RowStopped, "rejected: by grace"
+	for has := range 2 { // whether others said yes or not
+		p.Rows[0].Needs, p.Rows[0].Has = 1, has
+		want := comment.StatusLine{State: comment.Failure, Text: "rejected: " + p.Rows[0].Key.String()}
+		if d := cmp.Diff(want, comment.Status(p).Approval); d != "" {
+			t.Errorf("with %d of 1 approval (-want +got):\n%s", has, d)
+		}
+	}
+	if body := comment.Living(p, comment.Limits{}).Body; !strings.Contains(body, "### ⏹️ The plan is rejected") {
+		t.Errorf("the title does not say so:\n%s", body)
 	}
 }
