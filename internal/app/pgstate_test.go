@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -350,6 +351,23 @@ func TestAJobIsPutOffWhileSomebodyLocksTheWholeDatabase(t *testing.T) {
 		if done.ID != planned.ID || len(done.Approvals) != 1 || done.Plan.Digest != planned.Plan.Digest || w.effects("a") != 1 {
 			t.Errorf("%s after %s, %d approvals, %d side effects", done.ID, planned.ID, len(done.Approvals), w.effects("a"))
 		}
+
+		// Whoever cancels does not wait for the lock.
+		end = onWholeDatabase(w, server)
+		w.write("acme/dev/a.yaml", strings.Replace(w.stackDocument("a", "two"), "spec:", "spec:\n  backend: {type: pg}", 1))
+		w.commit("another text")
+		w.until("the engine waits", func() bool {
+			j := w.newest(devA)
+			return j.ID != done.ID && j.State == stackjob.Planning && slices.ContainsFunc(j.Operations, func(o stackjob.Operation) bool { return o.Kind == stackjob.OpRefresh })
+		})
+		waiting := w.newest(devA)
+		if _, err := w.app.Backend().Cancel(context.Background(), api.Answer{Job: waiting.ID, Actor: ada}); err != nil {
+			t.Fatal(err)
+		}
+		if j := w.await(devA, stackjob.Cancelled); j.ID != waiting.ID || w.effects("a") != 1 {
+			t.Errorf("%s was cancelled, %d side effects", j.ID, w.effects("a"))
+		}
+		end()
 	})
 }
 

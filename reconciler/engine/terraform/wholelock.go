@@ -26,10 +26,11 @@ func (p *phase) locksWhole() bool {
 }
 
 // lockPatience is how long the engine tries to get its locks; "" for not at all, so
-// that whoever waits hears at once who holds the state's. The lock of a whole database
-// is held for an instant by every run, and two that begin at once would meet there.
+// that whoever waits hears at once who holds the state's. In PostgreSQL nobody is told
+// that, and two locks are held for a moment: that of the whole database by every run as
+// it begins, and that of a state by a run that was killed, until the server notices.
 func (p *phase) lockPatience() string {
-	if p.locksWhole() {
+	if in, err := p.backendInUse(); err == nil && in.Type == backendPG {
 		return "10s"
 	}
 	return ""
