@@ -186,6 +186,8 @@ type JobReading interface {
 	Jobs(ctx context.Context, q store.JobQuery) ([]stackjob.Job, error)
 	Job(ctx context.Context, id stackjob.JobID) (stackjob.Job, error)
 	Events(ctx context.Context, job stackjob.JobID, after int64, limit int) ([]store.JobEvent, error)
+	// NewestEvent is the sequence number of the newest event, 0 when there was none.
+	NewestEvent(ctx context.Context) (int64, error)
 	// Watch fires, coalesced, after events were written; until ctx ends.
 	Watch(ctx context.Context) <-chan struct{}
 	// Log streams the job's log from a byte offset; follow waits for more until the

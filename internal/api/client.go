@@ -310,6 +310,12 @@ func (c *Client) Events(ctx context.Context, job stackjob.JobID, after int64, li
 	return p.Items, err
 }
 
+// NewestEvent implements Backend.
+func (c *Client) NewestEvent(ctx context.Context) (int64, error) {
+	p, err := call[EventPage](ctx, c, http.MethodGet, "/events", values("after", "now"), nil)
+	return p.Next, err
+}
+
 // Approve implements Backend.
 func (c *Client) Approve(ctx context.Context, a Answer) (stackjob.Job, error) {
 	return c.answer(ctx, "approve", a)

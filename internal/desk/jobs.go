@@ -35,6 +35,9 @@ func (d *Desk) Events(ctx context.Context, job stackjob.JobID, after int64, limi
 	return d.o.Records.Events(ctx, job, after, limit)
 }
 
+// NewestEvent is where the history ends.
+func (d *Desk) NewestEvent(ctx context.Context) (int64, error) { return d.o.Records.NewestEvent(ctx) }
+
 // Watch fires after events were written.
 func (d *Desk) Watch(ctx context.Context) <-chan struct{} { return d.o.Watcher.Watch(ctx) }
 

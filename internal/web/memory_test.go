@@ -177,6 +177,15 @@ func (m *memory) Events(_ context.Context, id stackjob.JobID, after int64, limit
 	return out, nil
 }
 
+func (m *memory) NewestEvent(context.Context) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.events) == 0 {
+		return 0, m.fail
+	}
+	return m.events[len(m.events)-1].Seq, m.fail
+}
+
 func (m *memory) Watch(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	m.update(func() { m.watchers++ })

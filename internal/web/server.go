@@ -116,7 +116,6 @@ type Server struct {
 	webhook Webhook
 	// arriving has a place for each delivery that is read.
 	arriving chan struct{}
-	newest   atomic.Int64 // the highest event number that was seen
 	user     func(uid uint32) string
 }
 

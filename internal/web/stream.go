@@ -87,7 +87,7 @@ func (s *Server) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		err   error
 	)
 	if in.After == "now" && in.LastEventID == "" {
-		after, err = s.newestEvent(ctx)
+		after, err = s.backend.NewestEvent(ctx)
 	} else {
 		after, err = position(in.LastEventID, in.After)
 	}
@@ -118,22 +118,6 @@ func (s *Server) events(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 		defer release()
 		s.followEvents(h, job, after)
 	}}, nil
-}
-
-// newestEvent finds the highest sequence number. It looks on from the last one it found, so only the
-// first call costs what the history is long.
-func (s *Server) newestEvent(ctx context.Context) (int64, error) {
-	for {
-		from := s.newest.Load()
-		found, err := s.backend.Events(ctx, "", from, eventPage)
-		if err != nil {
-			return 0, err
-		}
-		if len(found) == 0 {
-			return from, nil
-		}
-		s.newest.CompareAndSwap(from, found[len(found)-1].Seq)
-	}
 }
 
 // place takes one of the places for streams.

@@ -204,6 +204,9 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 			events, err := cl.Events(ctx, "sj_1", 1, 1)
 			wantEvents, _ := r.Events(ctx, "sj_1", 1, 1)
 			same(t, "events", events, err, wantEvents)
+			newest, err := cl.NewestEvent(ctx)
+			wantNewest, _ := r.NewestEvent(ctx)
+			same(t, "newest event", newest, err, wantNewest)
 			rc, err := cl.Log(ctx, "sj_1", 7, api.FollowNo)
 			if err != nil {
 				t.Fatal(err)

@@ -14,7 +14,11 @@ func (l *Loop) watch(ctx context.Context) {
 	var last int64 = -1
 	for range l.o.Watcher.Watch(ctx) {
 		if last < 0 {
-			last = l.newestEvent(ctx)
+			newest, err := l.o.Records.NewestEvent(ctx)
+			if err != nil {
+				continue // the store is what fires: it is asked again
+			}
+			last = newest
 			l.unfinished(ctx) // what moved while nobody watched
 			continue
 		}
@@ -26,24 +30,14 @@ func (l *Loop) watch(ctx context.Context) {
 			}
 			for _, e := range events {
 				last = e.Seq
-				moved[e.Job] = true
+				if e.Event != stackjob.EvRecord { // how far a phase is stands in no pull request
+					moved[e.Job] = true
+				}
 			}
 		}
 		if len(moved) > 0 {
 			l.concerned(ctx, moved)
 		}
-	}
-}
-
-// newestEvent is where the history ends.
-func (l *Loop) newestEvent(ctx context.Context) int64 {
-	var last int64
-	for {
-		events, err := l.o.Records.Events(ctx, "", last, 1000)
-		if err != nil || len(events) == 0 {
-			return last
-		}
-		last = events[len(events)-1].Seq
 	}
 }
 

@@ -133,6 +133,9 @@ type Jobs interface {
 	// Events returns the events after a sequence number, oldest first, at most
 	// limit; job "" means of all jobs.
 	Events(ctx context.Context, job stackjob.JobID, after int64, limit int) ([]JobEvent, error)
+	// NewestEvent is the sequence number of the newest event that was ever written, 0
+	// when there was none: also when that event has been pruned since.
+	NewestEvent(ctx context.Context) (int64, error)
 }
 
 // Stacks is what was last made.

@@ -16,12 +16,14 @@ const defaultLimit = 100
 
 // Job returns one job.
 func (s *Store) Job(ctx context.Context, id stackjob.JobID) (stackjob.Job, error) {
-	r, err := loadRow(ctx, s.read, id)
+	r, err := scanRow(s.byID.QueryRowContext(ctx, id), id)
 	if err != nil {
 		return stackjob.Job{}, err
 	}
 	return r.decode()
 }
+
+const selectJob = "SELECT version, document, plan FROM jobs WHERE id = ?"
 
 // querier is a pool, a connection or a transaction.
 type querier interface {
@@ -30,8 +32,12 @@ type querier interface {
 }
 
 func loadRow(ctx context.Context, q querier, id stackjob.JobID) (row, error) {
+	return scanRow(q.QueryRowContext(ctx, selectJob, id), id)
+}
+
+func scanRow(found *sql.Row, id stackjob.JobID) (row, error) {
 	var r row
-	err := q.QueryRowContext(ctx, "SELECT version, document, plan FROM jobs WHERE id = ?", id).Scan(&r.version, &r.document, &r.plan)
+	err := found.Scan(&r.version, &r.document, &r.plan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, fmt.Errorf("job %s: %w", id, store.ErrNotFound)
 	}
@@ -136,4 +142,17 @@ func (s *Store) Events(ctx context.Context, job stackjob.JobID, after int64, lim
 		return nil, fmt.Errorf("read the events: %w", translate(err))
 	}
 	return out, nil
+}
+
+// NewestEvent is where the history ends.
+func (s *Store) NewestEvent(ctx context.Context) (int64, error) {
+	var seq int64
+	err := s.read.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'job_events'").Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the newest event: %w", translate(err))
+	}
+	return seq, nil
 }

@@ -61,6 +61,7 @@ type Store struct {
 	lock    *flock.Flock
 	write   *sql.DB // one connection
 	read    *sql.DB
+	byID    *sql.Stmt // of read; the most frequent question, which takes longer to parse than to answer
 	queue   *queue
 	watch   watchers
 	metrics *metrics
@@ -113,6 +114,9 @@ func (s *Store) open(ctx context.Context) error {
 	if s.read, err = connect(path, readPragmas, readers, "deferred"); err != nil {
 		return err
 	}
+	if s.byID, err = s.read.PrepareContext(ctx, selectJob); err != nil {
+		return err
+	}
 	s.queue, err = newQueue(s.write, s.o)
 	return err
 }
@@ -123,6 +127,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var errs []error
+	if s.byID != nil {
+		errs = append(errs, s.byID.Close())
+	}
 	if s.read != nil {
 		errs = append(errs, s.read.Close())
 	}

@@ -301,6 +301,9 @@ func (m *model) checkEvents(r *rapid.T) {
 	if len(events) != m.events {
 		r.Fatalf("%d events, want %d", len(events), m.events)
 	}
+	if newest, err := m.NewestEvent(context.Background()); err != nil || newest != int64(len(events)) {
+		r.Fatalf("the newest of %d events is %d, %v", len(events), newest, err)
+	}
 	state := map[stackjob.JobID]stackjob.State{}
 	for i, ev := range events {
 		if ev.Seq != int64(i)+1 {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -80,6 +81,28 @@ var queryTests = []namedTest{
 		page, err = s.Events(s.ctx(), "", all[3].Seq, 10)
 		s.equal("error", err, nil)
 		s.equal("after the last", page, []store.JobEvent(nil))
+	}},
+	{"TheNewestEventIsTheLastOfTheHistory", func(t *testing.T, s *subject) {
+		newest := func(what string, want int64) {
+			t.Helper()
+			got, err := s.NewestEvent(s.ctx())
+			s.equal("error", err, nil)
+			s.equal(what, got, want)
+		}
+		newest("of nothing", 0)
+		j := s.failed(s.enqueued("net", "1").ID)
+		all := s.events("")
+		last := all[len(all)-1].Seq
+		newest("of all", last)
+		s.failed(s.enqueued("net", "2").ID)
+		all = s.events("")
+		last = all[len(all)-1].Seq
+		newest("of more", last)
+		s.now = s.now.Add(time.Hour)
+		_, err := s.Prune(s.ctx(), store.PruneOptions{OlderThan: s.now, KeepPerStack: 1})
+		s.equal("error", err, nil)
+		s.equal("events of what was pruned", s.events(j.ID), []store.JobEvent(nil))
+		newest("after a prune", last)
 	}},
 	{"AWatcherIsToldOfEveryChange", func(t *testing.T, s *subject) {
 		ctx, stop := context.WithCancel(context.Background())
