@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // Receive writes a verified delivery into the inbox and returns when it is durable;
@@ -124,11 +126,55 @@ func (l *Loop) handle(ctx context.Context, d pull.Delivery) error {
 		if d.Number <= 0 {
 			return nil
 		}
-		err := l.Look(ctx, pull.Key{Repository: d.Repository, Number: d.Number})
+		key := pull.Key{Repository: d.Repository, Number: d.Number}
+		look := l.Look
+		if forge.Topic(d.Topic) == forge.TopicReview {
+			look = l.lookForReview
+		}
+		err := look(ctx, key)
 		if errors.Is(err, forge.ErrNotFound) && l.o.Now().Sub(d.ReceivedAt) > settles {
 			return nil // it is gone, or was never there
 		}
 		return err
 	}
 	return nil
+}
+
+// reviewsLate is when to look again after a delivery that tells of a review and a look
+// that found nothing new: a forge may tell of it before it lists it.
+var reviewsLate = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+
+// lookForReview looks at a pull request until the reviews that count are others than they
+// were, as far as any policy counts them, a few times at most. What shows up later than
+// that is found by the poll.
+func (l *Loop) lookForReview(ctx context.Context, key pull.Key) error {
+	before, err := l.reviewed(ctx, key)
+	if err != nil {
+		return err
+	}
+	for again := 0; ; again++ {
+		if err := l.Look(ctx, key); err != nil {
+			return err
+		}
+		after, err := l.reviewed(ctx, key)
+		if err != nil || !after.ByReview || again == len(reviewsLate) || !slices.EqualFunc(before.Reviewed, after.Reviewed,
+			func(a, b pull.Reviewed) bool { return a.ID == b.ID }) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(reviewsLate[again]):
+		}
+	}
+}
+
+// reviewed is a pull request with the reviews that were counted; nothing for one that
+// nobody knows yet.
+func (l *Loop) reviewed(ctx context.Context, key pull.Key) (pull.Pull, error) {
+	p, _, err := l.o.Records.Pull(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return p, err
 }

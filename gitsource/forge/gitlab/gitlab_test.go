@@ -386,7 +386,7 @@ func TestReviewsOfOlderGitLabs(t *testing.T) {
 			noted(1, 5, "2026-01-01T11:00:00.000Z", "approved this merge request"),
 			noted(2, 5, "2026-01-01T12:00:00.000Z", "unapproved this merge request"),
 			noted(3, 5, "2026-01-02T12:00:00.000Z", "approved this merge request"),
-			noted(4, 6, "2026-01-03T10:00:00.500Z", "approved this merge request"),
+			noted(4, 6, "2026-01-03T10:00:00.000Z", "approved this merge request"),
 		}, ",")+"]"),
 		"/users/5": says(404, `{"message":"404 User Not Found"}`),
 	}
@@ -402,10 +402,15 @@ func TestReviewsOfOlderGitLabs(t *testing.T) {
 	got, err := repository(t, s.url).Reviews(t.Context(), 7)
 	want := []forge.Review{
 		{ID: "user-5", Author: forge.User{Login: "grace"}, State: forge.Approved, Commit: "aaa", At: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)},
-		{ID: "user-6", Author: forge.User{Login: "project_1_bot_a0", Bot: true}, State: forge.Approved, At: time.Date(2026, 1, 3, 10, 0, 0, 500_000_000, time.UTC)},
+		{ID: "user-6", Author: forge.User{Login: "project_1_bot_a0", Bot: true}, State: forge.Approved, At: time.Date(2026, 1, 3, 10, 0, 0, 0, time.UTC)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	// A clock with milliseconds tells which came first.
+	answers["/notes"] = says(200, "["+noted(3, 5, "2026-01-03T09:59:59.999Z", "approved this merge request")+","+noted(4, 6, "2026-01-03T10:00:00.001Z", "approved this merge request")+"]")
+	if got, err := repository(t, s.url).Reviews(t.Context(), 7); err != nil || len(got) != 2 || got[0].Commit != "aaa" || got[1].Commit != "bbb" {
+		t.Errorf("a millisecond around a push: %+v, %v", got, err)
 	}
 	answers["/reviewers"] = says(500, `{"message":"500 Internal Server Error"}`)
 	if _, err := repository(t, s.url).Reviews(t.Context(), 7); err == nil {

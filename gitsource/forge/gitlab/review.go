@@ -99,8 +99,8 @@ var spoken = map[forge.ReviewState]string{
 	forge.Approved: "approved this merge request", forge.ChangesRequested: "requested changes",
 }
 
-// heads returns which head a merge request had at a time; "" when the time is not known
-// or follows a push by less than a second: then nobody can tell what was looked at.
+// heads returns which head a merge request had at a time; "" when the time is not known,
+// or follows a push by less than the clock tells: then nobody can say what was looked at.
 func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) {
 	// The newest hundred. An approval of an older head has no use any more.
 	versions, resp, err := r.client.MergeRequests.GetMergeRequestDiffVersions(r.project, number, &gitlab.GetMergeRequestDiffVersionsOptions{PerPage: perPage}, c.opts...)
@@ -117,9 +117,13 @@ func (r *Repository) heads(c *call, number int) (func(time.Time) string, error) 
 				head, since = v.HeadCommitSHA, made
 			}
 		}
-		if t.Sub(since) < time.Second {
+		if t.Sub(since) < time.Second && !isFine(t) && !isFine(since) {
 			return ""
 		}
 		return head
 	}, nil
 }
+
+// isFine tells that a time is one of a clock with milliseconds: GitLab's, but for old
+// ones, which tell seconds.
+func isFine(t time.Time) bool { return t.Nanosecond() != 0 }
