@@ -3,18 +3,15 @@ package reconciler
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 )
 
 // compareAgainEvery bounds how often the same tree is compared because outputs
 // moved: many jobs ending together lead to one comparison.
 const compareAgainEvery = 500 * time.Millisecond
-
-// maxBackOff is the longest pause after polls that failed in a row.
-const maxBackOff = 5 * time.Minute
 
 // follow is one repository's loop.
 func (r *Reconciler) follow(ctx context.Context, repo *repository) {
@@ -54,25 +51,20 @@ func (r *Reconciler) follow(ctx context.Context, repo *repository) {
 			failures = 0
 		}
 		comparedAt = time.Now()
-		due = pause(repo.o.PollInterval, failures, err)
+		due = pace.Pause(repo.o.PollInterval, failures, least(repo.o.PollInterval, err))
 	}
 }
 
-// pause is how long to wait before the next look: the interval, longer after
-// failures, with a tenth of jitter so that many daemons do not ask in step.
-func pause(interval time.Duration, failures int, err error) time.Duration {
-	d := interval
-	if failures > 0 {
-		d = min(interval<<min(failures-1, 6), max(maxBackOff, interval))
-		var fe *gitsource.FetchError
-		if errors.As(err, &fe) {
-			if fe.Class == gitsource.ClassPerson {
-				d = max(d, min(10*interval, maxBackOff))
-			}
-			d = max(d, fe.RetryAfter)
-		}
+// least is what a failure asks to wait before the next look.
+func least(interval time.Duration, err error) time.Duration {
+	var fe *gitsource.FetchError
+	if !errors.As(err, &fe) {
+		return 0
 	}
-	return d + time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // jitter is no secret
+	if fe.Class == gitsource.ClassPerson {
+		return max(fe.RetryAfter, min(10*interval, pace.Longest))
+	}
+	return fe.RetryAfter
 }
 
 func (repo *repository) answer(err error) {
@@ -88,7 +80,7 @@ func (repo *repository) answer(err error) {
 // watch turns file changes into nudges. When watching fails polling goes on:
 // watching only makes it quicker.
 func (r *Reconciler) watch(ctx context.Context, repo *repository) {
-	if err := repo.o.Source.Watch(ctx, func() { poke(repo.nudge) }); err != nil && ctx.Err() == nil {
+	if err := repo.o.Source.Watch(ctx, func() { pace.Poke(repo.nudge) }); err != nil && ctx.Err() == nil {
 		r.o.Log.Warn("cannot watch the repository; polling goes on", "repository", repo.o.Source.Name(), "error", err)
 	}
 }
@@ -138,6 +130,6 @@ func (r *Reconciler) compareSame(ctx context.Context, repo *repository) {
 	}
 	if err := r.compareErr(ctx, repo, view.Revision, view.Snapshot); err != nil && ctx.Err() == nil {
 		r.o.Log.Warn("comparing again failed", "repository", repo.o.Source.Name(), "error", err)
-		poke(repo.again)
+		pace.Poke(repo.again)
 	}
 }

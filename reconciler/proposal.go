@@ -206,7 +206,7 @@ func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stac
 // usable tells whether the plan of an earlier round stands, or is being made.
 func (s *proposing) usable(ctx context.Context, id stackjob.JobID) (bool, error) {
 	job, err := s.r.o.Records.Job(ctx, id)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -282,7 +282,7 @@ func (r *Reconciler) openPlan(ctx context.Context, key pull.Key, k schema.Resour
 // for it, else by interrupting the engine.
 func (r *Reconciler) Abandon(ctx context.Context, id stackjob.JobID) error {
 	job, err := r.o.Records.Job(ctx, id)
-	if isNotFound(err) || err == nil && (job.State.IsFinal() || job.Purpose != stackjob.PlanOnly) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (job.State.IsFinal() || job.Purpose != stackjob.PlanOnly) {
 		return nil
 	}
 	if err != nil {
@@ -340,8 +340,6 @@ func (r *Reconciler) treeOf(job stackjob.Job, view *View) *schema.Tree {
 	defer r.mu.Unlock()
 	return r.proposed[job.Pull]
 }
-
-func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // isRaced tells that a job is no longer as it was read.
 func isRaced(err error) bool {

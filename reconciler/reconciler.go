@@ -27,6 +27,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -280,7 +281,7 @@ func (r *Reconciler) Poll(ctx context.Context, name string) error {
 	repo.waitMu.Lock()
 	repo.waiters = append(repo.waiters, done)
 	repo.waitMu.Unlock()
-	poke(repo.nudge)
+	pace.Poke(repo.nudge)
 	select {
 	case err := <-done:
 		return err
@@ -293,14 +294,7 @@ func (r *Reconciler) Poll(ctx context.Context, name string) error {
 // what was recorded has moved. Many requests become one.
 func (r *Reconciler) CompareAgain(name string) {
 	if repo := r.repository(name); repo != nil {
-		poke(repo.again)
-	}
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		pace.Poke(repo.again)
 	}
 }
 

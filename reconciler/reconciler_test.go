@@ -14,6 +14,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -33,12 +34,12 @@ func TestPauseGrowsWithFailuresAndHonoursTheServer(t *testing.T) {
 		{"nothing wrong", 0, nil, interval},
 		{"first failure", 1, wait(gitsource.ClassWait, 0), interval},
 		{"third failure", 3, wait(gitsource.ClassWait, 0), 4 * interval},
-		{"for ever", 50, wait(gitsource.ClassWait, 0), maxBackOff},
+		{"for ever", 50, wait(gitsource.ClassWait, 0), pace.Longest},
 		{"a person must act", 1, wait(gitsource.ClassPerson, 0), 5 * time.Minute},
 		{"the server asks for more", 1, wait(gitsource.ClassWait, time.Hour), time.Hour},
 	} {
 		for range 20 { // there is jitter
-			if got := pause(interval, c.failures, c.err); got < c.want || got > c.want+c.want/10 {
+			if got := pace.Pause(interval, c.failures, least(interval, c.err)); got < c.want || got > c.want+c.want/10 {
 				t.Errorf("%s: %v, expected %v and up to a tenth more", c.name, got, c.want)
 			}
 		}

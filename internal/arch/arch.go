@@ -78,8 +78,9 @@ func Rules() []Rule {
 		{For: "gitsource/...", May: nouns, Because: "a port knows no other port"},
 		{For: "reconciler/engine/...", May: nouns, Because: "a port knows no other port"},
 
-		{For: "reconciler", May: join(nouns, ports, decisions), Because: "the loop knows ports, not adapters"},
-		{For: "reconciler/pullrequest", May: join(nouns, ports, decisions, []string{"reconciler"}), Because: "the loop of pull requests knows ports, not adapters"},
+		{For: "reconciler/pace", Because: "how loops wait depends on nothing that they do"},
+		{For: "reconciler", May: join(nouns, ports, decisions, []string{"reconciler/pace"}), Because: "the loop knows ports, not adapters"},
+		{For: "reconciler/pullrequest", May: join(nouns, ports, decisions, []string{"reconciler", "reconciler/pace"}), Because: "the loop of pull requests knows ports, not adapters"},
 		{For: "internal/api", May: join(nouns, ports, []string{"internal/config"}), Because: "the words of the API are the nouns, what ports return and settings"},
 		{For: "internal/web/...", May: join(nouns, ports, decisions, []string{"internal/api", "internal/config"}), Because: "the API is served from what a backend offers"},
 		{For: "internal/desk/...", May: join(nouns, ports, decisions, []string{"internal/api", "reconciler"}), Because: "what people ask and answer goes through the loop and the ports"},

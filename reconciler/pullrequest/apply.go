@@ -10,6 +10,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -107,7 +108,7 @@ func (s *sitting) outcomeOf(ctx context.Context, c *pull.Command) (reply, error)
 			}
 			job, err := s.l.o.Records.Job(ctx, a.Job)
 			switch {
-			case err != nil && !isNotFound(err):
+			case err != nil && !errors.Is(err, store.ErrNotFound):
 				return reply{}, err
 			case err == nil && job.State.IsWaiting():
 				bad = append(bad, a.Stack.String()+" waits: "+job.Reason.String())
@@ -263,7 +264,7 @@ func (s *sitting) stillWanted(ctx context.Context, a *pull.Apply) (planned stack
 		return "", changed, nil
 	}
 	job, err := s.l.o.Records.Job(ctx, row.Job)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return "", changed, nil
 	}
 	if err != nil {
@@ -281,7 +282,7 @@ func (s *sitting) stillWanted(ctx context.Context, a *pull.Apply) (planned stack
 // stopped as long as it has applied nothing.
 func (s *sitting) follow(ctx context.Context, a *pull.Apply) (ended bool, err error) {
 	job, err := s.l.o.Records.Job(ctx, a.Job)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		a.Result, a.Reason = stackjob.Superseded, stackjob.Reason{Code: stackjob.ReasonNothingToDo}
 		return true, nil // forgotten long after it ended
 	}
@@ -321,7 +322,7 @@ func (s *sitting) wanted(ctx context.Context, a *pull.Apply) (bool, error) {
 		return false, nil
 	}
 	job, err := s.l.o.Records.Job(ctx, row.Job)
-	if err != nil && !isNotFound(err) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
 	return err == nil && job.DesiredDigest == a.Desired, nil
@@ -352,7 +353,7 @@ func (s *sitting) applied(ctx context.Context, sub *subject) error {
 		return nil
 	}
 	job, err := s.l.o.Records.Job(ctx, a.Job)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -377,7 +378,7 @@ func (s *sitting) before(ctx context.Context, stack schema.ResourceKey) (*stackj
 		return nil, nil
 	}
 	job, err := s.l.o.Records.Job(ctx, a.Job)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	return &job, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -23,7 +24,7 @@ func (l *Loop) Receive(ctx context.Context, repository string, d forge.Delivery)
 	}
 	l.metrics.delivery(d.Topic, fresh)
 	if fresh {
-		poke(l.inbox)
+		pace.Poke(l.inbox)
 	}
 	return nil
 }
@@ -50,7 +51,7 @@ func (l *Loop) work(ctx context.Context) {
 		if err != nil {
 			if ctx.Err() == nil {
 				l.log.Warn("cannot read the inbox", "error", err)
-				time.AfterFunc(inboxAgain, func() { poke(l.inbox) })
+				time.AfterFunc(inboxAgain, func() { pace.Poke(l.inbox) })
 			}
 			continue
 		}
@@ -69,7 +70,7 @@ func (l *Loop) work(ctx context.Context) {
 				delete(under, name)
 				mu.Unlock()
 				if len(batch) == inboxBatch {
-					poke(l.inbox) // there may be more than were read
+					pace.Poke(l.inbox) // there may be more than were read
 				}
 			})
 		}
@@ -100,7 +101,7 @@ func (l *Loop) deliver(ctx context.Context, d pull.Delivery) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause(time.Second, failures, err)):
+		case <-time.After(pace.Pause(time.Second, failures, retryAfter(err))):
 		}
 	}
 }

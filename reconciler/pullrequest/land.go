@@ -2,6 +2,7 @@ package pullrequest
 
 import (
 	"context"
+	"errors"
 
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -115,7 +116,7 @@ func (s *sitting) jobOf(ctx context.Context, sub *subject) error {
 		switch {
 		case err == nil:
 			sub.job, sub.planned = &job, job.Plan
-		case !isNotFound(err):
+		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
 	}

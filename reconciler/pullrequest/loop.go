@@ -27,6 +27,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -202,7 +203,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		l.start(f)
 	}
 	l.mu.Unlock()
-	poke(l.inbox) // what an earlier life received and did not finish
+	pace.Poke(l.inbox) // what an earlier life received and did not finish
 	all.Go(func() { l.watch(ctx) })
 	all.Go(func() { l.work(ctx) })
 	<-ctx.Done()
@@ -220,11 +221,4 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.mu.Unlock()
 	all.Wait()
 	return ctx.Err()
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

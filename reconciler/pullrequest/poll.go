@@ -3,10 +3,10 @@ package pullrequest
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -37,7 +37,7 @@ func (l *Loop) poll(ctx context.Context, f *followed) {
 		if failures > 0 {
 			interval = min(interval, firstPause)
 		}
-		t := time.NewTimer(pause(interval, failures, err))
+		t := time.NewTimer(pace.Pause(interval, failures, retryAfter(err)))
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -52,21 +52,13 @@ func (l *Loop) poll(ctx context.Context, f *followed) {
 // firstPause is the longest pause after a first failure to list.
 const firstPause = 5 * time.Second
 
-// longest is the longest pause after failures.
-const longest = 5 * time.Minute
-
-// pause is how long to wait before the next try, a tenth of it by chance, so that many
-// daemons do not ask in step.
-func pause(interval time.Duration, failures int, err error) time.Duration {
-	d := interval
-	if failures > 0 {
-		d = min(interval<<min(failures-1, 6), max(longest, interval))
-		var ce *forge.CallError
-		if errors.As(err, &ce) {
-			d = max(d, ce.RetryAfter)
-		}
+// retryAfter is what a forge that refused asks to wait; 0 when it did not say.
+func retryAfter(err error) time.Duration {
+	var ce *forge.CallError
+	if errors.As(err, &ce) {
+		return ce.RetryAfter
 	}
-	return d + time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // jitter is no secret
+	return 0
 }
 
 // list asks for the open pull requests and has those looked at that moved, or that are

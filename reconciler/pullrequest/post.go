@@ -14,7 +14,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
-	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // planPost is the living comment.
@@ -33,8 +32,6 @@ func mark(k pull.Key, name string) string {
 	}, k.Repository)
 	return fmt.Sprintf("%s/%d/%s", clean, k.Number, name)
 }
-
-func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // show makes what stands in the pull request what it should be.
 func (s *sitting) show(ctx context.Context) error {

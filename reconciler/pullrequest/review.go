@@ -2,6 +2,7 @@ package pullrequest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // override goes past what a policy wants approved, for those who it names for that. It
@@ -196,7 +198,7 @@ func (s *sitting) unsay(ctx context.Context, plan pull.ShownPlan) error {
 	}
 	job, err := s.l.o.Records.Job(ctx, a.Job)
 	if err != nil || job.State.IsFinal() || job.State == stackjob.Applying {
-		if isNotFound(err) {
+		if errors.Is(err, store.ErrNotFound) {
 			err = nil
 		}
 		return err

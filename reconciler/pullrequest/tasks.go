@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -112,7 +113,7 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 		t.failures = 0
 	case err != nil:
 		t.failures++
-		wait := pause(time.Second, t.failures, err)
+		wait := pace.Pause(time.Second, t.failures, retryAfter(err))
 		if t.failures == 1 {
 			l.log.Warn("looking at a pull request failed; it is tried again", "pull", key.String(), "error", err)
 		}

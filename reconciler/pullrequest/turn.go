@@ -2,11 +2,13 @@ package pullrequest
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -24,7 +26,7 @@ func (s *sitting) ending(ctx context.Context) (busy bool, err error) {
 		if err == nil && !job.State.IsFinal() && job.State != stackjob.Applying && job.CancelledBy == nil {
 			job, err = s.stop(ctx, a.Job)
 		}
-		if err != nil && !isNotFound(err) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return false, err
 		}
 		if err == nil && !job.State.IsFinal() {
