@@ -74,7 +74,7 @@ type App struct {
 	sourcesMu  sync.Mutex // guards sources
 	sources    map[string]gitsource.Source
 	polls      *meter.Meter
-	calls      *transport.Meter
+	forges     transports
 	pulls      *pullrequest.Loop
 	log        *slog.Logger
 
@@ -135,7 +135,7 @@ func (a *App) open(ctx context.Context) error {
 		Reconciler: a.reconciler, Launcher: a.launcher, Modules: a.modules,
 		Sealer: a.key, Program: a.engines.program, Layout: a.layout, LockOwner: lockOwner(), Cleanup: runner.Cleanup,
 	})
-	a.calls = transport.NewMeter(a.registry)
+	a.forges.meter = transport.NewMeter(a.registry)
 	a.pulls = pullrequest.New(pullrequest.Options{Records: st, Watcher: st, Planner: a.reconciler, Now: time.Now, Log: a.log, Registerer: a.registry,
 		LogTail: a.logTail})
 	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, OpenLog: openLog,

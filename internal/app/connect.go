@@ -57,7 +57,7 @@ func Connect(ctx context.Context, o ConnectOptions) ([]Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openForge(r, o.Environ, nil)
+	f, err := openForge(r, o.Environ, newTransport(r.Forge.Kind, nil))
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", r.Name, err)
 	}

@@ -60,7 +60,7 @@ func checkForges(ctx context.Context, c config.Config, environ []string, address
 
 func checkForgeOf(ctx context.Context, c config.Config, r config.Repository, environ []string, address string) []Check {
 	name := "forge of " + r.Name
-	f, err := openForge(r, environ, nil)
+	f, err := openForge(r, environ, newTransport(r.Forge.Kind, nil))
 	if err != nil {
 		return []Check{{Name: name, Health: Missing, Detail: oneLine(err), Fix: "correct the forge of this repository in reeve.yaml"}}
 	}

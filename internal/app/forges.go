@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource"
@@ -23,14 +26,65 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
-// openForge makes the adapter of a repository's forge. It asks nobody.
-func openForge(r config.Repository, environ []string, meter *transport.Meter) (forge.Repository, error) {
-	f := r.Forge
-	o := transport.Options{Forge: string(f.Kind)}
-	if meter != nil {
-		o.Meter = meter.Forge(string(f.Kind))
+// budget is what a forge counts requests against: a credential. A GitHub App has a budget
+// for each account in which it is installed.
+type budget struct {
+	kind       config.ForgeKind
+	url        string
+	token      config.SecretSource
+	app, owner string
+}
+
+func budgetOf(f config.Forge) budget {
+	b := budget{kind: f.Kind, url: strings.ToLower(strings.TrimRight(f.URL, "/")), token: f.Token, app: f.App.ID}
+	if b.app != "" {
+		owner, _, _ := strings.Cut(f.Repository, "/")
+		b.owner = strings.ToLower(owner)
 	}
-	switch f.Kind {
+	return b
+}
+
+// transports are those to the forges, one for each budget: repositories with one
+// credential wait for a limit together, and do not use it up against one another.
+type transports struct {
+	meter *transport.Meter
+
+	mu   sync.Mutex // guards open
+	open map[budget]*transport.Transport
+}
+
+// to is the transport for a repository on a forge.
+func (t *transports) to(f config.Forge) *transport.Transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := budgetOf(f)
+	if t.open == nil {
+		t.open = map[budget]*transport.Transport{}
+	}
+	if t.open[b] == nil {
+		t.open[b] = newTransport(f.Kind, t.meter)
+	}
+	return t.open[b]
+}
+
+// keep forgets the transports that none of the repositories uses.
+func (t *transports) keep(list []config.Repository) {
+	used := map[budget]bool{}
+	for _, r := range list {
+		used[budgetOf(r.Forge)] = true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.open, func(b budget, _ *transport.Transport) bool { return !used[b] })
+}
+
+// newTransport makes one. It counts with the meter, unless that is nil.
+func newTransport(kind config.ForgeKind, meter *transport.Meter) *transport.Transport {
+	o := transport.Options{Forge: string(kind)}
+	if meter != nil {
+		o.Meter = meter.Forge(string(kind))
+	}
+	switch kind {
 	case config.GitHub:
 		o.Repeatable = github.Repeatable
 	case config.GitLab:
@@ -38,7 +92,13 @@ func openForge(r config.Repository, environ []string, meter *transport.Meter) (f
 	case config.Gitea:
 		o.Repeatable = gitea.Repeatable
 	}
-	client := &http.Client{Transport: transport.New(o)}
+	return transport.New(o)
+}
+
+// openForge makes the adapter of a repository's forge. It asks nobody.
+func openForge(r config.Repository, environ []string, through http.RoundTripper) (forge.Repository, error) {
+	f := r.Forge
+	client := &http.Client{Transport: through}
 	token := func(context.Context) (string, error) { // each time anew: it may be rotated
 		s, err := f.Token.Read(environ)
 		return s.Reveal(), err
@@ -95,7 +155,7 @@ func (a *App) followPulls(r config.Repository, src gitsource.Source) error {
 	if !ok {
 		return fmt.Errorf("repository %s has no commits to merge", r.Name)
 	}
-	f, err := openForge(r, a.o.Environ, a.calls)
+	f, err := openForge(r, a.o.Environ, a.forges.to(r.Forge))
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", r.Name, err)
 	}

@@ -125,7 +125,7 @@ func (p *pulling) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := openForge(r, p.o.Environ, nil)
+	f, err := openForge(r, p.o.Environ, newTransport(r.Forge.Kind, nil))
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", r.Name, err)
 	}

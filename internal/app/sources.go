@@ -106,6 +106,7 @@ func (a *App) refollow(old, c config.Config) error {
 			return err
 		}
 	}
+	a.forges.keep(c.Repositories)
 	return nil
 }
 
@@ -113,7 +114,7 @@ func (a *App) refollow(old, c config.Config) error {
 // the mirror there is in use as long as the repository is followed.
 func tryOpen(c config.Config, r config.Repository, environ []string) error {
 	if !r.Forge.IsZero() {
-		if _, err := openForge(r, environ, nil); err != nil {
+		if _, err := openForge(r, environ, newTransport(r.Forge.Kind, nil)); err != nil {
 			return fmt.Errorf("repository %s: %w", r.Name, err)
 		}
 	}
