@@ -47,7 +47,19 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 	if job, err = w.r.held(ctx, job, *job.Plan); err != nil {
 		return false, err
 	}
-	if v := flowcontrol.AtApply(job, *job.Plan, choice); v.Decision != stackjob.Proceed {
+	// A no may have been said where this plan was shown, after the job counted what was
+	// said of it.
+	said, err := w.recorded(ctx, job, *job.Plan)
+	if err != nil {
+		return false, err
+	}
+	judged := job
+	for _, a := range said {
+		if a.Rejected {
+			judged.Approvals = append(slices.Clone(judged.Approvals), a)
+		}
+	}
+	if v := flowcontrol.AtApply(judged, *job.Plan, choice); v.Decision != stackjob.Proceed {
 		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v).Judging(len(job.Approvals)))
 		return true, err
 	}

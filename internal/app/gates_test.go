@@ -14,6 +14,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -652,5 +653,34 @@ func TestMovingDocumentsChangesNothing(t *testing.T) {
 	}
 	if st := w.stack(devA).Resource; st.Status != "applied" || st.File != "acme/dev/deep/er/all.yaml" {
 		t.Errorf("a is %s, in %s", st.Status, st.File)
+	}
+}
+
+// TestANoThatIsSaidOfAPlanStopsItUntilItIsApplied is a no in a pull request that shows
+// the very plan which waits here: it is recorded with the plan, and not with the job.
+func TestANoThatIsSaidOfAPlanStopsItUntilItIsApplied(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	var records store.Pulls
+	w.records = func(r reconciler.Records) reconciler.Records {
+		records = r.(store.Pulls)
+		return r
+	}
+	w.write("modules/counter/main.tf", counter, "acme/policies/only.yaml", policy("pauseBetweenPreviewAndUpdateOrDestroy: true", ""),
+		"acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("a")
+	w.start()
+	j := w.job(w.await(devA, stackjob.WaitingApply).ID)
+	no := stackjob.Approval{Actor: stackjob.Actor{Name: "grace", Via: "gitea"}, Gate: stackjob.GateApply, PlanDigest: j.Plan.Digest, Rejected: true, At: time.Now()}
+	if err := records.RecordApproval(t.Context(), pull.Approval{Stack: w.key(devA), Pull: pull.Key{Repository: "config", Number: 7}, Approval: no}); err != nil {
+		t.Fatal(err)
+	}
+	w.approve(j)
+	w.await(devA, stackjob.Rejected)
+	if n := w.effects("a"); n != 0 {
+		t.Errorf("it was applied %d times", n)
+	}
+	if got := w.newest(devA).Reason; got.Code != stackjob.ReasonRejected || got.Detail != "by grace" {
+		t.Errorf("because %s", got)
 	}
 }
