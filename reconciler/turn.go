@@ -80,6 +80,11 @@ func (r *Reconciler) yield(ctx context.Context) error {
 // same job when it is called again with one id, which is chosen by the caller (NewJobID)
 // and written down before.
 func (r *Reconciler) ApplyProposed(ctx context.Context, key pull.Key, a pull.Apply, planned stackjob.JobID, after []stackjob.JobID) error {
+	// It may be there and may even have ended, when a daemon was killed before it could
+	// note that it is.
+	if _, err := r.o.Records.Job(ctx, a.Job); !isNotFound(err) {
+		return err
+	}
 	plan, err := r.o.Records.Job(ctx, planned)
 	if err != nil {
 		return err
