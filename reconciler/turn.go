@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -82,7 +83,7 @@ func (r *Reconciler) yield(ctx context.Context) error {
 func (r *Reconciler) ApplyProposed(ctx context.Context, key pull.Key, a pull.Apply, planned stackjob.JobID, after []stackjob.JobID) error {
 	// It may be there and may even have ended, when a daemon was killed before it could
 	// note that it is.
-	if _, err := r.o.Records.Job(ctx, a.Job); !isNotFound(err) {
+	if _, err := r.o.Records.Job(ctx, a.Job); !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	plan, err := r.o.Records.Job(ctx, planned)

@@ -1,9 +1,13 @@
 package app_test
 
 import (
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
@@ -41,5 +45,134 @@ func TestAWordForTheCodeOfAStrangerIsForWhatStoodThere(t *testing.T) {
 		w.shows(n, head[:7], "may not write to the repository")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve plan"), forge.ThumbsUp)
 		w.shows(n, "acme/dev/TerraformStack/m", "+1 ~0")
+	})
+}
+
+// TestAYesToACommentThatSomebodyChangedDoesNotCount shows people something else than the
+// daemon wrote.
+func TestAYesToACommentThatSomebodyChangedDoesNotCount(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.shows(n, "reeve approve dev", "+1 ~0")
+		w.status(head, "reeve/approval", forge.Pending)
+		for _, c := range w.site.Comments(t, n) {
+			if c.Body == w.living(n) {
+				w.site.EditComment(t, forgetest.Reeve, n, c.ID, strings.ReplaceAll(c.Body, "TerraformStack/a", "TerraformStack/harmless"))
+			}
+		}
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsDown)
+		w.sees(n, "somebody changed the comment")
+		w.served.until("the comment is as it was", func() bool { return !strings.Contains(w.living(n), "harmless") })
+		w.status(head, "reeve/approval", forge.Pending)
+		w.yes(n)
+		w.status(head, "reeve/approval", forge.Success)
+		w.once(n)
+	})
+}
+
+// listsPulls tells a call that asks for the open pull requests.
+func listsPulls(r *http.Request) bool {
+	return r.Method == http.MethodGet && (strings.HasSuffix(r.URL.Path, "/pulls") || strings.HasSuffix(r.URL.Path, "/merge_requests"))
+}
+
+// ask asks the forge what a call asks.
+func (w *pullWorld) ask(r *http.Request) fate {
+	w.t.Helper()
+	to, err := url.Parse(w.site.APIURL())
+	if err != nil {
+		w.t.Error(err)
+		return fate{}
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), r.Method, to.Scheme+"://"+to.Host+r.URL.RequestURI(), nil)
+	if err != nil {
+		w.t.Error(err)
+		return fate{}
+	}
+	req.Header = r.Header.Clone()
+	req.Header.Del("Accept-Encoding")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Error(err)
+		return fate{}
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		w.t.Errorf("the list: HTTP %d, %v", res.StatusCode, err)
+	}
+	out := fate{status: res.StatusCode, body: string(body), header: map[string]string{}}
+	for name := range res.Header {
+		if name != "Content-Length" {
+			out.header[name] = res.Header.Get(name)
+		}
+	}
+	return out
+}
+
+// wait waits for something that a test and the daemon's calls do in turn.
+func wait(t *testing.T, c chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Error("gave up waiting for the other side")
+	}
+}
+
+// TestAListThatWasOvertakenOpensNothingAgain holds back what the forge says of its open
+// pull requests until one of them is merged and done.
+func TestAListThatWasOvertakenOpensNothingAgain(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.polls = true
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, head)
+		w.shows(n, "reeve approve dev")
+		arrived, ask, asked, answer := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var begun atomic.Bool
+		var after atomic.Int32
+		w.front.meet(func(r *http.Request) fate {
+			switch {
+			case !listsPulls(r):
+			case begun.CompareAndSwap(false, true):
+				close(arrived)
+				wait(t, ask)
+				f := w.ask(r)
+				close(asked)
+				wait(t, answer)
+				return f
+			default:
+				after.Add(1)
+			}
+			return fate{}
+		})
+		wait(t, arrived)
+		w.yes(n) // what is listed is newer than what was listed before
+		close(ask)
+		wait(t, asked)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, "/outcome-")
+		w.status(head, "reeve/apply: dev", forge.Success)
+		done := w.living(n)
+		close(answer)
+		w.served.until("it was listed again", func() bool { return after.Load() > 2 })
+		other := w.site.Open(t, forgetest.Grace, w.branch("other"), "Another", false)
+		w.shows(other, "TerraformStack/other", "reeve approve dev")
+		outcomes := 0
+		for _, body := range w.ours(n) {
+			if strings.Contains(body, "/outcome-") {
+				outcomes++
+			}
+		}
+		if now := w.living(n); outcomes != 1 || now != done {
+			t.Errorf("%d outcomes; the living comment is now\n%s\nand was\n%s", outcomes, now, done)
+		}
+		w.once(n)
 	})
 }

@@ -321,6 +321,10 @@ type Post struct {
 	ID string `json:"id,omitempty"`
 	// Digest is of the body that stands there.
 	Digest string `json:"digest,omitempty"`
+	// Plain is of that body without what forges change in one. Exact tells that the forge
+	// gives back what it was given, so that a body that is another was changed.
+	Plain string `json:"plain,omitempty"`
+	Exact bool   `json:"exact,omitempty"`
 	// Next is of the body that is about to stand there, or does already: then the
 	// answer of the forge was not heard.
 	Next string `json:"next,omitempty"`

@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -27,7 +28,7 @@ func (s *sitting) land(ctx context.Context) error {
 	}
 	view := s.l.o.Planner.View(s.key.Repository)
 	if view == nil || s.p.Proposal.MergeCommit == "" {
-		s.again(soon)
+		s.again(landsIn(s.now().Sub(s.p.Proposal.UpdatedAt)))
 		return nil
 	}
 	is := view.Revision.Commit == s.p.Proposal.MergeCommit
@@ -42,7 +43,7 @@ func (s *sitting) land(ctx context.Context) error {
 		if err := s.l.o.Planner.Poll(ctx, s.key.Repository); err != nil {
 			return err
 		}
-		s.again(soon)
+		s.again(landsIn(s.now().Sub(s.p.Proposal.UpdatedAt)))
 		return nil
 	}
 	if len(s.p.Applies) > 0 {
@@ -65,6 +66,10 @@ func (s *sitting) land(ctx context.Context) error {
 	s.p.Landed, s.p.LandedAt = view.Revision.Commit, s.now()
 	return s.save(ctx)
 }
+
+// landsIn is when to look again for a merge that is not in the followed branch: soon at
+// first; it may never come, as when somebody took it back by force.
+func landsIn(since time.Duration) time.Duration { return min(max(since/8, soon), longest) }
 
 // gather reads all that what stands in the pull request is made of.
 func (s *sitting) gather(ctx context.Context) (picture, error) {

@@ -111,6 +111,9 @@ func (s *sitting) save(ctx context.Context) error {
 // none of ours: into another branch than the one that is followed.
 func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool, err error) {
 	pr := seen
+	if pr != nil && s.version != 0 && !pr.UpdatedAt.After(s.p.Proposal.UpdatedAt) && ProposalOf(*pr) != s.p.Proposal {
+		pr = nil // the list was overtaken on its way
+	}
 	if pr == nil {
 		got, err := s.f.Forge.PullRequest(ctx, s.key.Number)
 		if errors.Is(err, forge.ErrNotFound) && s.version != 0 {

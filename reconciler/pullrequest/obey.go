@@ -121,6 +121,11 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	if why != "" {
 		return confused("%s", why), nil
 	}
+	if c.State == pull.Received && (cmd.Verb == command.Approve || cmd.Verb == command.Apply || cmd.Verb == command.Override) {
+		if other, err := s.isOverwritten(ctx); err != nil || other {
+			return no("somebody changed the comment in which the plans stand; it is written anew: look again and repeat it"), err
+		}
+	}
 	switch cmd.Verb {
 	case command.Approve, command.Reject:
 		return s.judge(ctx, c, cmd, pic, chosen)

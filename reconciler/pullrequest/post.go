@@ -133,6 +133,7 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if err != nil {
 		return err
 	}
+	s.p.Posts[at].Exact = short(plain(c.Body)) == s.p.Posts[at].Plain
 	s.remember(pull.Shown{Round: view.Round, Head: s.p.Round.Head, Plans: plans}, c)
 	s.p.Showing = nil
 	return s.save(ctx)

@@ -172,6 +172,11 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 		if i >= 0 && said[i].Review == "" && !said[i].At.Before(r.At) {
 			continue // the person's own word came later
 		}
+		if !rejects {
+			if other, err := s.isOverwritten(ctx); err != nil || other {
+				return out, err
+			}
+		}
 		a := stackjob.Approval{Actor: by, Gate: stackjob.GateApply, PlanDigest: digest, Rejected: rejects, Comment: s.p.Proposal.URL, At: r.At,
 			OwnProposal: is.OwnProposal(by)}
 		if i < 0 || said[i].Review != out.ID {

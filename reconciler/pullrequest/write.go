@@ -29,7 +29,7 @@ func (s *sitting) write(ctx context.Context, name, body string) (written bool, e
 	} else if err := s.put(ctx, post, body); err != nil {
 		return false, err
 	}
-	post.Digest = digest
+	post.Digest, post.Plain = digest, short(plain(body))
 	return true, s.save(ctx)
 }
 
