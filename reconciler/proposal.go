@@ -125,7 +125,7 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 			return row, nil, nil
 		}
 	}
-	basis, producer, err := s.basis(ctx, a, st)
+	basis, producer, err := s.basis(ctx, a, st, &row)
 	if err != nil {
 		return row, nil, err
 	}
@@ -160,8 +160,9 @@ func (s *proposing) forbidden(a diff.Affected) (stackjob.Reason, bool) {
 
 // basis is a hash over all that a plan is made of: what is wanted, what was last
 // made, and the values that it reads. producer is set when one of these cannot be had
-// before another resource is applied.
-func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stack) (basis string, producer *schema.ResourceKey, err error) {
+// before another resource is applied. What it reads of other rows is put into row: their
+// plans tell whether the values hold.
+func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stack, row *pull.Row) (basis string, producer *schema.ResourceKey, err error) {
 	parts := []string{string(a.Action), a.Desired.Digest()}
 	if st.Observed != nil {
 		parts = append(parts, string(st.Observed.JobID))
@@ -178,6 +179,12 @@ func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stac
 		from, err := s.r.o.Records.Stack(ctx, ref.To)
 		if err != nil {
 			return "", nil, err
+		}
+		if s.applies(ref.To) {
+			if diff.SpecMoves(ref, from, s.merged.Tree) {
+				return "", &ref.To, nil
+			}
+			row.Reads = append(row.Reads, pull.Read{Of: ref.To, Path: ref.FieldPath})
 		}
 		v, missing := diff.ResolveValue(ref, from, s.merged.Tree)
 		switch {
@@ -201,6 +208,12 @@ func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stac
 		hashed = s.r.o.Hasher.Hash([]byte(hashed + "\n" + part))
 	}
 	return hashed, nil, nil
+}
+
+// applies tells whether a resource is a row of this round that may be applied.
+func (s *proposing) applies(key schema.ResourceKey) bool {
+	row := s.round.Row(key)
+	return row != nil && !row.Unchanged && row.Action == stackjob.Apply
 }
 
 // usable tells whether the plan of an earlier round stands, or is being made.

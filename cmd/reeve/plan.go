@@ -119,7 +119,7 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 		switch {
 		case r.Deferred != nil:
 			unplanned++
-			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there yet\n", r.Deferred)
+			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there before\n", r.Deferred)
 		case r.Problem != nil:
 			unplanned++
 			text = "no plan: " + r.Problem.String() + "\n"

@@ -306,7 +306,15 @@ func (p *pulling) outcome(ctx context.Context, rec pull.Pull) (PulledPlan, error
 	if tree := p.app.reconciler.ProposedTree(p.key); tree != nil {
 		out.Diagnostics, out.Unchanged = tree.Diagnostics(), len(tree.Resources())
 	}
-	for _, row := range rec.Round.Rows {
+	o := pullrequest.Options{Records: p.app.store, Planner: p.app.reconciler, Now: time.Now, LogTail: p.app.logTail}
+	view, err := pullrequest.Standing(ctx, o, rec)
+	if err != nil {
+		return out, err
+	}
+	for i, row := range rec.Round.Rows {
+		if d := view.Rows[i].Deferred; !d.IsZero() { // whatever was planned of it is of values that will not hold
+			row.Deferred, row.Job = &d, ""
+		}
 		r := PlannedResource{Key: row.Key, Action: row.Action, Because: row.Because, Deferred: row.Deferred, MovedFrom: row.MovedFrom}
 		if !row.Error.IsZero() {
 			r.Problem = &row.Error
@@ -329,7 +337,7 @@ func (p *pulling) outcome(ctx context.Context, rec pull.Pull) (PulledPlan, error
 		out.Resources = append(out.Resources, r)
 	}
 	slices.SortStableFunc(out.Resources, func(a, b PlannedResource) int { return a.Key.Compare(b.Key) })
-	text, err := pullrequest.Render(ctx, pullrequest.Options{Records: p.app.store, Planner: p.app.reconciler, Now: time.Now, LogTail: p.app.logTail}, rec, p.limits)
+	text, err := pullrequest.Render(ctx, o, rec, p.limits)
 	out.Comment, out.Left = text.Body, text.Left
 	return out, err
 }

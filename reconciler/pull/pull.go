@@ -168,6 +168,9 @@ type Row struct {
 	Reused bool           `json:"reused,omitempty"`
 	// Deferred names the producer that must be applied before this can be planned.
 	Deferred *schema.ResourceKey `json:"deferred,omitempty"`
+	// Reads are the outputs that it reads of other rows. When their plans move one, its
+	// own plan is of a value that will not hold, and counts for nothing.
+	Reads []Read `json:"reads,omitempty"`
 	// MovedFrom is the file that its document was in before, when only that changed.
 	MovedFrom string `json:"movedFrom,omitempty"`
 	// After are the rows that must be applied before this one.
@@ -179,6 +182,12 @@ type Row struct {
 	// Error says why there is no job: the module cannot be had, the policy forbids
 	// it.
 	Error stackjob.Reason `json:"error,omitzero"`
+}
+
+// Read is an output that a row reads.
+type Read struct {
+	Of   schema.ResourceKey `json:"of"`
+	Path string             `json:"path"`
 }
 
 // Row returns the row of a resource, or nil.

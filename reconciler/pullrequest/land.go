@@ -102,10 +102,14 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 				}
 			}
 		}
+		pic.rows = append(pic.rows, sub)
+	}
+	s.awaiting(&pic, view)
+	for i := range pic.rows {
+		sub := &pic.rows[i]
 		if state, _ := sub.state(); state == comment.RowFailed && sub.job != nil {
 			sub.log = s.l.o.LogTail(ctx, sub.job.ID)
 		}
-		pic.rows = append(pic.rows, sub)
 	}
 	if view != nil {
 		pic.environments = environments(view.Tree, pic.rows)

@@ -256,8 +256,8 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 	for _, i := range chosen {
 		row := pic.rows[i]
 		digest, certain := s.p.Seen(row.row.Key, c.WrittenAt)
-		if s.p.Landed == "" && row.carries && row.job.State.IsFinal() {
-			continue // it was applied from here
+		if row.carries && row.job.State.IsFinal() {
+			continue // it was applied, or ended otherwise
 		}
 		if row.carries && row.job.State == stackjob.WaitingStart {
 			why, err := s.mayJudge(ctx, c, cmd, row)
