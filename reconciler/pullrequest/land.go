@@ -69,7 +69,10 @@ func (s *sitting) land(ctx context.Context) error {
 
 // landsIn is when to look again for a merge that is not in the followed branch: soon at
 // first; it may never come, as when somebody took it back by force.
-func landsIn(since time.Duration) time.Duration { return min(max(since/8, soon), longest) }
+func landsIn(since time.Duration) time.Duration { return min(max(since/8, soon), landsAtLast) }
+
+// landsAtLast is how long it is at most between two looks for a merge.
+const landsAtLast = 5 * time.Minute
 
 // gather reads all that what stands in the pull request is made of.
 func (s *sitting) gather(ctx context.Context) (picture, error) {
