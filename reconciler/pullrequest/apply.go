@@ -18,9 +18,6 @@ import (
 // needs to approve, or that have all approvals, and that stood in the pull request when
 // the command was written. What is then done about them is carry's.
 func (s *sitting) apply(ctx context.Context, c *pull.Command, pic picture, chosen []int) (reply, error) {
-	if c.State == pull.Started {
-		return s.outcomeOf(ctx, c)
-	}
 	if s.p.Phase != pull.Open {
 		return no("the pull request is merged: what it wants is carried out already"), nil
 	}
@@ -166,7 +163,10 @@ func (s *sitting) applying() bool { return len(s.open()) > 0 }
 // becomes a job, and ends with it.
 func (s *sitting) carry(ctx context.Context) error {
 	if s.p.Phase == pull.Open && s.p.Proposal.Closed {
-		return s.closed(ctx)
+		if err := s.closed(ctx); err != nil {
+			return err
+		}
+		return s.obey(ctx) // whose command it was is told how it ended
 	}
 	if s.p.Phase != pull.Open || !s.applying() {
 		return nil

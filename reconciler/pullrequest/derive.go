@@ -239,6 +239,9 @@ func approvals(s subject) (needs, has int, by []string) {
 	if !changes(s.job.Plan) {
 		return 0, 0, nil
 	}
+	if s.carries && s.job.State == stackjob.Succeeded && s.job.Policy != nil {
+		s.choice = *s.job.Policy // those who counted then, whoever does today
+	}
 	_, v := s.verdict()
 	if v.Decision == stackjob.Proceed && v.Reason.Code == stackjob.ReasonNoGate {
 		return 0, 0, nil // nobody is asked

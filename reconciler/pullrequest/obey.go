@@ -95,6 +95,9 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	if cmd.Verb == command.Help {
 		return reply{answer: pull.Yes, text: command.HelpText()}, nil
 	}
+	if cmd.Verb == command.Apply && c.State == pull.Started {
+		return s.outcomeOf(ctx, c) // also when the pull request was closed meanwhile
+	}
 	if !ofRows(cmd.Verb) {
 		ok, why, err := s.f.rights.permits(ctx, cmd.Verb, c.By)
 		if err != nil {

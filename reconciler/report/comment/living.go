@@ -66,11 +66,10 @@ func (p arranged) title() string {
 	case Refused:
 		return "⛔ Not planned"
 	case Failed:
-		noun := "plan"
-		if p.Merged {
+		failed, noun := in(p.rows, RowFailed, RowForbidden), "plan"
+		if p.Merged || failed > 0 && in(p.rows, RowForbidden)+len(p.unplanned(RowFailed)) == 0 {
 			noun = "apply"
 		}
-		failed := in(p.rows, RowFailed, RowForbidden)
 		switch {
 		case failed == 0 && p.Errors > 0:
 			return "❌ " + report.Plural(p.Errors, "error") + " in the config repository"
