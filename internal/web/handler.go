@@ -55,18 +55,19 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) *api.Problem {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	b, p := s.bytesOf(w, r, s.limits.Body)
+	b, p := s.bytesOf(w, r, 0, s.limits.Body)
 	if p == nil {
 		r.Body = io.NopCloser(bytes.NewReader(b))
 	}
 	return p
 }
 
-// bytesOf reads a body of at most so many bytes.
-func (s *Server) bytesOf(w http.ResponseWriter, r *http.Request, most int64) ([]byte, *api.Problem) {
+// bytesOf reads what is left of a body, of which so many bytes were read, and that has at
+// most so many.
+func (s *Server) bytesOf(w http.ResponseWriter, r *http.Request, read, most int64) ([]byte, *api.Problem) {
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Now().Add(s.limits.Arrive))
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most-read))
 	if err == nil {
 		_ = ctl.SetReadDeadline(time.Time{})
 	} else { // what is left of it would be waited for

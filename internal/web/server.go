@@ -114,7 +114,7 @@ type Server struct {
 	openAPI openAPI
 	streams chan struct{} // a place for each open stream
 	webhook Webhook
-	// arriving has a place for each delivery that is read.
+	// arriving has a place for each large delivery that is read.
 	arriving chan struct{}
 	user     func(uid uint32) string
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -24,7 +25,9 @@ const (
 	// maxDelivery is the largest delivery that is read. A larger one is refused, and
 	// what it was about is found by polling.
 	maxDelivery = 5 << 20
-	// deliveries is how many are read at once.
+	// smallDelivery is how much of each is read at once; nearly all are smaller.
+	smallDelivery = 64 << 10
+	// deliveries is how many larger ones are read at once.
 	deliveries = 8
 )
 
@@ -36,13 +39,7 @@ func isDelivery(r *http.Request) bool {
 
 // receive answers a delivery: with 202 when it is durable.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.arriving <- struct{}{}:
-		defer func() { <-s.arriving }()
-	case <-r.Context().Done():
-		return
-	}
-	body, p := s.bytesOf(w, r, maxDelivery)
+	body, p := s.delivered(w, r)
 	if p != nil {
 		writeProblem(w, p)
 		return
@@ -61,6 +58,26 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("a delivery could not be kept", "repository", r.PathValue("repository"), "error", err)
 		writeProblem(w, api.NewProblem(api.CodeNotReady, "it could not be kept; send it again"))
 	}
+}
+
+// delivered reads the body of a delivery. Only one that has sent much takes one of the
+// places for large ones: whoever sends slowly, or nothing, holds up nobody.
+func (s *Server) delivered(w http.ResponseWriter, r *http.Request) ([]byte, *api.Problem) {
+	body := r.Body
+	r.Body = io.NopCloser(io.LimitReader(body, smallDelivery))
+	b, p := s.bytesOf(w, r, 0, maxDelivery)
+	if p != nil || len(b) < smallDelivery {
+		return b, p
+	}
+	select {
+	case s.arriving <- struct{}{}:
+		defer func() { <-s.arriving }()
+	case <-r.Context().Done():
+		return nil, api.NewProblem(api.CodeInvalid, "the body did not arrive whole")
+	}
+	r.Body = body
+	rest, p := s.bytesOf(w, r, int64(len(b)), maxDelivery)
+	return append(b, rest...), p
 }
 
 // errNoDelivery means that a body is no delivery.
