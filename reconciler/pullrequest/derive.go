@@ -19,7 +19,7 @@ import (
 type picture struct {
 	pull pull.Pull
 	rows []subject
-	// graph tells whether the followed branch holds the merge already.
+	// landed tells whether the followed branch holds the merge already.
 	landed bool
 	expiry time.Duration
 	page   func(stackjob.JobID) string
@@ -315,6 +315,9 @@ func settled(p comment.Pull) bool { return p.State != comment.Planning && p.Stat
 
 // blocks lists what is between now and the apply.
 func blocks(in picture, p comment.Pull) []comment.Block {
+	if p.State == comment.Closed {
+		return nil // it is not on its way to an apply
+	}
 	var out []comment.Block
 	add := func(what, who string, keys []string) {
 		if len(keys) > 0 {
@@ -421,15 +424,14 @@ func movedSince(in picture) []string {
 
 // commands are those that are valid now.
 func commands(in picture, p comment.Pull) []string {
+	if p.State == comment.Closed {
+		return nil // nothing is done for it any more, whatever failed
+	}
 	var out []string
 	add := func(text string) {
 		if !slices.Contains(out, text) {
 			out = append(out, text)
 		}
-	}
-	envs := map[string]bool{}
-	for _, row := range p.Rows {
-		envs[row.Key.Env] = true
 	}
 	for i, row := range p.Rows {
 		if p.State == comment.Planning {
@@ -456,10 +458,10 @@ func commands(in picture, p comment.Pull) []string {
 	slices.SortStableFunc(out, func(a, b string) int { // the likeliest first
 		return cmp.Or(cmp.Compare(likely(a), likely(b)), cmp.Compare(a, b))
 	})
-	if in.pull.Round != nil && in.pull.Round.Refused.Code == stackjob.ReasonUntrusted {
+	if in.pull.Round != nil && in.pull.Round.Refused.Code == stackjob.ReasonUntrusted && !in.pull.Proposal.Merged {
 		add("reeve plan")
 	}
-	if p.State != comment.Closed && p.State != comment.Applied {
+	if p.State != comment.Applied {
 		add("reeve help")
 	}
 	return out

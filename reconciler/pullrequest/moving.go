@@ -27,7 +27,7 @@ func moves(rows []comment.Row) bool {
 func planning(in picture, rows []comment.Row) bool {
 	held := stuck(rows)
 	for i, r := range rows {
-		if (r.State == comment.RowQueued || r.State == comment.RowPlanning) && !(in.rows[i].carries && held[r.Key]) {
+		if (r.State == comment.RowQueued || r.State == comment.RowPlanning) && (!in.rows[i].carries || !held[r.Key]) {
 			return true
 		}
 	}
