@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
@@ -130,11 +131,11 @@ func TestManualShowsWhatTheLoaderSays(t *testing.T) {
 			t.Errorf("%s: its example gives\n%s", code, got)
 		}
 		edits = append(edits, edit{s, strings.Split(strings.TrimSuffix(got, "\n"), "\n")})
-		if want := strings.Join(lines[s.from:s.to], "\n") + "\n"; !*update && want != got {
+		if want := strings.Join(lines[s.from:s.to], "\n") + "\n"; !goldentest.Updates() && want != got {
 			t.Errorf("%s (-manual +loader):\n%s", code, cmp.Diff(want, got))
 		}
 	}
-	if !*update || t.Failed() {
+	if !goldentest.Updates() || t.Failed() {
 		return
 	}
 	for i := range edits {

@@ -2,37 +2,15 @@ package schema_test
 
 import (
 	"context"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares got with a file, or writes it with -update.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
-}
 
 // TestMistakesAreExplained loads each repository in testdata/err and compares what is
 // said about it with want.txt beside it.
@@ -60,7 +38,7 @@ func TestMistakesAreExplained(t *testing.T) {
 					got += "  " + e.Org + "/" + e.Slug + " by " + d.Pos.String() + " " + string(d.Code) + "\n"
 				}
 			}
-			golden(t, filepath.Join(dir, "want.txt"), got)
+			goldentest.Compare(t, filepath.Join(dir, "want.txt"), got)
 			checkSecrets(t, tree.Diagnostics())
 			checkPlaces(t, tree.Diagnostics(), filepath.Join(dir, "repo"))
 		})

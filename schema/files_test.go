@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/diag"
 	"github.com/stackreeve/stackreeve/schema/schematest"
@@ -220,7 +221,7 @@ func TestGraphIsDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/graph.txt", g.Mermaid()+"\n"+g.DOT()+"\n"+string(raw)+"\n")
+	goldentest.Compare(t, "testdata/graph.txt", g.Mermaid()+"\n"+g.DOT()+"\n"+string(raw)+"\n")
 	net := schema.ResourceKey{Org: "acme", Env: "dev", Kind: "TerraformStack", Name: "net"}
 	app := schema.ResourceKey{Org: "acme", Env: "dev", Kind: "TerraformStack", Name: "app"}
 	if diff := cmp.Diff([]schema.ResourceKey{app}, g.Consumers(net)); diff != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/schematest"
 )
@@ -31,7 +32,7 @@ func TestOwnKindsHaveSchemas(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s has no schema", kind)
 		}
-		golden(t, filepath.Join("testdata", "jsonschema", kind+".json"), indented(t, raw))
+		goldentest.Compare(t, filepath.Join("testdata", "jsonschema", kind+".json"), indented(t, raw))
 	}
 	if _, ok := schema.JSONSchema("Widget"); ok {
 		t.Error("a kind that is not ours has a schema")
@@ -68,7 +69,7 @@ spec: {cidrBlock: {valueFrom: {kind: TerraformStack, name: s, fieldPath: status.
 	if len(schemas) != len(schema.OwnKinds())+2 {
 		t.Errorf("%d schemas", len(schemas))
 	}
-	golden(t, "testdata/jsonschema/registered.json", indented(t, schemas["Widget"]))
+	goldentest.Compare(t, "testdata/jsonschema/registered.json", indented(t, schemas["Widget"]))
 	for _, use := range []string{"", schema.CombinedSchema} {
 		for p, text := range documents {
 			doc := decoded(t, text)

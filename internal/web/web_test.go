@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,13 +26,12 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/internal/web"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -423,19 +421,7 @@ func TestOpenAPIDescriptionIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	got := r.server.OpenAPI()
-	golden := filepath.Join("testdata", "openapi.json")
-	if *update {
-		if err := os.WriteFile(golden, append(got, '\n'), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(strings.TrimSpace(string(want)), string(got)); d != "" {
-		t.Errorf("description (-recorded +now; run with -update when meant):\n%s", d)
-	}
+	goldentest.Compare(t, filepath.Join("testdata", "openapi.json"), string(got)+"\n")
 	for path, contentType := range map[string]string{"/api/v1/openapi.json": "application/openapi+json", "/api/v1/openapi.yaml": "application/openapi+yaml"} {
 		res, body := do(t, "GET", r.url+path, nil, "")
 		if res.StatusCode != 200 || res.Header.Get("Content-Type") != contentType || !strings.Contains(body, "/api/v1/jobs/{id}/approve") {

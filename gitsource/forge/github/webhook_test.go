@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"hash"
 	"net/http"
@@ -17,12 +16,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func sign(h func() hash.Hash, prefix, secret string, body []byte) string {
 	mac := hmac.New(h, []byte(secret))
@@ -65,19 +61,7 @@ func TestRecordedDeliveriesAreUnderstood(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "%-45s %s\n", name, line)
 	}
-	const golden = "testdata/webhooks.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	goldentest.Compare(t, "testdata/webhooks.golden", got.String())
 }
 
 func TestOnlyWhatIsSignedIsRead(t *testing.T) {
