@@ -217,6 +217,8 @@ type Contributors interface {
 // LongTexts is what a [Repository] may offer besides: a place on the forge for text that
 // is too long for a comment.
 type LongTexts interface {
+	// LongTextBytes is how much Markdown there is room for.
+	LongTextBytes() int
 	// LongText shows Markdown beside a commit under a name and returns its page. A
 	// second text of the same name replaces the first. What the place does not take is
 	// cut off, and says so. It fails with [errors.ErrUnsupported] when the credentials

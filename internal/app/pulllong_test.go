@@ -1,11 +1,17 @@
 package app_test
 
 import (
+	"fmt"
+	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest/hub"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -97,4 +103,187 @@ func TestAPullRequestThatTouchesNothingCanBeMergedWhateverIsRequired(t *testing.
 			t.Errorf("its statuses are %v", got)
 		}
 	})
+}
+
+// asApp makes the daemon use the App of an imitation of GitHub, and returns its settings.
+func (w *pullWorld) asApp(world *hub.World) settings {
+	w.t.Helper()
+	id, key := world.App(w.t)
+	s := w.settings()
+	token := fmt.Sprintf("      token: {file: %q}\n", w.secret("token", w.site.Token(forgetest.Reeve)))
+	app := fmt.Sprintf("      app: {id: %q, privateKey: {file: %q}}\n", id, w.secret("app.pem", string(key)))
+	if !strings.Contains(s.Repositories, token) {
+		w.t.Fatalf("the settings have no token:\n%s", s.Repositories)
+	}
+	s.Repositories = strings.Replace(s.Repositories, token, app, 1)
+	return s
+}
+
+// shown waits until the living comment, whoever wrote it, holds all texts.
+func (w *pullWorld) shown(number int, texts ...string) string {
+	w.t.Helper()
+	var last string
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("looked for %q in:\n%s", texts, last)
+		}
+	}()
+	w.served.until(fmt.Sprintf("the comment says %q", texts), func() bool {
+		for _, c := range w.site.Comments(w.t, number) {
+			if strings.HasPrefix(c.Body, fmt.Sprintf("<!-- reeve:config/%d/plan -->", number)) {
+				last = c.Body
+			}
+		}
+		return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(last, text) })
+	})
+	return last
+}
+
+// A pull request whose plans are too long for a comment, with a value that nobody may see.
+const (
+	longStacks, longResources = 10, 60
+	longSecret                = "long-text-canary-51c7"
+	longModule                = `variable "text" { type = string }
+variable "hidden" {
+  type = string
+  sensitive = true
+}
+resource "terraform_data" "this" {
+  count = 60
+  input = "${var.text}-${count.index}"
+}
+resource "terraform_data" "hidden" { input = var.hidden }
+`
+)
+
+func (w *pullWorld) longFiles(text string) map[string]string {
+	files := map[string]string{"modules/long/main.tf": longModule}
+	for i := range longStacks {
+		files[fmt.Sprintf("acme/dev/s%d.yaml", i)] = fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: s%d}\nspec:\n  module: {path: /modules/long}\n  variables: {text: %q, hidden: %s}\n", i, text, longSecret)
+	}
+	return files
+}
+
+func TestWhatIsTooLongForACommentStandsInACheckRun(t *testing.T) {
+	t.Parallel()
+	world := hub.New(t)
+	site := world.NewSite(t, nil)
+	w := &pullWorld{world: newWorld(t, tooltest.Engines(t)[0]), site: site, hooks: true}
+	w.front = newFront(t, site.APIURL())
+	runs := func(head string) []string {
+		t.Helper()
+		all := site.(*hub.Site).CheckRuns(t, head)
+		if len(all) > 1 {
+			t.Fatalf("check runs of several names: %d", len(all))
+		}
+		for _, texts := range all {
+			return texts
+		}
+		return nil
+	}
+	var mu sync.Mutex
+	writes, checks, down := 0, 0, false
+	w.front.meet(func(r *http.Request) fate {
+		if r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "/access_tokens") {
+			return fate{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		writes++
+		if !strings.Contains(r.URL.Path, "/check-runs") {
+			return fate{}
+		}
+		if checks++; !down {
+			return fate{}
+		}
+		if checks == 1 {
+			return fate{lost: true}
+		}
+		return fate{status: http.StatusServiceUnavailable}
+	})
+	written := func() (all, long int) {
+		mu.Lock()
+		defer mu.Unlock()
+		all, long, writes, checks = writes, checks, 0, 0
+		return all, long
+	}
+	w.served = w.serve(w.asApp(world))
+	w.ready()
+	w.connect()
+
+	written()
+	head := site.Push(t, forgetest.Ada, "change", w.longFiles("first"), false)
+	n := site.Open(t, forgetest.Ada, "change", "Add much", false)
+	body := w.shown(n, fmt.Sprintf("`+%d ~0", longStacks*(longResources+1)), "reeve approve dev", "What is left out is here")
+	w.status(head, "reeve/approval", forge.Pending)
+	if all, long := written(); all > 8 || long != 1 {
+		t.Errorf("%d writes, %d of them for the check run; expected at most 8 and 1", all, long)
+	}
+	whole := runs(head)
+	if len(whole) != 1 {
+		t.Fatalf("%d check runs", len(whole))
+	}
+	if len(body) > w.site.Repository(t).Limits().CommentBytes || !strings.Contains(body, "]("+site.URL()+"/runs/") {
+		t.Errorf("a comment of %d bytes without a link to its check run", len(body))
+	}
+	for i := range longStacks {
+		in := fmt.Sprintf("**Raw plan** of `acme/dev/TerraformStack/s%d`", i)
+		if fold := fmt.Sprintf("acme/dev/TerraformStack/s%d</code>", i); !strings.Contains(body, fold) && !strings.Contains(whole[0], in) {
+			t.Errorf("the plan of s%d stands nowhere", i)
+		}
+	}
+	if !strings.Contains(whole[0], `input  = "first-59"`) {
+		t.Errorf("there is no raw plan in\n%.3000s", whole[0])
+	}
+
+	// What a person says moves no plan, so that the text stays as it is.
+	w.site.Comment(t, forgetest.Grace, n, "reeve explain dev/TerraformStack/s1")
+	w.later()
+	w.reacts(n, w.says(forgetest.Grace, n, "reeve approve --all"), forge.ThumbsUp)
+	w.shown(n, "Approved: ready to merge", "What is left out is here")
+	if _, long := written(); long != 0 {
+		t.Errorf("%d writes of a check run whose text had not moved", long)
+	}
+
+	// The answer to the next one is lost, and for a while there are no more answers: the
+	// comment says so long how to see it, and the check run is there once.
+	trouble := func(is bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		down = is
+	}
+	trouble(true)
+	second := site.Push(t, forgetest.Ada, "change", w.longFiles("second"), false)
+	w.shown(n, second[:7], "wait for approval", "`reeve plan --pr 1` shows every difference")
+	trouble(false)
+	w.shown(n, second[:7], "wait for approval", "What is left out is here")
+	if again := runs(second); len(again) != 1 || !strings.Contains(again[0], `"second-59"`) {
+		t.Errorf("%d check runs of the second head", len(again))
+	}
+	for where, text := range map[string]string{"a check run": whole[0] + runs(second)[0], "the comment": body, "the log": w.log.String()} {
+		if strings.Contains(text, longSecret) {
+			t.Errorf("%s holds a sensitive value", where)
+		}
+	}
+	if !strings.Contains(whole[0]+body, "(sensitive") {
+		t.Error("nothing sensitive was hidden: this proves nothing")
+	}
+}
+
+func TestWithoutAnAppTheCommentSaysHowToSeeAllOfIt(t *testing.T) {
+	t.Parallel()
+	site := hub.New(t).NewSite(t, nil)
+	w := &pullWorld{world: newWorld(t, tooltest.Engines(t)[0]), site: site, hooks: true}
+	w.front = newFront(t, site.APIURL())
+	w.start()
+	head := w.site.Push(t, forgetest.Ada, "change", w.longFiles("first"), false)
+	n := w.site.Open(t, forgetest.Ada, "change", "Add much", false)
+	w.tell(n, head)
+	body := w.shows(n, "reeve approve dev", "Left out to stay within the length of a comment", "`reeve plan --pr 1` shows every difference and `reeve logs JOB` prints a raw plan", "in a terminal, `reeve logs sj_")
+	if runs := site.(*hub.Site).CheckRuns(t, head); len(runs) != 0 {
+		t.Errorf("check runs of a personal token: %v", runs)
+	}
+	if strings.Contains(body, longSecret) || strings.Contains(w.log.String(), "was not written") {
+		t.Error("a sensitive value is shown, or the log tells of what cannot be")
+	}
 }

@@ -96,6 +96,8 @@ type Pull struct {
 	Posts []Post `json:"posts,omitempty"`
 	// Statuses are the commit statuses that were set.
 	Statuses []Status `json:"statuses,omitempty"`
+	// Long is the text beside a commit for which the living comment has no room.
+	Long Long `json:"long,omitzero"`
 	// ContainedSince is when the head was found in the base though the forge says that
 	// it is open.
 	ContainedSince time.Time `json:"containedSince,omitzero"`
@@ -351,6 +353,14 @@ type Status struct {
 	State   string `json:"state,omitempty"`
 	// Digest is of all that it says.
 	Digest string `json:"digest"`
+}
+
+// Long is a text that stands beside a commit on the forge.
+type Long struct {
+	Commit string `json:"commit"`
+	// Digest is of the text, URL its page.
+	Digest string `json:"digest"`
+	URL    string `json:"url"`
 }
 
 // Approval is a person's word on one plan of one stack, wherever it is shown next.

@@ -216,7 +216,7 @@ func rowOf(in picture, s subject) comment.Row {
 	if s.job == nil {
 		return row
 	}
-	row.Link = in.page(s.job.ID)
+	row.Job, row.Link = string(s.job.ID), in.page(s.job.ID)
 	if !s.job.EndedAt.IsZero() && !s.job.StartedAt.IsZero() {
 		row.Took = s.job.EndedAt.Sub(s.job.StartedAt)
 	}

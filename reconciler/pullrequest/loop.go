@@ -119,6 +119,8 @@ type followed struct {
 	// open are the numbers that the last list had; nil before the first.
 	open map[int]time.Time
 	err  error
+	// noLong is until when no long text is written, since the forge refused one.
+	noLong time.Time
 }
 
 // defaultQuiet is the shortest time between two edits while plans come in.

@@ -30,7 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reeve_pull_commands_total",
 			Help: "Commands in comments that ended, by verb and answer."}, []string{"verb", "answer"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reeve_pull_writes_total",
-			Help: "What was written to forges: comments, edits, reactions, statuses."}, []string{"what"}),
+			Help: "What was written to forges: comments, edits, reactions, statuses, texts too long for a comment."}, []string{"what"}),
 		rounds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "reeve_pull_round_seconds",
 			Help: "Time from the start of a round of plans until the comment shows all of them, by result.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 14)}, []string{"result"}),
 		firstSign: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "reeve_pull_first_sign_seconds",
@@ -60,7 +60,7 @@ func (m *metrics) begin() {
 	for _, result := range []string{"succeeded", "failed", "refused"} {
 		m.rounds.WithLabelValues(result)
 	}
-	for _, what := range []string{"comment", "edit", "reaction", "status"} {
+	for _, what := range []string{"comment", "edit", "reaction", "status", "long-text"} {
 		m.writes.WithLabelValues(what)
 	}
 }

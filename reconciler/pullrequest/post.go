@@ -76,11 +76,18 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 		s.again(wait)
 		return nil
 	}
-	body := comment.Living(view, l).Body
-	if err := s.announce(ctx, body, shownPlans(pic, view)); err != nil {
+	text := comment.Living(view, l)
+	if len(text.Left) > 0 || s.p.Long.Commit == view.Head {
+		var err error
+		if view.Long, err = s.longText(ctx, view, l); err != nil {
+			return err
+		}
+		text = comment.Living(view, l)
+	}
+	if err := s.announce(ctx, text.Body, shownPlans(pic, view)); err != nil {
 		return err
 	}
-	written, err := s.write(ctx, planPost, body)
+	written, err := s.write(ctx, planPost, text.Body)
 	if err != nil {
 		return err
 	}

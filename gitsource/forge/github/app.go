@@ -164,6 +164,10 @@ func (a *App) self(ctx context.Context) (forge.User, error) {
 	return forge.User{Login: app.GetSlug() + "[bot]", Bot: true}, nil
 }
 
+// LongTextBytes is what a check run's two texts take, less the line that is not parted
+// between them.
+func (r *Repository) LongTextBytes() int { return 2*checkBytes - 10_000 }
+
 // LongText shows Markdown as a finished check run, which GitHub lets Apps alone make.
 func (r *Repository) LongText(ctx context.Context, commit, name, markdown string) (string, error) {
 	call := fmt.Sprintf("write the check run %q of commit %s in %s", name, commit, r.Name())

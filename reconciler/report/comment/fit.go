@@ -63,12 +63,19 @@ const leftRoom = 500
 // plans, attribute differences, names of unchanged rows, folds; then what is said
 // about the table's rows; then words of the table and the danger block.
 func fit(folds []*fold, l Limits, body compose) Text {
+	text, _ := shrink(folds, l, body)
+	return text
+}
+
+// shrink is fit, and the form that was chosen; what of each fold is in the body stands in
+// the folds.
+func shrink(folds []*fold, l Limits, body compose) (Text, form) {
 	s := &shrinking{folds: folds, limits: l, body: body, sizes: map[form]int{}}
 	if l.Bytes <= 0 {
-		return s.text(full)
+		return s.text(full), full
 	}
 	if t := s.text(full); len(t.Body) <= l.Bytes && len(t.Left) == 0 {
-		return t
+		return t, full
 	}
 	s.over = len(body(full, "", []string{strings.Repeat("x", leftRoom)})) + s.foldsSize() - l.Bytes
 	s.dropRaw()
@@ -86,13 +93,14 @@ func fit(folds []*fold, l Limits, body compose) Text {
 				continue
 			}
 			if t := s.text(f); len(t.Body) <= l.Bytes {
-				return t
+				return t, f
 			}
 		}
 	}
-	t := s.text(forms[len(forms)-1])
+	last := forms[len(forms)-1]
+	t := s.text(last)
 	t.Body = cutBody(t.Body, l.Bytes)
-	return t
+	return t, last
 }
 
 // shrinking is a body on its way to its limit.
@@ -193,7 +201,7 @@ func (s *shrinking) dropFolds() {
 // text composes the body in a form.
 func (s *shrinking) text(f form) Text {
 	var b strings.Builder
-	if f.danger <= full.danger && f.table <= full.table {
+	if f.hasFolds() {
 		for _, fold := range s.folds {
 			b.WriteString(fold.text(s.limits))
 		}
@@ -222,7 +230,7 @@ func (s *shrinking) left(f form) []string {
 		}
 	}
 	gone := s.gone
-	if f.danger > full.danger || f.table > full.table {
+	if !f.hasFolds() {
 		gone = len(s.folds)
 	}
 	if gone < len(s.folds) {
@@ -237,6 +245,10 @@ func (s *shrinking) left(f form) []string {
 	}
 	return append(out, f.left(s)...)
 }
+
+// hasFolds tells that there is room for folds: not where the table or the danger block had
+// to be made shorter.
+func (f form) hasFolds() bool { return f.danger <= full.danger && f.table <= full.table }
 
 // left says what a form leaves out of what the full one would have said.
 func (f form) left(s *shrinking) []string {

@@ -150,24 +150,27 @@ func (f *fold) write(l Limits) string {
 	case f.form == foldCut && f.cut != "":
 		b.WriteString(f.cut + "\n")
 	case f.form == foldBare && f.whole != "":
-		b.WriteString("The differences are left out here" + seeJob(f.row.Link) + ".\n\n")
+		b.WriteString("The differences are left out here" + f.row.seeJob() + ".\n\n")
 	}
 	switch {
 	case f.hasRaw:
 		b.WriteString(foldHead(l, "Raw plan", false) + f.raw + "\n" + foldEnd(l))
 	case f.form != foldBare && (f.raw != "" || f.tooLong):
-		b.WriteString("The raw plan is left out here" + seeJob(f.row.Link) + ".\n\n")
+		b.WriteString("The raw plan is left out here" + f.row.seeJob() + ".\n\n")
 	}
 	b.WriteString(foldEnd(l))
 	return b.String()
 }
 
-func seeJob(address string) string {
-	text := link("see the job", address)
-	if text == "see the job" {
+// seeJob says where all of a row's plan can be seen; "" when nobody knows.
+func (r row) seeJob() string {
+	if text := link("see the job", r.Link); strings.HasPrefix(text, "[") {
+		return "; " + text
+	}
+	if r.Job == "" {
 		return ""
 	}
-	return "; " + text
+	return "; in a terminal, " + code("reeve logs "+r.Job) + " prints the raw plan"
 }
 
 // summary is the line that is seen while the fold is closed.

@@ -13,9 +13,16 @@ import (
 // Living is the comment that is edited in place from the first round to the end.
 func Living(p Pull, l Limits) Text {
 	a := arrange(p)
+	text, _ := a.living(a.folds(l), l)
+	return text
+}
+
+// living is Living, and the form that it took.
+func (p arranged) living(folds []*fold, l Limits) (Text, form) {
+	a := p
 	under, drift, graph := a.under(), a.drift(), a.graph(l)
 	table, danger := remembered(a.table), remembered(func(f dangerForm) string { return a.danger(l, f) })
-	return fit(a.folds(l), l, func(f form, folds string, left []string) string {
+	return shrink(folds, l, func(f form, folds string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
@@ -141,13 +148,18 @@ func (p arranged) commits() (parts []string) {
 		parts = append(parts, strconv.Itoa(n)+" unchanged")
 	}
 	if p.Head != "" {
-		commits := "commit " + code(shortCommit(p.Head))
-		if p.Base != "" {
-			commits += " into " + code(shortCommit(p.Base))
-		}
-		parts = append(parts, commits)
+		parts = append(parts, p.headAndBase())
 	}
 	return parts
+}
+
+// headAndBase are the commits that are planned.
+func (p Pull) headAndBase() string {
+	commits := "commit " + code(shortCommit(p.Head))
+	if p.Base != "" {
+		commits += " into " + code(shortCommit(p.Base))
+	}
+	return commits
 }
 
 // fewDigests is how many plans are named below the title; more of them are named in
@@ -394,10 +406,27 @@ func (p arranged) leftOut(left []string) string {
 		return ""
 	}
 	text := "Left out to stay within the length of a comment: " + strings.Join(left, ", ") + "."
-	if all := link("All of it is here", p.Page); all != "All of it is here" {
-		text += " " + all + "."
+	if see := p.see(); see != "" {
+		text += " " + see + "."
 	}
 	return "*" + text + "*\n\n"
+}
+
+// see says where what is left out can be seen; "" when nobody knows.
+func (p arranged) see() string {
+	if rest := link("What is left out is here", p.Long); p.Long != "" && strings.HasPrefix(rest, "[") {
+		return rest
+	}
+	if all := link("All of it is here", p.Page); strings.HasPrefix(all, "[") {
+		return all
+	}
+	switch {
+	case p.Number == 0:
+		return ""
+	case p.Merged, p.State == Closed:
+		return "In a terminal, `reeve get jobs` lists the jobs and `reeve logs JOB` prints what the engine said"
+	}
+	return "In a terminal, `reeve plan --pr " + strconv.Itoa(p.Number) + "` shows every difference and `reeve logs JOB` prints a raw plan"
 }
 
 // foot is the small print.

@@ -16,6 +16,7 @@ import (
 func NeedsYou(p Pull, l Limits) Text {
 	a := arrange(p)
 	a.Blocks = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Cleared })
+	a.Long = "" // what is left out of this one is not there
 	waiting := a.waiting()
 	differences := a.differences(l)
 	return fit(nil, l, func(f form, _ string, left []string) string {
@@ -91,7 +92,7 @@ func Outcome(p Pull, l Limits) Text {
 		r := &a.rows[i]
 		r.Policy, r.Has, r.Needs, r.ApprovedBy, r.MovedFrom, r.Deferred = "", 0, 0, nil, "", schema.ResourceKey{}
 	}
-	a.ExpiresAt = time.Time{}
+	a.ExpiresAt, a.Long = time.Time{}, ""
 	return fit(a.logs(), l, func(f form, folds string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(a.Mark))

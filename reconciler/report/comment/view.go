@@ -79,8 +79,9 @@ type Pull struct {
 	Moved []string
 	// Commands are those that are valid now, ready to be copied.
 	Commands []string
-	// Page is where the whole is shown; "" for nowhere.
-	Page string
+	// Page is where the whole is shown; "" for nowhere. Long is where the text of [Rest]
+	// stands; "" for nowhere.
+	Page, Long string
 	// PlannedIn is how long the plans took; ExpiresAt is when approvals do, zero for
 	// never.
 	PlannedIn time.Duration
@@ -136,8 +137,8 @@ type Row struct {
 	// Log is the end of the log of what failed.
 	Log  string
 	Took time.Duration
-	// Link is where the job is shown; "" for nowhere.
-	Link string
+	// Job is the job's id, and Link where it is shown; "" for nowhere.
+	Job, Link string
 }
 
 // Block is one thing that keeps plans from being applied.
