@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 // asleep keeps everything from the daemon that its forge says, until the test is done
@@ -174,5 +178,46 @@ func TestAListThatWasOvertakenOpensNothingAgain(t *testing.T) {
 			t.Errorf("%d outcomes; the living comment is now\n%s\nand was\n%s", outcomes, now, done)
 		}
 		w.once(n)
+	})
+}
+
+// TestWhoProposedAChangeApprovesItByNoOtherDoor has the author of a pull request approve
+// what it led to with a token, and in a pull request of somebody else that the same job
+// carries out.
+func TestWhoProposedAChangeApprovesItByNoOtherDoor(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.rest = fmt.Sprintf("tokens:\n  - {name: ada-cli, role: write, valueFrom: {file: %q}}\n", w.secret("ada-token", "0123456789abcdef-of-ada"))
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/teams/ada.yaml": fmt.Sprintf(
+			"apiVersion: stackreeve.dev/v1\nkind: IdentityAccount\nmetadata: {name: ada}\nspec: {logins: [%q], tokenName: ada-cli}\n", string(w.site.World().Kind())+":ada")}, false)
+		w.start()
+		merged := func(as forgetest.Person, branch, text string) int {
+			w.site.Push(t, as, branch, map[string]string{"acme/dev/a.yaml": w.document("a", text)}, false)
+			n := w.site.Open(t, as, branch, "Make it "+text, false)
+			w.tell(n, branch)
+			w.shows(n, "reeve approve dev")
+			w.site.Merge(t, as, n)
+			w.sees(n, fmt.Sprintf("reeve:config/%d/waits-", n), "reeve approve dev")
+			return n
+		}
+		merged(forgetest.Ada, "one", "one")
+		ada := api.NewClient(api.Options{URL: w.served.url, Token: config.NewSecret("0123456789abcdef-of-ada")})
+		t.Cleanup(ada.Close)
+		j := w.served.await("acme/dev/TerraformStack/a", stackjob.WaitingApply)
+		j, err := ada.Approve(t.Context(), api.Answer{Job: j.ID, PlanDigest: j.Plan.Digest})
+		if err != nil || j.State != stackjob.WaitingApply || !strings.Contains(j.Reason.Detail, "proposed the change") {
+			t.Fatalf("the author's yes by the API: %s (%s), %v", j.State, j.Reason, err)
+		}
+
+		n := merged(forgetest.Grace, "two", "two")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve approve dev"), forge.Confused)
+		w.sees(n, "proposed this change", "somebody else must approve")
+		if got := w.lines("a"); got != "" {
+			t.Fatalf("a was made %q, which only those approved who proposed it", got)
+		}
+		w.settle("acme/dev/TerraformStack/a")
+		if got := w.lines("a"); got != "two" {
+			t.Errorf("a was made %q", got)
+		}
 	})
 }

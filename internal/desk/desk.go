@@ -47,6 +47,9 @@ type Options struct {
 	// stands; nil where none are followed.
 	Pulls    func(ctx context.Context, q store.PullQuery) ([]pull.Pull, error)
 	Standing func(ctx context.Context, p pull.Pull) (comment.Pull, error)
+	// IsOwn tells whether an actor proposed what a job carries out; nil where no pull
+	// requests are followed.
+	IsOwn func(ctx context.Context, job stackjob.Job, by stackjob.Actor) (bool, error)
 }
 
 // Desk implements api.Backend.

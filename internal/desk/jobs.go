@@ -41,9 +41,19 @@ func (d *Desk) NewestEvent(ctx context.Context) (int64, error) { return d.o.Reco
 // Watch fires after events were written.
 func (d *Desk) Watch(ctx context.Context) <-chan struct{} { return d.o.Watcher.Watch(ctx) }
 
-// Approve says yes.
+// Approve says yes. Who proposed the change in a pull request is the same person here.
 func (d *Desk) Approve(ctx context.Context, a api.Answer) (stackjob.Job, error) {
-	return d.o.Reconciler.Approve(ctx, a.Job, a.Actor, a.PlanDigest, a.Comment)
+	yes := stackjob.Approval{Actor: a.Actor, PlanDigest: a.PlanDigest, Comment: a.Comment}
+	if d.o.IsOwn != nil {
+		job, err := d.o.Records.Job(ctx, a.Job)
+		if err != nil {
+			return job, err
+		}
+		if yes.OwnProposal, err = d.o.IsOwn(ctx, job, a.Actor); err != nil {
+			return job, err
+		}
+	}
+	return d.o.Reconciler.Accept(ctx, a.Job, yes)
 }
 
 // Reject says no.

@@ -359,6 +359,11 @@ func (s *sitting) mayJudge(ctx context.Context, c *pull.Command, cmd command.Com
 // branch's accounts and teams, and who proposed the change.
 func (s *sitting) caseOf(ctx context.Context, row subject) (access.Case, error) {
 	authors, err := s.authors(ctx)
+	if err == nil && row.carries && row.job.Pull == "" {
+		var others []access.Author
+		others, err = s.l.proposers(ctx, *row.job, s.key)
+		authors = append(authors, others...)
+	}
 	c := access.Case{Org: row.row.Key.Org, Choice: row.choice, Authors: authors}
 	if view := s.l.o.Planner.View(s.key.Repository); view != nil {
 		c.Tree = view.Tree
