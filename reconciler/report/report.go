@@ -72,7 +72,7 @@ func Clean(s string) string {
 	}
 	var b strings.Builder
 	b.Grow(len(s) + 8)
-	marks := 0
+	marks, before := 0, rune(0)
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -81,7 +81,12 @@ func Clean(s string) string {
 			continue
 		}
 		i += n
-		if marks = countMarks(marks, r); unicode.IsPrint(r) && marks <= maxMarks {
+		shows := unicode.IsPrint(r) && !isInvisible(r, before)
+		before = 0
+		if shows {
+			before = r
+		}
+		if marks = countMarks(marks, r); shows && marks <= maxMarks {
 			b.WriteRune(r)
 			continue
 		}
@@ -102,6 +107,21 @@ func Clean(s string) string {
 	}
 	return b.String()
 }
+
+// isInvisible tells of characters that count as printable and show nothing: with them two
+// names look alike that are not. The mark that makes a sign an emoji is one, but behind a
+// sign.
+func isInvisible(r, before rune) bool {
+	if r == emojiMark && unicode.Is(unicode.So, before) {
+		return false
+	}
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == brailleBlank
+}
+
+const (
+	emojiMark    = '\uFE0F'
+	brailleBlank = '\u2800'
+)
 
 // maxMarks is how many combining marks may stand on one character: more of them run
 // into the lines above and below.

@@ -142,6 +142,9 @@ func TestCleanLeavesOnlyWhatCanBeSeen(t *testing.T) {
 		"\u200b\ufeff\u2028":              `\u200b\ufeff\u2028`,
 		"\U000e0041":                      `\U000e0041`,
 		"\u0085\u009b":                    `\u0085\u009b`,
+		"a\u3164b\u115f\u034f\uffa0":      `a\u3164b\u115f\u034f\uffa0`,
+		"a\ufe01\ufe0f\u2800\ufe0f":       `a\ufe01\ufe0f\u2800\ufe0f`,
+		"⏸\ufe0f":                         "⏸\ufe0f",
 		"e\u0301\u0301\u0301\u0301\u0301": "e\u0301\u0301\u0301\u0301" + `\u0301`,
 	} {
 		if got := report.Clean(in); got != want {
@@ -155,7 +158,7 @@ func TestCleanLeavesOnlyWhatCanBeSeen(t *testing.T) {
 			t.Fatalf("Clean(%q) = %q is not clean", s, got)
 		}
 		for _, r := range got {
-			if !unicode.IsPrint(r) {
+			if !unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
 				t.Fatalf("Clean(%q) holds %q", s, r)
 			}
 		}

@@ -141,6 +141,48 @@ func TestTwoThousandRowsFit(t *testing.T) {
 	golden(t, "living-2000-rows", text.Body)
 }
 
+// The table and the list of what is lost lose their lines before they lose their numbers.
+func TestFiveThousandRowsFitWhereverTheyAre(t *testing.T) {
+	t.Parallel()
+	l := comment.Limits{Bytes: 65_000, Folds: true, Mermaid: true}
+	for name, place := range map[string]func(i int, k *schema.ResourceKey){
+		"in four environments":           func(int, *schema.ResourceKey) {},
+		"in an environment each":         func(i int, k *schema.ResourceKey) { k.Env = fmt.Sprintf("environment-%04d", i) },
+		"in organizations of long names": func(i int, k *schema.ResourceKey) { k.Org = fmt.Sprintf("%060d", i) },
+	} {
+		p := many(5000)
+		for i := range p.Rows {
+			place(i, &p.Rows[i].Key)
+		}
+		text := comment.Living(p, l)
+		inert(t, text.Body, l)
+		table, _, _ := strings.Cut(text.Body[strings.Index(text.Body, "| --- |"):], "\n\n")
+		rows := 0
+		for line := range strings.Lines(table) {
+			if m := resources.FindStringSubmatch(line); m != nil {
+				n, err := strconv.Atoi(m[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows += n
+			} else if strings.Contains(line, "`") {
+				rows++
+			}
+		}
+		if rows != 4500 { // the others do not change
+			t.Errorf("%s: the table is about %d resources:\n%s", name, rows, shorter(table))
+		}
+		for _, want := range []string{"This destroys 500 resources; all of them may hold data", "500 resources do not change", "`+4500 ~4500 -500 ±0`", "4500 of 5000 plans wait for approval", "rows of the table, which are put together"} {
+			if !strings.Contains(text.Body, want) {
+				t.Errorf("%s: %q is not said:\n%s", name, want, shorter(text.Body))
+			}
+		}
+	}
+}
+
+// resources is a line of the table that is about several.
+var resources = regexp.MustCompile(`(\d+) resources? \|`)
+
 func TestThreeThousandLossesInOneRowAreCounted(t *testing.T) {
 	t.Parallel()
 	p := waiting()
@@ -166,7 +208,7 @@ var hostile = []string{
 	"/approve", "/merge", "\n/approve\n", "  /close", "```\n/approve\n```", "````", "`", "``` `` `", "~~~", "<!-- x -->", "-->", "<script>alert(1)</script>", "</details>",
 	"<details><summary>x", "</summary>", "<img src=x onerror=y>", "</code>", "&lt;b&gt;", "&#64;ann", "a|b", `a\|b`, `\`, "\\`", "# head", "\n# head\n", "- item", "* item", "1. item", "12)", "> quote",
 	"***", "---", "===", "\n---\n", "| a | b |\n| --- | --- |\n| c | d |", "[x](https://evil.example.com)", "![x](https://evil.example.com/x.png)", "[x]: https://evil.example.com", "[ ] task", "- [ ] task",
-	"**bold**", "_it_", "~~gone~~", "\x1b[31mred\x1b[0m", "\x1b]8;;http://evil\x07x", "\u202egnp.exe", "\u200bzero\u200dwidth\ufeff", "\u2066iso\u2069", "e\u0301\u0301\u0301\u0301\u0301\u0301\u0301", "\x00\x9b2J", "\xff\xfe",
+	"**bold**", "_it_", "~~gone~~", "\x1b[31mred\x1b[0m", "\x1b]8;;http://evil\x07x", "\u202egnp.exe", "\u200bzero\u200dwidth\ufeff", "\u2066iso\u2069", "a\u3164b", "\u115f\u1160", "x\ufe01y\ufe0f", "\u2800\ufe0f", "❤\ufe0f", "\U000e0041\U000e0100", "e\u0301\u0301\u0301\u0301\u0301\u0301\u0301", "\x00\x9b2J", "\xff\xfe",
 	"{{ .Secret }}", "${x}", "$`a`$", "{+ add +}", "[- del -]", "[[_TOC_]]", "[TOC]", "[!CAUTION]", "end", `n0["x"]`, "\"];\n click n0 href \"https://evil.example.com\"", "%%{init: {}}%%",
 	"@@ -1 +1 @@", "atlantis apply", "reeve approve --all", "漢字", "שלום", "ann's", "well-known", "word.", "50%", "(see #4)", "“@ann”", "\u00a0nbsp", "１２", "／approve",
 	strings.Repeat("`", 300), strings.Repeat("@ann ", 200), strings.Repeat("漢", 400), strings.Repeat("e"+strings.Repeat("\u0301", 4), 400), strings.Repeat("a\n", 300), strings.Repeat("<", 500),
@@ -269,8 +311,9 @@ func nastyPull() *rapid.Generator[comment.Pull] {
 		p := comment.Pull{
 			Mark: nasty().Draw(t, "mark"), State: rapid.SampledFrom(states).Draw(t, "state"), Head: nasty().Draw(t, "head"), Base: nasty().Draw(t, "base"), Refused: nasty().Draw(t, "refused"),
 			Conflicts: nastyLists().Draw(t, "conflicts"), Report: strings.Join(nastyLists().Draw(t, "report"), "\n"), Errors: rapid.IntRange(0, 2).Draw(t, "errors"),
-			Moved: nastyLists().Draw(t, "moved"), Commands: nastyLists().Draw(t, "commands"), Page: rapid.OneOf(rapid.Just(page), nastyAddress()).Draw(t, "page"),
-			Merged: rapid.Bool().Draw(t, "merged"), AppliesBeforeMerge: rapid.Bool().Draw(t, "before"), Round: rapid.IntRange(0, 3).Draw(t, "round"),
+			Moved: nastyLists().Draw(t, "moved"), Commands: nastyLists().Draw(t, "commands"), Page: rapid.OneOf(rapid.Just(page), nastyAddress()).Draw(t, "page"), Long: nastyAddress().Draw(t, "long"), Number: rapid.IntRange(0, 9).Draw(t, "number"),
+			Environments: []comment.Environment{{Org: nasty().Draw(t, "other org"), Name: nasty().Draw(t, "other env"), AppliesBeforeMerge: true}},
+			Merged:       rapid.Bool().Draw(t, "merged"), AppliesBeforeMerge: rapid.Bool().Draw(t, "before"), Round: rapid.IntRange(0, 3).Draw(t, "round"),
 		}
 		for i := range rapid.IntRange(0, 3).Draw(t, "blocks") {
 			p.Blocks = append(p.Blocks, comment.Block{Cleared: i == 1, What: nasty().Draw(t, "what"), Who: nasty().Draw(t, "who")})
@@ -281,7 +324,7 @@ func nastyPull() *rapid.Generator[comment.Pull] {
 				Key: k, State: rapid.SampledFrom(rowStates).Draw(t, "row state"), Action: rapid.SampledFrom([]stackjob.Action{stackjob.Apply, stackjob.Destroy}).Draw(t, "row action"),
 				Engine: nasty().Draw(t, "row engine"), Plan: nastyPlan().Draw(t, "plan"), Approved: nastyPlan().Draw(t, "approved"), Because: nastyLists().Draw(t, "because"), Detail: nasty().Draw(t, "detail"),
 				Policy: nasty().Draw(t, "policy"), Has: rapid.IntRange(-1, 2).Draw(t, "has"), Needs: rapid.IntRange(-1, 2).Draw(t, "needs"), ApprovedBy: nastyLists().Draw(t, "by"),
-				Queued: rapid.IntRange(0, 3).Draw(t, "queued"), MovedFrom: nasty().Draw(t, "from"), Log: strings.Join(nastyLists().Draw(t, "log"), "\n"), Link: nastyAddress().Draw(t, "link"),
+				Queued: rapid.IntRange(0, 3).Draw(t, "queued"), MovedFrom: nasty().Draw(t, "from"), Log: strings.Join(nastyLists().Draw(t, "log"), "\n"), Link: nastyAddress().Draw(t, "link"), Job: nasty().Draw(t, "job"),
 				After: keys[:rapid.IntRange(0, len(keys)).Draw(t, "after")], Took: time.Duration(rapid.Int64Range(0, 1<<43).Draw(t, "took")),
 			}
 			if rapid.Bool().Draw(t, "deferred") {

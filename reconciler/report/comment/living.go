@@ -2,6 +2,8 @@ package comment
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,8 +164,8 @@ func (p Pull) headAndBase() string {
 	return commits
 }
 
-// fewDigests is how many plans are named below the title; more of them are named in
-// their folds alone.
+// fewDigests is how many plans are named below the title; of more of them one digest is
+// told, and theirs in their folds.
 const fewDigests = 3
 
 func (p arranged) digests() string {
@@ -175,15 +177,16 @@ func (p arranged) digests() string {
 		if d := code(r.Plan.ShortDigest()); !slices.Contains(list, d) {
 			list = append(list, d)
 		}
-		if len(list) > fewDigests {
-			return ""
-		}
 	}
 	switch {
 	case len(list) == 0:
 		return ""
 	case len(list) == 1:
 		return "plan " + list[0]
+	case len(list) > fewDigests:
+		slices.Sort(list)
+		sum := sha256.Sum256([]byte(strings.Join(list, "\n")))
+		return strconv.Itoa(len(list)) + " plans, together " + code(hex.EncodeToString(sum[:6]))
 	}
 	return "plans " + strings.Join(list, ", ")
 }
