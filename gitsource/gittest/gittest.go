@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -22,10 +21,8 @@ type Server struct {
 	// URL ends without a slash; a repository is at URL + "/" + name + ".git".
 	URL string
 	dir string
-
-	mu       sync.Mutex
-	requests []string
-	before   func(http.ResponseWriter, *http.Request) bool
+	// requests are answered by what returns false.
+	requests heard[func(http.ResponseWriter, *http.Request) bool]
 }
 
 // Serve starts a server, which stops with the test.
@@ -41,10 +38,7 @@ func Serve(t testing.TB) *Server {
 		Env:  []string{"GIT_PROJECT_ROOT=" + s.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + s.dir},
 	}
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
-		before := s.before
-		s.mu.Unlock()
+		before := s.requests.note(r.Method + " " + r.URL.RequestURI())
 		if before == nil || before(w, r) {
 			backend.ServeHTTP(w, r)
 		}
@@ -56,20 +50,10 @@ func Serve(t testing.TB) *Server {
 
 // Before is called with every request; when it returns false it has answered it. nil
 // lets everything through.
-func (s *Server) Before(f func(http.ResponseWriter, *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before = f
-}
+func (s *Server) Before(f func(http.ResponseWriter, *http.Request) bool) { s.requests.answerBy(f) }
 
 // Requests returns the requests since the last call.
-func (s *Server) Requests() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := s.requests
-	s.requests = nil
-	return out
-}
+func (s *Server) Requests() []string { return s.requests.take() }
 
 // Repo is a served repository and a working copy to write to it.
 type Repo struct {

@@ -27,11 +27,12 @@ type SSHServer struct {
 	// HostKey is how it proves itself.
 	HostKey ssh.PublicKey
 
-	mu       sync.Mutex
-	conns    map[net.Conn]struct{}
-	sessions []string
-	answer   func(command string, stdout, stderr io.Writer) bool
+	// sessions are their commands, answered by what returns true.
+	sessions heard[func(command string, stdout, stderr io.Writer) bool]
 	work     sync.WaitGroup
+
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]struct{}
 }
 
 // ServeSSH starts a server that lets in whoever proves to have the key, and which stops with
@@ -106,10 +107,7 @@ func (s *SSHServer) session(ctx context.Context, ch ssh.Channel, requests <-chan
 		if !isExec {
 			continue
 		}
-		s.mu.Lock()
-		s.sessions = append(s.sessions, exec.Command)
-		answer := s.answer
-		s.mu.Unlock()
+		answer := s.sessions.note(exec.Command)
 		status := uint32(1)
 		if answer == nil || !answer(exec.Command, ch, ch.Stderr()) {
 			status = run(ctx, exec.Command, ch)
@@ -137,19 +135,11 @@ func run(ctx context.Context, command string, ch ssh.Channel) uint32 {
 // Answer is asked before a command runs; when it returns true it has answered, and
 // the command fails. nil runs everything.
 func (s *SSHServer) Answer(f func(command string, stdout, stderr io.Writer) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answer = f
+	s.sessions.answerBy(f)
 }
 
 // Sessions returns the commands that were asked for since the last call.
-func (s *SSHServer) Sessions() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := s.sessions
-	s.sessions = nil
-	return out
-}
+func (s *SSHServer) Sessions() []string { return s.sessions.take() }
 
 // URL is where the repository is on this server.
 func (s *SSHServer) URL(r *Repo) string { return "ssh://git@" + s.Addr + filepath.ToSlash(r.Bare) }

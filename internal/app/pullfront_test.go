@@ -1,17 +1,13 @@
 package app_test
 
 import (
-	"bytes"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 )
 
 // front stands between a daemon and the API of its forge. It counts what the daemon
@@ -51,50 +47,20 @@ type fate struct {
 
 func newFront(t testing.TB, api string) *front {
 	t.Helper()
-	to, err := url.Parse(api)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := &front{calls: map[string]int{}}
-	pass := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: to.Scheme, Host: to.Host})
-			r.Out.Header.Del("Accept-Encoding")
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // of calls that were called off; their callers know
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.url = forgetest.Between(t, api, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		switch met := f.count(r); {
 		case met.before != nil:
 			met.before()
 			panic(http.ErrAbortHandler)
 		case met.lost:
-			pass.ServeHTTP(httptest.NewRecorder(), r)
-			if met.after != nil {
-				met.after()
-			}
-			panic(http.ErrAbortHandler)
+			forgetest.Lose(r, pass, met.after)
 		case met.status != 0:
-			w.Header().Set("Content-Type", "application/json")
-			for name, value := range met.header {
-				w.Header().Set(name, value)
-			}
-			w.WriteHeader(met.status)
-			if met.body == "" {
-				// A gateway that shows what it was sent, credentials and all.
-				met.body = `{"message":"refused by the test with ` + r.Header.Get("Authorization") + r.Header.Get("Private-Token") + `"}`
-			}
-			_, _ = io.WriteString(w, met.body)
+			forgetest.Refuse(w, r, met.status, met.header, met.body)
 		default:
 			f.pass(pass, w, r)
 		}
-	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
 	})
-	f.url = strings.TrimSuffix(server.URL+to.Path, "/")
 	return f
 }
 
@@ -108,11 +74,7 @@ func (f *front) pass(to http.Handler, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := exchange{method: r.Method, path: r.URL.Path, header: r.Header.Clone(), came: time.Now()}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler) // the caller went away
-	}
-	x.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
+	x.body = forgetest.Read(r)
 	told := &teller{ResponseWriter: w}
 	to.ServeHTTP(told, r)
 	x.status, x.went = told.status, time.Now()

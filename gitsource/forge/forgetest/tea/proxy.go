@@ -1,16 +1,13 @@
 package tea
 
 import (
-	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 )
 
 // proxy stands between the adapter and the server.
@@ -31,34 +28,19 @@ type fault struct {
 
 func newProxy(t testing.TB, server string) *proxy {
 	t.Helper()
-	to, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &proxy{calls: map[string]int{}}
-	pass := &httputil.ReverseProxy{
-		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		ErrorLog: log.New(io.Discard, "", 0), // of calls that were called off; their callers know
-	}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.address = forgetest.Between(t, server, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		switch f := p.count(r); {
 		case f == nil:
 			pass.ServeHTTP(w, r)
 		case f.lost:
-			pass.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
+			forgetest.Lose(r, pass, nil)
+		case f.seconds > 0:
+			forgetest.Refuse(w, r, f.status, map[string]string{"Retry-After": strconv.Itoa(f.seconds)}, "")
 		default:
-			if f.seconds > 0 {
-				w.Header().Set("Retry-After", fmt.Sprint(f.seconds))
-			}
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(f.status)
-			// A gateway that shows what it was sent, credentials and all.
-			fmt.Fprintf(w, `{"message":"refused by the test\nwith %s"}`, r.Header.Get("Authorization")) //nolint:errcheck // nobody listens then
+			forgetest.Refuse(w, r, f.status, nil, "")
 		}
-	}))
-	t.Cleanup(front.Close)
-	p.address = front.URL
+	})
 	return p
 }
 
