@@ -234,7 +234,7 @@ func (p *pulling) plan(ctx context.Context) (PulledPlan, error) {
 	round := pull.Round{Number: number, Base: m.Base.Commit, Head: p.proposal.Head, StartedAt: time.Now().UTC()}
 	switch {
 	case !allowed:
-		round.Refused = stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: p.proposal.Author}
+		round.Refused = stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: p.stranger}
 	case m.Refused != "":
 		round.Conflicts, round.Refused = m.Conflicts, stackjob.Reason{Code: stackjob.ReasonConflict, Detail: m.Refused}
 	default:

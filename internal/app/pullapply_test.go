@@ -245,7 +245,7 @@ func TestAnApproverWhoLeavesTheTeamCountsNoLonger(t *testing.T) {
 		w.shows(n, "0/1", "grace", "not among `team/crew`", "1/1 (grace)") // which counted when b was applied
 		w.status(head, "reeve/approval", forge.Pending)
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsDown)
-		w.sees(n, "`"+devA+"` is waiting")
+		w.sees(n, "`"+devA+"` is not approved yet")
 		w.site.Merge(t, forgetest.Ada, n)
 		w.sees(n, "/waits-", devA, "reeve approve dev")
 		if a, b := w.lines("a"), w.lines("b"); a != "" || b != "one" {

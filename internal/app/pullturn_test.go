@@ -59,7 +59,7 @@ func TestAnApprovedPlanIsAppliedBeforeTheMerge(t *testing.T) {
 
 		// Nothing is applied that nobody approved.
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsDown)
-		w.sees(n, "`acme/dev/TerraformStack/a` is waiting")
+		w.sees(n, "`acme/dev/TerraformStack/a` is not approved yet")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
 		w.sees(n, "ready to apply", "reeve apply dev")
 

@@ -59,7 +59,7 @@ func (s *sitting) appliable(c *pull.Command, pic picture, chosen []int) (ready [
 			continue
 		}
 		if state != comment.RowPlanned && state != comment.RowApproved {
-			leave(key, "is "+string(state))
+			leave(key, notYet(row, state))
 			continue
 		}
 		digest, certain := s.p.Seen(key, c.WrittenAt)
@@ -75,6 +75,17 @@ func (s *sitting) appliable(c *pull.Command, pic picture, chosen []int) (ready [
 		ready = append(ready, i)
 	}
 	return ready, left
+}
+
+// notYet says why a row in a state cannot be applied.
+func notYet(row subject, state comment.RowState) string {
+	switch {
+	case state == comment.RowWaiting:
+		return "is not approved yet"
+	case state == comment.RowDeferred && row.row.Deferred != nil:
+		return "is deferred until " + row.row.Deferred.String() + " is applied"
+	}
+	return "is " + string(state)
 }
 
 // missing names what goes before a row and is neither done nor among those taken; "" for

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
@@ -332,7 +333,7 @@ func blocks(in picture, p comment.Pull) []comment.Block {
 		return []comment.Block{{What: p.Refused, Who: who}}
 	}
 	if p.Errors > 0 {
-		out = append(out, comment.Block{What: fmt.Sprintf("the merged tree has %d errors; nothing in the folders they touch is planned", p.Errors), Who: "its author"})
+		out = append(out, comment.Block{What: "the merged tree has " + report.Plural(p.Errors, "error") + "; nothing in a folder with one is planned", Who: "its author"})
 	}
 	type reason struct{ what, who string }
 	var order []reason
@@ -413,7 +414,7 @@ func movedSince(in picture) []string {
 	var out []string
 	for _, s := range in.rows {
 		was := approved[s.row.Key]
-		if was == "" || s.job == nil || s.job.Plan == nil || s.job.Plan.Digest == was {
+		if was == "" || s.job == nil || s.job.Plan == nil || s.job.Plan.Digest == was || !changes(s.job.Plan) {
 			continue
 		}
 		out = append(out, fmt.Sprintf("the plan of %s is another than the one that was approved: %s → %s",

@@ -153,6 +153,9 @@ func ofRows(v command.Verb) bool {
 
 // choose picks the rows that a command is for, by index, or says why it cannot.
 func choose(pic picture, cmd command.Command) (chosen []int, why string) {
+	if r := pic.pull.Round; r != nil && !r.Refused.IsZero() {
+		return nil, "nothing is planned: " + r.Refused.String()
+	}
 	if len(pic.rows) == 0 {
 		return nil, "no resource is affected by this pull request"
 	}
@@ -468,6 +471,9 @@ func explain(pic picture, chosen []int) string {
 		s := pic.rows[i]
 		state, detail := s.state()
 		fmt.Fprintf(&b, "%s is %s", s.row.Key, state)
+		if s.row.Deferred != nil && s.job == nil {
+			detail = "until " + s.row.Deferred.String() + " is applied, which gives it a value that it reads"
+		}
 		if detail != "" {
 			b.WriteString(": " + detail)
 		}

@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource"
@@ -101,6 +102,22 @@ func (s *sitting) trusted(ctx context.Context) (bool, error) {
 	return s.f.rights.writes(ctx, s.p.Proposal.Author)
 }
 
+// stranger says why the code of the head does not run without a word.
+func (s *sitting) stranger(ctx context.Context) (string, error) {
+	writes, err := s.f.rights.writes(ctx, s.p.Proposal.Author)
+	if err != nil {
+		return "", err
+	}
+	var why []string
+	if s.p.Proposal.Fork {
+		why = append(why, "it comes from a fork")
+	}
+	if !writes {
+		why = append(why, s.p.Proposal.Author+" may not write to the repository")
+	}
+	return strings.Join(why, ", and "), nil
+}
+
 // round makes a round. again carries the plans of the newest one on; fresh takes no
 // plan over.
 func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh bool) error {
@@ -125,7 +142,11 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		return err
 	}
 	if !ok {
-		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: s.p.Proposal.Author}})
+		why, err := s.stranger(ctx)
+		if err != nil {
+			return err
+		}
+		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: why}})
 	}
 	m, err := s.merge(ctx)
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {

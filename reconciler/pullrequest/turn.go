@@ -168,11 +168,13 @@ func (s *sitting) unlock(ctx context.Context, cmd command.Command) (reply, error
 	if s.p.Round != nil {
 		s.p.Round.Stale = true
 	}
-	text := "given back: " + namesOf(stacks)
+	r := reply{answer: pull.Yes, reason: "given back: " + namesOf(stacks)}
 	if len(touched) > 0 {
-		text += "\n" + s.differs(touched)
+		r.reason = "given back, also what was applied from here: that is not as " + s.p.Proposal.BaseBranch +
+			" wants it; the branch's own plan, which takes it back, is made now and passes the gates of its policy"
+		r.text = "given back: " + namesOf(stacks) + "\napplied from here: " + namesOf(touched)
 	}
-	return reply{answer: pull.Yes, text: text}, nil
+	return r, nil
 }
 
 func namesOf(keys []schema.ResourceKey) string {

@@ -127,7 +127,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonStateInUse:       "a stack that stays has the same state",
 	ReasonOtherRepository:  "the stack is recorded for another repository",
 	ReasonRepositoryLeft:   "its repository is no longer followed",
-	ReasonUntrusted:        "the author may not write to the repository, so its code does not run by itself",
+	ReasonUntrusted:        "its code does not run by itself",
 	ReasonConflict:         "it cannot be merged",
 	ReasonHeldByPull:       "a pull request applies it before its merge, and holds it until then",
 	ReasonTurnEnded:        "its pull request does not hold the stack any more",

@@ -10,15 +10,15 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
-// Difference says what moved between the plan that was approved and the one that was
+// Difference says what moved between the plan that stood there and the one that was
 // made after the merge. It is Markdown of a few paragraphs, within the limit, that
 // stands by itself or in a comment.
 func Difference(key schema.ResourceKey, before, after stackjob.Plan, l Limits) string {
 	b, a := report.Arrange(before), report.Arrange(after)
 	var out strings.Builder
-	out.WriteString("**What moved in " + code(key.String()) + "** between the approved plan " + planText(b) + " and the new one " + planText(a) + "\n\n")
+	out.WriteString("**What moved in " + code(key.String()) + "** between the plan that stood here, " + planText(b) + ", and the new one, " + planText(a) + "\n\n")
 	if n := newLosses(b, a); n != (losses{}) {
-		out.WriteString("> [!CAUTION]\n> **The new plan does what the approved one did not: it " + n.text(present) + ".**\n\n")
+		out.WriteString("> [!CAUTION]\n> **The new plan does what that one did not: it " + n.text(present) + ".**\n\n")
 	}
 	least := out.String()
 	lines := moves(b, a, sensitiveMoves(before, after))

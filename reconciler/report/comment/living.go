@@ -41,6 +41,7 @@ func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 		if !f.noGraph {
 			b.WriteString(graph)
 		}
+		b.WriteString(a.held())
 		b.WriteString(a.next(f))
 		b.WriteString(a.leftOut(left))
 		b.WriteString(a.foot())
@@ -115,6 +116,9 @@ func (p arranged) title() string {
 	case Applying:
 		return "🚀 Applying: " + strconv.Itoa(in(p.rows, RowApplied, RowUnchanged, RowFailed, RowStopped)) + " of " + strconv.Itoa(n) + " done"
 	case Applied:
+		if !p.Merged {
+			return "✅ Applied: ready to merge"
+		}
 		return "✅ Applied"
 	case Closed:
 		return "⚪ Closed without a merge"

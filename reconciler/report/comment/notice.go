@@ -17,14 +17,14 @@ func NeedsYou(p Pull, l Limits) Text {
 	a := arrange(p)
 	a.Blocks = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Cleared })
 	a.Long = "" // what is left out of this one is not there
-	waiting := a.waiting()
-	differences := a.differences(l)
+	waiting := a.waiting() // what was applied is no longer a danger, and nobody is asked about it
+	differences := waiting.differences(l)
 	return fit(nil, l, func(f form, _ string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
-		b.WriteString(a.under())
-		b.WriteString(a.danger(l, f.danger))
+		b.WriteString(waiting.under())
+		b.WriteString(waiting.danger(l, f.danger))
 		b.WriteString(a.refused(l, f))
 		b.WriteString(waiting.table(f.table))
 		b.WriteString(waiting.notes(f))
@@ -43,8 +43,8 @@ func NeedsYou(p Pull, l Limits) Text {
 // needsSomebody are the states in which a row waits for a person.
 var needsSomebody = []RowState{RowFailed, RowForbidden, RowStopped, RowWaiting}
 
-// differences say what moved in the rows of which another plan was approved, in at most
-// a third of the room.
+// differences say what moved in the rows of which another plan stood in the pull request,
+// in at most a third of the room.
 func (p arranged) differences(l Limits) string {
 	var moved []row
 	for _, r := range p.rows {
@@ -78,6 +78,13 @@ func (p arranged) waiting() arranged {
 	return p
 }
 
+// unasked is the pull request with what was applied and nobody had to approve: where
+// another plan than the one that was shown was applied, nothing else tells.
+func (p arranged) unasked() arranged {
+	p.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r row) bool { return r.State != RowApplied || r.Needs > 0 })
+	return p
+}
+
 // only is the pull request with the rows that are in one of the states.
 func (p arranged) only(states []RowState) arranged {
 	p.rows = slices.DeleteFunc(slices.Clone(p.rows), func(r row) bool { return !slices.Contains(states, r.State) })
@@ -88,6 +95,7 @@ func (p arranged) only(states []RowState) arranged {
 // what failed and what to do about it.
 func Outcome(p Pull, l Limits) Text {
 	a := arrange(p)
+	differences := a.unasked().differences(l)
 	for i := range a.rows { // who approved is history
 		r := &a.rows[i]
 		r.Policy, r.Has, r.Needs, r.ApprovedBy, r.MovedFrom, r.Deferred = "", 0, 0, nil, "", schema.ResourceKey{}
@@ -102,9 +110,13 @@ func Outcome(p Pull, l Limits) Text {
 		b.WriteString(a.table(f.table))
 		b.WriteString(a.unchanged(l, f))
 		b.WriteString(a.notes(f))
+		if f.list > 0 {
+			b.WriteString(differences)
+		}
 		b.WriteString(folds)
 		b.WriteString(a.blocks(f))
 		b.WriteString(a.advice())
+		b.WriteString(a.held())
 		b.WriteString(a.next(f))
 		b.WriteString(a.leftOut(left))
 		b.WriteString(a.foot())
@@ -156,6 +168,15 @@ func (p arranged) advice() string {
 		return "What was applied stays. Set right what failed in a new pull request; nothing is repeated by itself.\n\n"
 	}
 	return ""
+}
+
+// held says what an apply before the merge leaves to do: nobody else can change those
+// stacks until then, and the followed branch does not want them so.
+func (p arranged) held() string {
+	if p.Merged || p.State == Closed || in(p.rows, RowApplied) == 0 {
+		return ""
+	}
+	return "What was applied from here is held for this pull request until it is merged or closed: merge it soon.\n\n"
 }
 
 // logs are the folds of what failed.

@@ -115,7 +115,8 @@ type Row struct {
 	Engine string
 	// Plan is nil until there is one.
 	Plan *stackjob.Plan
-	// Approved is the plan that was approved, where Plan is another; nil else.
+	// Approved is the plan that stood in the pull request, for whoever had to approve it,
+	// where Plan is another; nil else.
 	Approved *stackjob.Plan
 	// Because says why it is affected, one line each.
 	Because []string
