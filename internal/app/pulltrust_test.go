@@ -221,3 +221,35 @@ func TestWhoProposedAChangeApprovesItByNoOtherDoor(t *testing.T) {
 		}
 	})
 }
+
+// TestAYesToAStartIsForWhatWaitedThere merges something else between the yes and the
+// moment in which the daemon reads it.
+func TestAYesToAStartIsForWhatWaitedThere(t *testing.T) {
+	t.Parallel()
+	onForges(t, map[string]string{"acme/policies/only.yaml": policy("isManual: true", "")}, func(t *testing.T, w *pullWorld) {
+		w.hooks = false
+		w.start()
+		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.tell(n, "change")
+		w.shows(n, "TerraformStack/a", "+1 ~0")
+		w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, fmt.Sprintf("reeve:config/%d/waits-", n))
+		first := w.served.await("acme/dev/TerraformStack/a", stackjob.WaitingStart)
+		var id string
+		w.asleep(func() {
+			id = w.says(forgetest.Grace, n, "reeve approve dev")
+			w.site.Push(t, forgetest.Ada, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
+			w.served.until("another job waits", func() bool {
+				j := w.served.jobs("acme/dev/TerraformStack/a")[0]
+				return j.ID != first.ID && j.State == stackjob.WaitingStart
+			})
+		})
+		w.reacts(n, id, forge.ThumbsDown)
+		if got := w.lines("a"); got != "" {
+			t.Fatalf("a was made %q, and nobody let it start", got)
+		}
+		w.yes(n)
+		w.served.until("it is applied", func() bool { return w.lines("a") == "two" })
+	})
+}

@@ -477,10 +477,20 @@ func likely(c string) int {
 	return 9
 }
 
-// shownPlans are the plans that a picture shows.
+// startMark begins what stands for a job that waits to be started: it has no plan yet,
+// and is shown as what it wants.
+const startMark = "start:"
+
+func startOf(j *stackjob.Job) string { return startMark + j.DesiredDigest }
+
+// shownPlans are the plans that a picture shows, and what waits to be planned.
 func shownPlans(in picture, p comment.Pull) []pull.ShownPlan {
 	var out []pull.ShownPlan
 	for i, s := range in.rows {
+		if s.job != nil && s.carries && s.job.State == stackjob.WaitingStart {
+			out = append(out, pull.ShownPlan{Key: s.row.Key, Digest: startOf(s.job), Job: s.job.ID})
+			continue
+		}
 		if s.job == nil || s.job.Plan == nil || !changes(s.job.Plan) {
 			continue
 		}

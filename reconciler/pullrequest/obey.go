@@ -266,6 +266,14 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			continue // it was applied, or ended otherwise
 		}
 		if row.carries && row.job.State == stackjob.WaitingStart {
+			if cmd.Verb == command.Approve && !certain {
+				unsure = append(unsure, row.row.Key.String())
+				continue
+			}
+			if cmd.Verb == command.Approve && digest != startOf(row.job) {
+				stale = append(stale, row.row.Key.String()) // another wish waits now than the one that stood here
+				continue
+			}
 			why, err := s.mayJudge(ctx, c, cmd, row)
 			if err != nil {
 				return reply{}, err
@@ -285,6 +293,10 @@ func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Comman
 			continue
 		}
 		if digest == "" || row.job == nil {
+			continue
+		}
+		if strings.HasPrefix(digest, startMark) { // it was started meanwhile, and is planned
+			stale = append(stale, row.row.Key.String())
 			continue
 		}
 		if cmd.Plan != "" && !strings.HasPrefix(strings.TrimPrefix(digest, "sha256:"), strings.ToLower(cmd.Plan)) {

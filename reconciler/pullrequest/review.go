@@ -145,7 +145,7 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 	by := stackjob.Actor{Name: r.Author.Login, Via: string(s.f.Forge.Kind())}
 	for _, row := range rows {
 		digest, certain := s.p.Seen(row.row.Key, r.At)
-		if digest == "" || !certain {
+		if digest == "" || !certain || strings.HasPrefix(digest, startMark) {
 			continue
 		}
 		rejects, verb := false, command.Approve
