@@ -143,7 +143,7 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 	case out.Result == stackjob.ResultSucceeded && job.Action == stackjob.Destroy:
 		// forgotten
 	case out.Result == stackjob.ResultSucceeded:
-		observed = &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, References: job.References,
+		observed = &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, Pull: job.Pull, References: job.References,
 			Outputs: out.Outputs, Counts: out.Counts, Engine: job.Plan.Engine, AppliedAt: now}
 	default:
 		observed = w.unfinished(ctx, job)
@@ -194,7 +194,7 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 // unfinished is what is known of a stack after an apply that did not succeed: it
 // may hold any part of what was wanted.
 func (w *Worker) unfinished(ctx context.Context, job stackjob.Job) *stackjob.Observed {
-	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, JobID: job.ID, References: job.References, AppliedAt: w.r.o.Now()}
+	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, JobID: job.ID, Pull: job.Pull, References: job.References, AppliedAt: w.r.o.Now()}
 	if job.Plan != nil {
 		o.Engine = job.Plan.Engine
 	}

@@ -355,7 +355,8 @@ func lostRace(err error) error {
 
 // held returns the job with the hold that an interrupted apply of its stack puts on
 // it, whatever was known when the job was made; or that its plan is another than the one
-// that stood in the pull request from which it is applied.
+// that stood in the pull request from which it is applied; or that it takes back what
+// a pull request applied that was then not merged.
 func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Plan) (stackjob.Job, error) {
 	st, err := r.o.Records.Stack(ctx, j.Desired.Key)
 	if err != nil {
@@ -366,6 +367,15 @@ func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Pla
 	}
 	if j.Hold == nil && j.Shown != "" && j.Shown != plan.Digest {
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: stackjob.ShortDigest(j.Shown) + " stood in the pull request, it is now " + plan.ShortDigest()}
+	}
+	if j.Hold == nil && j.Purpose == stackjob.Reconcile && j.Pull == "" {
+		from, err := r.takesBack(ctx, j.Desired.Key, st.Observed)
+		if err != nil {
+			return j, err
+		}
+		if from != "" {
+			j.Hold = &stackjob.Reason{Code: stackjob.ReasonTakesBack, Detail: from}
+		}
 	}
 	return j, nil
 }

@@ -190,7 +190,7 @@ func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Re
 
 // converged is what a stack is after a plan that changes nothing: as desired.
 func (w *Worker) converged(job stackjob.Job, res engine.Result, st stackjob.Stack) *stackjob.Observed {
-	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, References: job.References,
+	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, Pull: job.Pull, References: job.References,
 		Outputs: res.Outputs, Counts: res.Plan.Counts, Engine: res.Plan.Engine, Drifted: len(res.Plan.Drift), AppliedAt: w.r.o.Now()}
 	if o.Outputs == nil && st.Observed != nil {
 		o.Outputs = st.Observed.Outputs

@@ -64,6 +64,8 @@ type Records interface {
 	store.Wakeups
 	// Approvals is of store.Pulls.
 	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
+	// Pull is of store.Pulls.
+	Pull(ctx context.Context, key pull.Key) (pull.Pull, int64, error)
 	// Turns is of store.Pulls.
 	Turns(ctx context.Context) (pull.Turns, error)
 }

@@ -52,6 +52,43 @@ func (r *Reconciler) turnOver(ctx context.Context, j stackjob.Job, choice stackj
 	return stackjob.Reason{}, nil
 }
 
+// takesBack names the pull request that made a stack what it is, or destroyed it, and
+// was not merged: whatever the branch does to it takes that back. "" when it was the
+// branch, or one that was merged.
+func (r *Reconciler) takesBack(ctx context.Context, key schema.ResourceKey, is *stackjob.Observed) (string, error) {
+	from := ""
+	if is != nil {
+		from = is.Pull
+	} else {
+		jobs, err := r.o.Records.List(ctx, store.JobQuery{Org: key.Org, Env: key.Env, Kind: key.Kind, Name: key.Name, Limit: recent})
+		if err != nil {
+			return "", err
+		}
+		for _, j := range jobs {
+			if j.Purpose == stackjob.Reconcile && j.Action == stackjob.Destroy && j.State == stackjob.Succeeded {
+				from = j.Pull
+				break
+			}
+		}
+	}
+	k, ok := pull.ParseKey(from)
+	if !ok {
+		return "", nil
+	}
+	p, _, err := r.o.Records.Pull(ctx, k)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	if err != nil || p.Proposal.Merged {
+		return "", nil // or long over
+	}
+	return from, nil
+}
+
+// recent is how many jobs of a stack that is gone are searched for the one that destroyed
+// it.
+const recent = 100
+
 // yield ends the branch's own jobs of stacks that pull requests hold, as far as no engine
 // runs for them: they are made anew when the stack is given back.
 func (r *Reconciler) yield(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -136,13 +137,95 @@ func TestPullRequestsThatApplyTheSameStackQueue(t *testing.T) {
 		w.served.until("what was seen is applied", func() bool { return w.lines("a") == "zero one two" })
 		w.sees(two, "/outcome-", "Applied")
 
-		// Given back, the stack is the branch's.
+		// Given back, the stack is the branch's. What it takes back somebody has to approve,
+		// though the policy asks nobody.
 		w.says(forgetest.Grace, two, "reeve unlock")
-		w.sees(two, "given back", "is not as main wants it")
+		w.sees(two, "given back", "is not as main wants it", "waits for a person")
+		back := w.takesBack("acme/dev/TerraformStack/a", two)
+		if got := w.lines("a"); got != "zero one two" {
+			t.Fatalf("what a pull request applied was taken back by itself: %s", got)
+		}
+		w.explained("acme/dev/TerraformStack/a", "it takes back what a pull request applied that is not merged")
+		if _, err := w.served.Approve(context.Background(), api.Answer{Job: back.ID, PlanDigest: back.Plan.Digest}); err != nil {
+			t.Fatal(err)
+		}
 		w.served.until("the branch takes it back", func() bool { return w.lines("a") == "zero one two zero" })
+		// From then on it is the branch's, and nobody is asked.
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "three")}, false)
+		w.served.until("main is applied", func() bool { return w.lines("a") == "zero one two zero three" })
 		w.reacts(two, w.says(forgetest.Grace, two, "reeve unlock"), forge.ThumbsDown)
 		w.once(one)
 		w.once(two)
+	})
+}
+
+// takesBack waits for the branch's own job of a stack, planned and waiting because it takes
+// back what a pull request applied.
+func (w *pullWorld) takesBack(key string, number int) stackjob.Job {
+	w.t.Helper()
+	var out stackjob.Job
+	w.served.until("the plan that takes it back waits", func() bool {
+		for _, j := range w.served.jobs(key) {
+			if j.Purpose == stackjob.Reconcile && j.Pull == "" && j.State == stackjob.WaitingApply && j.Plan != nil &&
+				j.Reason.Code == stackjob.ReasonTakesBack && strings.Contains(j.Reason.Detail, fmt.Sprintf("config#%d", number)) {
+				out = j
+				return true
+			}
+		}
+		return false
+	})
+	return out
+}
+
+func TestWhatAClosedPullRequestAppliedIsTakenBackBySomebody(t *testing.T) {
+	t.Parallel()
+	onForgesWith(t, func(w *world) map[string]string {
+		files := early("", "  prune: follow\n")
+		files["acme/dev/b.yaml"] = (&pullWorld{world: w}).document("b", "zero")
+		return files
+	}, func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.served.until("main is applied", func() bool { return w.lines("b") == "zero" })
+		// It makes a, and destroys b.
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": ""}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Another one", false)
+		w.tell(n, head)
+		w.sees(n, "Ready to apply: nobody needs to approve", "reeve apply dev")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply"), forge.ThumbsUp)
+		w.sees(n, "All 2 applied")
+
+		w.site.Close(t, forgetest.Ada, n)
+		w.sees(n, "/closed-", "is not as main wants it", "reeve approve JOB")
+		a, b := w.takesBack("acme/dev/TerraformStack/a", n), w.takesBack("acme/dev/TerraformStack/b", n)
+		if a.Action != stackjob.Destroy || b.Action != stackjob.Apply {
+			t.Fatalf("it takes back with %s and %s", a.Action, b.Action)
+		}
+		if got := w.lines("b"); got != "zero" {
+			t.Fatalf("what a pull request destroyed was made again by itself: %s", got)
+		}
+
+		// Reopened and merged, nothing is taken back and nobody is asked.
+		w.site.Reopen(t, forgetest.Ada, n)
+		w.sees(n, "reeve:config/"+fmt.Sprint(n)+"/plan", "No changes")
+		w.site.Merge(t, forgetest.Ada, n)
+		w.served.until("nothing waits", func() bool {
+			for _, j := range append(w.served.jobs("acme/dev/TerraformStack/a"), w.served.jobs("acme/dev/TerraformStack/b")...) {
+				if !j.State.IsFinal() {
+					return false
+				}
+			}
+			return true
+		})
+		for _, j := range append(w.served.jobs("acme/dev/TerraformStack/a"), w.served.jobs("acme/dev/TerraformStack/b")...) {
+			if j.ID == a.ID && j.State == stackjob.Succeeded || j.ID == b.ID && j.State == stackjob.Succeeded {
+				t.Errorf("%s took it back: %s", j.ID, j.Reason)
+			}
+		}
+		if got := w.lines("a") + "|" + w.lines("b"); got != "one|zero" {
+			t.Errorf("applied: %s", got)
+		}
+		w.rests()
+		w.once(n)
 	})
 }
 

@@ -15,6 +15,8 @@ package pull
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -30,6 +32,16 @@ type Key struct {
 
 // String is "infra#7".
 func (k Key) String() string { return fmt.Sprintf("%s#%d", k.Repository, k.Number) }
+
+// ParseKey reads what String wrote.
+func ParseKey(s string) (Key, bool) {
+	i := strings.LastIndexByte(s, '#')
+	if i < 1 {
+		return Key{}, false
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	return Key{Repository: s[:i], Number: n}, err == nil && n > 0
+}
 
 // IsZero tells whether it names nothing.
 func (k Key) IsZero() bool { return k == Key{} }

@@ -162,7 +162,7 @@ func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l
 	freed := s.p.Proposal.Closed && len(s.p.Freed) > 0
 	if n := s.due(pic, view); n.name != "" && !s.isSilent(view) {
 		if freed {
-			view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "nobody needs to, unless that plan waits for an approval"}}
+			view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "whoever may approve it, with `reeve approve JOB` (`reeve get jobs` names it); a merge keeps what was applied instead"}}
 		}
 		view.Mark = mark(s.key, n.name)
 		if err := s.once(ctx, n.name, n.text(view, l).Body); err != nil {

@@ -122,8 +122,8 @@ func (s *sitting) closed(ctx context.Context) error {
 }
 
 // unlock gives turns back that a pull request holds or waits for. What it applied stays
-// until the branch's own plan for the stack is made and, where a policy asks for it,
-// approved.
+// until the branch's own plan for the stack is made and approved: also where no policy
+// asks for that, since nobody has seen what it takes back.
 func (s *sitting) unlock(ctx context.Context, cmd command.Command) (reply, error) {
 	turns, err := s.l.o.Records.Turns(ctx)
 	if err != nil {
@@ -189,7 +189,7 @@ func namesOf(keys []schema.ResourceKey) string {
 // longer held for it.
 func (s *sitting) differs(stacks []schema.ResourceKey) string {
 	return namesOf(stacks) + " was applied from this pull request and is not as " + s.p.Proposal.BaseBranch +
-		" wants it; the branch's own plan, which takes that back, is made now and passes the gates of its policy"
+		" wants it; the branch's own plan, which takes that back, is made now, and waits for a person whatever the policy says"
 }
 
 // withdraw ends an apply that waits for its turn.

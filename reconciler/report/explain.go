@@ -95,6 +95,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonStillNeeded:      "Remove the references to it, or its readers, first.",
 	stackjob.ReasonHeldByPull:       "Whoever merges or closes that pull request, or comments `reeve unlock` there.",
 	stackjob.ReasonTurnEnded:        "Nothing of it is applied. Comment `reeve apply` in the pull request again if it is still wanted.",
+	stackjob.ReasonTakesBack:        "Anybody who may approve can let it go on, after looking at the plan. To keep what was applied, merge that pull request.",
 	stackjob.ReasonStateInUse:       "Nothing of it is destroyed: what it made belongs to that stack now. To have it destroyed, give that stack another place for its state first.",
 	stackjob.ReasonStackBusy:        "It goes on by itself when that job has ended.",
 	stackjob.ReasonManual:           "Anybody who may approve can start it.",

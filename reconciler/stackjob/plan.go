@@ -189,6 +189,9 @@ type Observed struct {
 	// nothing about it. Applied sets it.
 	Interrupted bool  `json:"interrupted,omitempty"`
 	JobID       JobID `json:"jobId"`
+	// Pull is the pull request from which JobID applied it before its merge (Job.Pull);
+	// "" for the followed branch.
+	Pull string `json:"pull,omitempty"`
 	// References are the values that were put in for references, by
 	// "org/env/Kind/name fieldPath", as keyed hashes.
 	References map[string]string `json:"references,omitempty"`

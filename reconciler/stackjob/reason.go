@@ -81,6 +81,7 @@ const (
 	ReasonConflict         ReasonCode = "merge-conflict"
 	ReasonHeldByPull       ReasonCode = "held-by-pull"
 	ReasonTurnEnded        ReasonCode = "turn-ended"
+	ReasonTakesBack        ReasonCode = "takes-back"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -131,6 +132,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonConflict:         "it cannot be merged",
 	ReasonHeldByPull:       "a pull request applies it before its merge, and holds it until then",
 	ReasonTurnEnded:        "its pull request does not hold the stack any more",
+	ReasonTakesBack:        "it takes back what a pull request applied that is not merged; a person must look",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 
