@@ -363,7 +363,7 @@ func TestWhatBlocksTheApplyAndWhoCanClearIt(t *testing.T) {
 			{What: "failed: acme/dev/TerraformStack/a, acme/dev/TerraformStack/b, acme/dev/TerraformStack/c, acme/dev/TerraformStack/d, acme/dev/TerraformStack/e and 1 more",
 				Who: "its author; `reeve rerun` tries again"}}},
 		"the tree has errors": {errs, []comment.Block{
-			{What: "the merged tree has 3 errors; nothing in the folders they touch is planned", Who: "its author"}}},
+			{What: "the merged tree has 3 errors; nothing in a folder with one is planned", Who: "its author"}}},
 		"the author is a stranger": {refused(stackjob.ReasonUntrusted), []comment.Block{
 			{What: stackjob.ReasonUntrusted.Sentence(), Who: "anybody who may write to the repository, with `reeve plan` after reading the change"}}},
 		"it conflicts": {refused(stackjob.ReasonConflict), []comment.Block{{What: stackjob.ReasonConflict.Sentence(), Who: "its author"}}},
