@@ -96,6 +96,9 @@ type token struct {
 	wrote   []time.Time
 }
 
+// Bot is the account of an App that writes comments, and may write to every repository.
+const Bot forgetest.Person = "release-train[bot]"
+
 // owner is who the repositories belong to.
 const owner = "acme"
 
@@ -116,6 +119,7 @@ func New(t testing.TB) *World {
 	for _, p := range []forgetest.Person{forgetest.Reeve, forgetest.Ada, forgetest.Grace, forgetest.Mallory} {
 		w.account(string(p), "User")
 	}
+	w.account(string(Bot), "Bot")
 	return w
 }
 

@@ -48,7 +48,7 @@ func (w *World) Site(t testing.TB, files map[string]string) *Site {
 		w.mu.Unlock()
 		t.Fatal(err)
 	}
-	r.roles = map[string]string{"reeve-bot": "hooks", "ada": "write", "grace": "write", "mallory": "read", "reeve-app[bot]": "hooks"}
+	r.roles = map[string]string{"reeve-bot": "hooks", "ada": "write", "grace": "write", "mallory": "read", "reeve-app[bot]": "hooks", string(Bot): "write"}
 	s := &Site{w: w, repo: r, tokens: map[forgetest.Person]string{}, work: t.TempDir()}
 	for _, p := range []forgetest.Person{forgetest.Reeve, forgetest.Ada, forgetest.Grace, forgetest.Mallory} {
 		s.tokens[p] = w.grant(w.account(string(p), "User"), "ghp_", time.Time{})
