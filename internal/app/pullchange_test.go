@@ -191,6 +191,22 @@ func (w *pullWorld) regular(path, text string) {
 	}
 }
 
+// feeds writes into a pipe that somebody reads, and makes it the file that it stood for.
+func (w *pullWorld) feeds(path, text string) {
+	w.t.Helper()
+	pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.regular(path, text)
+	if _, err := pipe.WriteString(text); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // reading is a stack whose plan reads a file.
 func (w *pullWorld) reading(name, file string) map[string]string {
 	return map[string]string{

@@ -351,7 +351,7 @@ type Post struct {
 	// Next is of the body that is about to stand there, or does already: then the
 	// answer of the forge was not heard.
 	Next string `json:"next,omitempty"`
-	// At is when that was written, by the forge's clock where it told.
+	// At is when that was written, by our clock.
 	At time.Time `json:"at,omitzero"`
 	// Round and State are what the living comment told of last.
 	Round int    `json:"round,omitempty"`

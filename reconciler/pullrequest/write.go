@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -93,9 +94,7 @@ func (s *sitting) put(ctx context.Context, post *pull.Post, body string) error {
 		return err // the next look searches for it
 	}
 	s.l.metrics.writes.WithLabelValues("comment").Inc()
-	if post.ID = c.ID; !c.CreatedAt.IsZero() {
-		post.At = c.CreatedAt
-	}
+	post.ID = c.ID
 	return nil
 }
 
@@ -110,7 +109,7 @@ func (s *sitting) search(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	comments, err := s.f.Forge.Comments(ctx, s.key.Number, s.p.CreatedAt.Add(-overlap))
+	comments, err := s.f.Forge.Comments(ctx, s.key.Number, time.Time{}) // whatever its clock says
 	if err != nil {
 		return "", err
 	}
