@@ -116,8 +116,8 @@ type followed struct {
 	done   chan struct{}
 
 	mu sync.Mutex // guards what follows
-	// open are the numbers that the last list had; nil before the first.
-	open map[int]time.Time
+	// open are those that the last list had, by number; nil before the first.
+	open map[int]sighting
 	err  error
 	// noLong is until when no long text is written, since the forge refused one.
 	noLong time.Time

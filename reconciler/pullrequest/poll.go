@@ -61,6 +61,20 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
+// sighting is how a list showed an open pull request.
+type sighting struct {
+	at   time.Time
+	head string
+	// since is when it was first shown so, by our clock; looked tells that it was looked
+	// at when the second of that was over. Forges tell no more than seconds, and what comes
+	// later in the second that a list has seen moves no time.
+	since  time.Time
+	looked bool
+}
+
+// overASecond is longer than a second, by the little that a list may be late.
+const overASecond = 2 * time.Second
+
 // list asks for the open pull requests and has those looked at that moved, or that are
 // not among them any more.
 func (l *Loop) list(ctx context.Context, f *followed) error {
@@ -68,13 +82,20 @@ func (l *Loop) list(ctx context.Context, f *followed) error {
 	if err != nil {
 		return err
 	}
-	open := map[int]time.Time{}
+	open := map[int]sighting{}
 	f.mu.Lock()
 	before := f.open
 	f.mu.Unlock()
 	for _, pr := range prs {
-		open[pr.Number] = pr.UpdatedAt
-		if at, known := before[pr.Number]; known && at.Equal(pr.UpdatedAt) {
+		was, known := before[pr.Number]
+		is := was
+		if !known || !was.at.Equal(pr.UpdatedAt) || was.head != pr.Head {
+			is = sighting{at: pr.UpdatedAt, head: pr.Head, since: l.o.Now()}
+		}
+		seen := is.looked
+		is.looked = l.o.Now().Sub(is.since) >= overASecond
+		open[pr.Number] = is
+		if seen {
 			continue // neither a commit nor a comment
 		}
 		l.schedule(pull.Key{Repository: f.Name, Number: pr.Number}, asking(&pr))
