@@ -119,7 +119,9 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 			row.Unchanged = true // nothing was ever made of it
 			return row, nil, nil
 		}
+		protected := a.Desired.PreventDestroy // as the base says now, whatever was recorded
 		a.Desired = st.Observed.Desired
+		a.Desired.PreventDestroy = a.Desired.PreventDestroy || protected
 		if why, forbidden := s.forbidden(a); forbidden {
 			row.Error = why
 			return row, nil, nil

@@ -253,3 +253,31 @@ func TestAYesToAStartIsForWhatWaitedThere(t *testing.T) {
 		w.served.until("it is applied", func() bool { return w.lines("a") == "two" })
 	})
 }
+
+// TestAPullRequestDestroysNothingThatItsBaseProtects protects a stack on the followed branch
+// when what is recorded of it does not say so yet.
+func TestAPullRequestDestroysNothingThatItsBaseProtects(t *testing.T) {
+	t.Parallel()
+	onForges(t, early("", ""), func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
+		w.served.until("main is applied", func() bool { return w.lines("a") == "one" })
+		w.served.await("acme/dev/TerraformStack/a", stackjob.Succeeded)
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/policies/only.yaml": early("isManual: true", "")["acme/policies/only.yaml"],
+			"acme/dev/a.yaml": w.document("a", "one") + "  preventDestroy: true\n"}, false)
+		w.served.await("acme/dev/TerraformStack/a", stackjob.WaitingStart)
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": ""}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Remove it", false)
+		w.tell(n, head)
+		said := w.shows(n, "whoever may change the policy or the document that forbids it")
+		if strings.Contains(said, "reeve apply") {
+			t.Errorf("it may be applied:\n%s", said)
+		}
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply --all"), forge.ThumbsDown)
+		for _, j := range w.served.jobs("acme/dev/TerraformStack/a") {
+			if j.Action == stackjob.Destroy {
+				t.Errorf("job %s would destroy it: %s", j.ID, j.State)
+			}
+		}
+	})
+}
