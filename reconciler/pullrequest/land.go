@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
@@ -60,10 +61,21 @@ func (s *sitting) land(ctx context.Context) error {
 			s.again(soon)
 			return nil
 		}
-		s.p.Landed, s.p.LandedAt = view.Revision.Commit, at
-		return s.save(ctx)
+		return s.landed(ctx, view.Revision.Commit, at)
 	}
-	s.p.Landed, s.p.LandedAt = view.Revision.Commit, s.now()
+	return s.landed(ctx, view.Revision.Commit, s.now())
+}
+
+// landed writes down that the followed branch was compared with the merge in it.
+func (s *sitting) landed(ctx context.Context, commit string, at time.Time) error {
+	s.p.Landed, s.p.LandedAt = commit, at
+	if s.p.Round != nil && slices.ContainsFunc(s.p.Round.Rows, func(r pull.Row) bool { return !r.Unchanged }) {
+		// Now, while the forge answers: what waits can then be approved by another door
+		// though the forge is away.
+		if _, err := s.authors(ctx); err != nil {
+			s.l.log.Warn("who proposed a change is not known yet; whoever approves it has it asked again", "pull", s.key.String(), "error", err)
+		}
+	}
 	return s.save(ctx)
 }
 
