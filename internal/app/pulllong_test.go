@@ -287,3 +287,28 @@ func TestWithoutAnAppTheCommentSaysHowToSeeAllOfIt(t *testing.T) {
 		t.Error("a sensitive value is shown, or the log tells of what cannot be")
 	}
 }
+
+func TestWhatMovedSinceAnApprovalIsShown(t *testing.T) {
+	t.Parallel()
+	onForges(t, map[string]string{"modules/small/main.tf": "variable \"text\" { type = string }\nresource \"terraform_data\" \"this\" { input = var.text }\n"}, func(t *testing.T, w *pullWorld) {
+		w.start()
+		small := func(text string) map[string]string {
+			return map[string]string{"acme/dev/a.yaml": fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: a}\nspec:\n  module: {path: /modules/small}\n  variables: {text: %s}\n", text)}
+		}
+		w.site.Push(t, forgetest.Ada, "change", small("first"), false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
+		w.shows(n, "reeve approve dev")
+		w.yes(n)
+		w.shows(n, "Approved: ready to merge")
+		head := w.site.Push(t, forgetest.Ada, "change", small("second"), false)
+		w.tell(n, head)
+		w.shows(n, head[:7], "another than the one that was approved", "Differences from what was approved", "-   input: \"first\"\n+   input: \"second\"")
+		w.status(head, "reeve/approval", forge.Pending)
+		w.yes(n)
+		w.shows(n, "Approved: ready to merge")
+		if body := w.living(n); strings.Contains(body, "Differences from what was approved") {
+			t.Errorf("what is approved now is held against what was before:\n%s", body)
+		}
+		w.once(n)
+	})
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
-	"github.com/stackreeve/stackreeve/schema"
 )
 
 // picture is all that what stands in a pull request is made of. What is derived from it
@@ -44,7 +43,9 @@ type subject struct {
 	// planned is the plan that stood in the pull request before the merge; nil when
 	// there was none.
 	planned *stackjob.Plan
-	choice  stackjob.PolicyChoice
+	// voided is the plan that was approved, where the job's is another; nil for none.
+	voided *stackjob.Plan
+	choice stackjob.PolicyChoice
 	// said is what people said of the job's plan and what no job holds yet.
 	said []pull.Approval
 	// log is the end of the log of a job that failed.
@@ -228,6 +229,7 @@ func rowOf(in picture, s subject) comment.Row {
 		return row
 	}
 	row.Plan, row.Engine = s.job.Plan, s.job.Plan.Engine
+	row.Approved = s.voided
 	if s.carries && s.planned != nil && s.planned.Digest != s.job.Plan.Digest {
 		row.Approved = s.planned
 	}
@@ -399,28 +401,6 @@ func listed(names []string) string {
 		return strings.Join(names[:maxListed], ", ") + fmt.Sprintf(" and %d more", len(names)-maxListed)
 	}
 	return strings.Join(names, ", ")
-}
-
-// movedSince says of each row that was approved in another shape that this is so.
-func movedSince(in picture) []string {
-	approved := map[schema.ResourceKey]string{}
-	for _, shown := range in.pull.Shown {
-		for _, sp := range shown.Plans {
-			if sp.Approved {
-				approved[sp.Key] = sp.Digest
-			}
-		}
-	}
-	var out []string
-	for _, s := range in.rows {
-		was := approved[s.row.Key]
-		if was == "" || s.job == nil || s.job.Plan == nil || s.job.Plan.Digest == was || !changes(s.job.Plan) {
-			continue
-		}
-		out = append(out, fmt.Sprintf("the plan of %s is another than the one that was approved: %s → %s",
-			s.row.Key, stackjob.ShortDigest(was), s.job.Plan.ShortDigest()))
-	}
-	return out
 }
 
 // commands are those that are valid now.

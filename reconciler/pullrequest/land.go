@@ -120,6 +120,9 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 		pic.rows = append(pic.rows, sub)
 	}
 	s.awaiting(&pic, view)
+	if err := s.voided(ctx, &pic); err != nil {
+		return pic, err
+	}
 	for i := range pic.rows {
 		sub := &pic.rows[i]
 		if state, _ := sub.state(); state == comment.RowFailed && sub.job != nil {

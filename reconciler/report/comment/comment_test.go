@@ -278,6 +278,20 @@ func TestLivingCommentsReadLikeThis(t *testing.T) {
 		golden(t, "living-without-folds", text.Body)
 		inert(t, text.Body, plain)
 	})
+	t.Run("a plan that was approved is another", func(t *testing.T) {
+		t.Parallel()
+		p := waiting()
+		p.Rows = p.Rows[:2]
+		p.Rows[0].Approved, p.Rows[1].Approved = networkPlan(), networkPlan() // the first is as it was
+		p.Moved = []string{"the plan of acme/prod/AwsRdsInstance/orders is another than the one that was approved: 9f8e7d6c5b4a → 1a2b3c4d5e6f"}
+		text := comment.Living(p, github)
+		golden(t, "living-moved", text.Body)
+		inert(t, text.Body, github)
+		p.Merged = true // then a comment of its own tells
+		if text := comment.Living(p, github); strings.Contains(text.Body, "Differences from what was approved") {
+			t.Errorf("it is told twice:\n%s", text.Body)
+		}
+	})
 	t.Run("one resource", func(t *testing.T) {
 		t.Parallel()
 		p := waiting()

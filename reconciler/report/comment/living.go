@@ -22,7 +22,7 @@ func Living(p Pull, l Limits) Text {
 // living is Living, and the form that it took.
 func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 	a := p
-	under, drift, graph := a.under(), a.drift(), a.graph(l)
+	under, drift, graph, moved := a.under(), a.drift(), a.graph(l), a.movedWhat(l)
 	table, danger := remembered(a.table), remembered(func(f dangerForm) string { return a.danger(l, f) })
 	return shrink(folds, l, func(f form, folds string, left []string) string {
 		var b strings.Builder
@@ -37,6 +37,9 @@ func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 		b.WriteString(drift)
 		b.WriteString(a.blocks(f))
 		b.WriteString(a.moved(f))
+		if f.list == full.list {
+			b.WriteString(moved)
+		}
 		b.WriteString(folds)
 		if !f.noGraph {
 			b.WriteString(graph)
@@ -381,6 +384,22 @@ func (p arranged) moved(f form) string {
 		return ""
 	}
 	return "**Moved since the approval**\n\n" + bullets(items, f.list)
+}
+
+// movedWhat shows what moved in each of them, in at most a sixth of the room. After the
+// merge a comment of its own does.
+func (p arranged) movedWhat(l Limits) string {
+	if p.Merged {
+		return ""
+	}
+	if l.Bytes > 0 {
+		l.Bytes = max(l.Bytes/2, 1)
+	}
+	text := p.differences(l)
+	if text == "" {
+		return ""
+	}
+	return foldHead(l, "Differences from what was approved", true) + text + foldEnd(l)
 }
 
 // next are the commands that are valid now: the first is ready to be copied.
