@@ -240,8 +240,8 @@ func (w *tenStacks) round(number int, prefix string) tenPlans {
 
 // bareTen are ten folders in which a person would run the commands.
 type bareTen struct {
-	tb    testing.TB
-	tools []bareStack
+	tb      testing.TB
+	folders []bareStack
 }
 
 // newBareTen makes the folders; what is in them has been applied.
@@ -250,7 +250,7 @@ func newBareTen(b *testing.B, e tooltest.Engine) *bareTen {
 	t := &bareTen{tb: b}
 	for range stacks {
 		s := bareStack{tb: b, program: e.Path, dir: b.TempDir(), cli: tooltest.EmptyCLIConfig(b)}
-		t.tools = append(t.tools, s)
+		t.folders = append(t.folders, s)
 		s.threeFiles()
 		s.run("init", "-no-color", "-input=false")
 		s.run("apply", "-no-color", "-input=false", "-auto-approve", "-var=text=one")
@@ -267,7 +267,7 @@ func (s bareStack) threeFiles() {
 // round makes ten plans, in new folders when fresh.
 func (t *bareTen) round(number int, fresh bool) time.Duration {
 	queue := make(chan bareStack, stacks)
-	for _, s := range t.tools {
+	for _, s := range t.folders {
 		if fresh {
 			s.dir = t.tb.TempDir()
 			s.threeFiles()
