@@ -171,7 +171,7 @@ func (s *sitting) unlock(ctx context.Context, cmd command.Command) (reply, error
 	r := reply{answer: pull.Yes, reason: "given back: " + namesOf(stacks)}
 	if len(touched) > 0 {
 		r.reason = "given back, also what was applied from here: that is not as " + s.p.Proposal.BaseBranch +
-			" wants it; the branch's own plan, which takes it back, is made now and passes the gates of its policy"
+			" wants it; the branch's own plan, which takes it back, is made now, and waits for a person whatever the policy says"
 		r.text = "given back: " + namesOf(stacks) + "\napplied from here: " + namesOf(touched)
 	}
 	return r, nil

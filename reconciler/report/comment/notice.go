@@ -16,7 +16,7 @@ import (
 func NeedsYou(p Pull, l Limits) Text {
 	a := arrange(p)
 	a.Blocks = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Cleared })
-	a.Long = "" // what is left out of this one is not there
+	a.Long = ""            // what is left out of this one is not there
 	waiting := a.waiting() // what was applied is no longer a danger, and nobody is asked about it
 	differences := waiting.differences(l)
 	return fit(nil, l, func(f form, _ string, left []string) string {
