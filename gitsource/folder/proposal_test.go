@@ -177,6 +177,10 @@ func TestWhatCannotBeMergedLocallySaysWhy(t *testing.T) {
 			if _, err := s.Contains(t.Context(), base, head); errors.Is(tt.is, gitsource.ErrNoProposals) != errors.Is(err, gitsource.ErrNoProposals) {
 				t.Errorf("contains: %v", err)
 			}
+			authors, err := s.Authors(t.Context(), base, head)
+			if errors.Is(tt.is, gitsource.ErrNoProposals) != errors.Is(err, gitsource.ErrNoProposals) || err == nil && (len(authors) == 0 || authors[0].Commit != head) {
+				t.Errorf("authors: %v, %v", authors, err)
+			}
 		})
 	}
 }
