@@ -204,8 +204,7 @@ func TestAMergeWhilePlansAreMadeAppliesNothingThatNobodyApproved(t *testing.T) {
 		w.tell(n, head)
 		w.served.until("it is planned", func() bool { return w.plans()[stackjob.Planning] == 1 })
 		w.site.Merge(t, forgetest.Ada, n)
-		w.served.until("its plan is given up", func() bool { return w.plans()[stackjob.Planning] == 0 })
-		w.regular(pipe, "hello")
+		w.givenUp(pipe, "hello")
 		w.sees(n, "/waits-", "reeve approve dev")
 		if n := w.applies(devA); n != 0 {
 			t.Fatalf("%d applies of what nobody approved", n)

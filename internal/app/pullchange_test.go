@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,10 +163,9 @@ func TestAClosedPullRequestIsLeftAloneUntilItIsReopened(t *testing.T) {
 		w.served.until("it is planned", func() bool { return w.plans()[stackjob.Planning] == 1 })
 		w.site.Close(t, forgetest.Ada, n)
 		w.shows(n, "Closed without a merge")
-		w.served.until("the plan is given up", func() bool { return w.plans()[stackjob.Planning] == 0 })
+		w.givenUp(pipe, "hello")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsDown)
 		w.sees(n, "the pull request is closed")
-		w.regular(pipe, "hello")
 		w.site.Reopen(t, forgetest.Ada, n)
 		w.shows(n, "reeve approve dev", devA)
 		w.once(n)
@@ -191,10 +191,11 @@ func (w *pullWorld) regular(path, text string) {
 	}
 }
 
-// feeds writes into a pipe that somebody reads, and makes it the file that it stood for.
+// feeds makes a pipe the file that it stood for, and gives whoever reads it already what
+// stands there.
 func (w *pullWorld) feeds(path, text string) {
 	w.t.Helper()
-	pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0) // so that it waits for no reader
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -205,6 +206,20 @@ func (w *pullWorld) feeds(path, text string) {
 	if err := pipe.Close(); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// givenUp waits until the plan that reads a pipe is given up; the pipe becomes a file. An
+// engine that waits for a pipe cannot be interrupted, so it is fed once it should end.
+func (w *pullWorld) givenUp(pipe, text string) {
+	w.t.Helper()
+	w.served.until("its plan is to be given up", func() bool {
+		jobs, err := w.served.Jobs(context.Background(), store.JobQuery{Limit: 1000})
+		return err == nil && slices.ContainsFunc(jobs, func(j stackjob.Job) bool {
+			return j.Purpose == stackjob.PlanOnly && (j.CancelledBy != nil || j.State.IsFinal())
+		})
+	})
+	w.feeds(pipe, text)
+	w.served.until("its plan is given up", func() bool { return w.plans()[stackjob.Planning] == 0 })
 }
 
 // reading is a stack whose plan reads a file.

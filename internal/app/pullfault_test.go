@@ -108,8 +108,12 @@ func TestACommentThatSomebodyDeletedIsWrittenAnew(t *testing.T) {
 		w.tell(n, head)
 		w.shows(n, "reeve approve dev")
 		w.status(head, "reeve/approval", forge.Pending)
+		whoDeletes := forgetest.Grace
+		if w.site.World().Kind() == forge.GitLab { // where that takes a maintainer
+			whoDeletes = forgetest.Reeve
+		}
 		for _, c := range w.site.Comments(t, n) {
-			w.site.DeleteComment(t, forgetest.Reeve, n, c.ID)
+			w.site.DeleteComment(t, whoDeletes, n, c.ID)
 		}
 		w.yes(n)
 		w.shows(n, "Approved: ready to merge")

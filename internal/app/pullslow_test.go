@@ -23,14 +23,12 @@ func TestClientsThatSendSlowlyHoldUpNoDelivery(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		var slow []net.Conn
 		for i := range 128 {
 			c, err := net.Dial("tcp", strings.TrimPrefix(w.served.url, "http://"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			slow = append(slow, c)
 			begun := "POST /webhooks/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 			if i%2 == 0 {
 				begun += "Content-Length: 100000\r\n\r\n{"
@@ -44,11 +42,6 @@ func TestClientsThatSendSlowlyHoldUpNoDelivery(t *testing.T) {
 		w.tell(n, head)
 		w.shows(n, "reeve approve dev") // which only a delivery can have told of
 		w.yes(n)
-		for _, c := range slow { // and none of them is waited for
-			if _, err := io.Copy(io.Discard, c); err != nil && !strings.Contains(err.Error(), "reset") {
-				t.Error(err)
-			}
-		}
 	})
 }
 

@@ -75,6 +75,16 @@ type sighting struct {
 // overASecond is longer than a second, by the little that a list may be late.
 const overASecond = 2 * time.Second
 
+// next is what a list makes of a sighting, and whether it must be looked at.
+func (was sighting) next(pr forge.PullRequest, now time.Time) (is sighting, look bool) {
+	if was.since.IsZero() || !was.at.Equal(pr.UpdatedAt) || was.head != pr.Head {
+		return sighting{at: pr.UpdatedAt, head: pr.Head, since: now}, true
+	}
+	look = !was.looked
+	was.looked = now.Sub(was.since) >= overASecond
+	return was, look
+}
+
 // list asks for the open pull requests and has those looked at that moved, or that are
 // not among them any more.
 func (l *Loop) list(ctx context.Context, f *followed) error {
@@ -87,15 +97,9 @@ func (l *Loop) list(ctx context.Context, f *followed) error {
 	before := f.open
 	f.mu.Unlock()
 	for _, pr := range prs {
-		was, known := before[pr.Number]
-		is := was
-		if !known || !was.at.Equal(pr.UpdatedAt) || was.head != pr.Head {
-			is = sighting{at: pr.UpdatedAt, head: pr.Head, since: l.o.Now()}
-		}
-		seen := is.looked
-		is.looked = l.o.Now().Sub(is.since) >= overASecond
+		is, look := before[pr.Number].next(pr, l.o.Now())
 		open[pr.Number] = is
-		if seen {
+		if !look {
 			continue // neither a commit nor a comment
 		}
 		l.schedule(pull.Key{Repository: f.Name, Number: pr.Number}, asking(&pr))
