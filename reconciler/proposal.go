@@ -110,6 +110,9 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 	if err != nil {
 		return row, nil, err
 	}
+	if st.Observed != nil {
+		row.Observed = st.Observed.JobID
+	}
 	if o := st.Observed; o != nil && o.Desired.Repository != s.p.Key.Repository {
 		row.Error = stackjob.Reason{Code: stackjob.ReasonOtherRepository, Detail: o.Desired.Repository}
 		return row, nil, nil

@@ -154,8 +154,8 @@ type Round struct {
 	// opened the pull request: found when somebody first approves a plan of them.
 	Authors   []Author `json:"authors,omitempty"`
 	AuthorsOf string   `json:"authorsOf,omitempty"`
-	// Stale tells that something was applied from the pull request since: the others
-	// are to be planned again.
+	// Stale tells that something was applied since, from this pull request or to one of
+	// its stacks: the others are to be planned again.
 	Stale bool `json:"stale,omitempty"`
 }
 
@@ -191,6 +191,9 @@ type Row struct {
 	After []schema.ResourceKey `json:"after,omitempty"`
 	// Unchanged tells that what is recorded is as this wants it already.
 	Unchanged bool `json:"unchanged,omitempty"`
+	// Observed is the job that had made the stack what it was when this was planned; ""
+	// for none.
+	Observed stackjob.JobID `json:"observed,omitempty"`
 	// Basis is a hash over all that the plan is made of: equal ones give equal plans.
 	Basis string `json:"basis,omitempty"`
 	// Error says why there is no job: the module cannot be had, the policy forbids

@@ -38,6 +38,13 @@ func (s *sitting) plan(ctx context.Context) error {
 		return nil
 	}
 	r := s.p.Round
+	since, err := s.appliedSince(ctx)
+	if err != nil {
+		return err
+	}
+	if since {
+		r.Stale = true
+	}
 	due, err := s.isDue(ctx, view)
 	if err != nil || !due {
 		return err
@@ -70,6 +77,33 @@ func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error
 	}
 	open, given := s.plans(ctx)
 	return given || (open || s.applying() && r.Refused.IsZero()) && !s.l.o.Planner.Proposed(s.key), nil
+}
+
+// appliedSince tells whether something was applied to a stack of the newest round since
+// it was planned, by the branch or from another pull request: its plan is of what is no
+// longer there. What is applied from here has its own way to tell (carry).
+func (s *sitting) appliedSince(ctx context.Context) (bool, error) {
+	r := s.p.Round
+	if r == nil || !r.Refused.IsZero() || s.applying() {
+		return false, nil
+	}
+	for _, row := range r.Rows {
+		if row.Unchanged || !row.Error.IsZero() {
+			continue
+		}
+		st, err := s.l.o.Records.Stack(ctx, row.Key)
+		if err != nil {
+			return false, err
+		}
+		var now stackjob.JobID
+		if st.Observed != nil {
+			now = st.Observed.JobID
+		}
+		if now != row.Observed {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // plans tells whether plans of the newest round are still being made, and whether some

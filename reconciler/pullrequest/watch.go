@@ -54,7 +54,8 @@ func (l *Loop) concerned(ctx context.Context, moved map[stackjob.JobID]bool) {
 		}
 		if job.Pull != "" {
 			pulls[job.Pull] = true
-		} else {
+		}
+		if job.Purpose != stackjob.PlanOnly { // it changes what others have planned
 			stacks[job.Desired.Key] = true
 		}
 	}
