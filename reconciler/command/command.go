@@ -233,7 +233,7 @@ func (c *Command) arguments(words []string) string {
 			continue
 		case "--reason", "--plan":
 		default:
-			return unknown("flag", name, []string{"--all", "--reason", "--plan"}, "write it as `"+c.Verb.usage()+"`")
+			return unknown("flag", name, []string{"--all", "--reason", "--plan"}, "write it as `"+strings.ReplaceAll(c.Verb.usage(), " | ", " or ")+"`")
 		}
 		if !given {
 			if i++; i == len(words) {

@@ -48,6 +48,7 @@ func TestParse(t *testing.T) {
 
 		"a slip":                     {"reeve aprove prod", problem("reeve aprove prod", "there is no command `aprove`; did you mean `approve`?")},
 		"nothing like it":            {"reeve frobnicate", problem("reeve frobnicate", "there is no command `frobnicate`; write `reeve help` for all of them")},
+		"no flag at all":             {"reeve reject prod -- no", problem("reeve reject prod -- no", "there is no flag `--`; write it as `reeve reject [SELECTOR… or --all] [--plan DIGEST]`")},
 		"a flag's slip":              {"reeve apply --al", problem("reeve apply --al", "there is no flag `--al`; did you mean `--all`?")},
 		"all and one":                {"reeve apply prod --all", problem("reeve apply prod --all", "`--all` and a selector contradict each other; write one of them")},
 		"an override without reason": {"reeve override prod", problem("reeve override prod", "an override needs a reason: `reeve override SELECTOR --reason \"…\"`")},
