@@ -463,6 +463,18 @@ const startMark = "start:"
 
 func startOf(j *stackjob.Job) string { return startMark + j.DesiredDigest }
 
+// startsSince is when the newest job came that waits to be started: a comment that looks
+// the same for it as for the one before is not edited, and tells no time of it.
+func startsSince(in picture) time.Time {
+	var newest time.Time
+	for _, s := range in.rows {
+		if s.job != nil && s.carries && s.job.State == stackjob.WaitingStart && s.job.CreatedAt.After(newest) {
+			newest = s.job.CreatedAt
+		}
+	}
+	return newest
+}
+
 // shownPlans are the plans that a picture shows, and what waits to be planned.
 func shownPlans(in picture, p comment.Pull) []pull.ShownPlan {
 	var out []pull.ShownPlan

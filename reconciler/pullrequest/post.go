@@ -84,7 +84,7 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 		}
 		text = comment.Living(view, l)
 	}
-	if err := s.announce(ctx, text.Body, shownPlans(pic, view)); err != nil {
+	if err := s.announce(ctx, text.Body, pic, shownPlans(pic, view)); err != nil {
 		return err
 	}
 	written, err := s.write(ctx, planPost, text.Body)
@@ -141,7 +141,7 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 		return err
 	}
 	s.p.Posts[at].Exact = short(plain(c.Body)) == s.p.Posts[at].Plain
-	s.remember(pull.Shown{Round: view.Round, Head: s.p.Round.Head, Plans: plans}, c)
+	s.remember(pull.Shown{At: startsSince(pic), Round: view.Round, Head: s.p.Round.Head, Plans: plans}, c)
 	s.p.Showing = nil
 	return s.save(ctx)
 }

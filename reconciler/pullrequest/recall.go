@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
@@ -14,11 +15,11 @@ import (
 // are others than those that stand there. People can answer a comment before its writer
 // hears that it was written: a daemon that is killed in between reads with this what they
 // had before them (recall).
-func (s *sitting) announce(ctx context.Context, body string, plans []pull.ShownPlan) error {
+func (s *sitting) announce(ctx context.Context, body string, pic picture, plans []pull.ShownPlan) error {
 	if !s.isNews(plans) {
 		return nil
 	}
-	s.p.Showing = &pull.Showing{Body: short(plain(body)), Shown: pull.Shown{Round: s.p.Round.Number, Head: s.p.Round.Head, Plans: plans}}
+	s.p.Showing = &pull.Showing{Body: short(plain(body)), Shown: pull.Shown{At: startsSince(pic), Round: s.p.Round.Number, Head: s.p.Round.Head, Plans: plans}}
 	return s.save(ctx)
 }
 
@@ -65,9 +66,10 @@ func (s *sitting) recall(ctx context.Context) error {
 
 // remember adds what stands in the pull request since a comment was written or edited.
 func (s *sitting) remember(shown pull.Shown, c forge.Comment) {
-	shown.At = c.CreatedAt
-	if c.EditedAt.After(shown.At) {
-		shown.At = c.EditedAt
+	for _, at := range []time.Time{c.CreatedAt, c.EditedAt} {
+		if at.After(shown.At) {
+			shown.At = at
+		}
 	}
 	s.p.Shown = append(s.p.Shown, shown)
 	s.p.Shown = s.p.Shown[max(0, len(s.p.Shown)-keptShown):]
