@@ -4,7 +4,8 @@
 //
 // [Quickstart] is a whole repository with a catalogue kind, three environments and
 // policies. [Adopt] is Terraform code that was there before, and the one file that
-// adopts it. Their modules use nothing but what is built into the engines: no
+// adopts it. [PullRequests] is a repository that is changed by pull requests, with teams
+// who approve. Their modules use nothing but what is built into the engines: no
 // provider is downloaded and no account is needed.
 package examples
 
@@ -13,7 +14,7 @@ import (
 	"io/fs"
 )
 
-//go:embed quickstart adopt
+//go:embed quickstart adopt pull-requests
 var files embed.FS
 
 // Quickstart is the config repository that the demo runs.
@@ -21,6 +22,10 @@ func Quickstart() fs.FS { return folder("quickstart") }
 
 // Adopt is a config repository beside existing Terraform code.
 func Adopt() fs.FS { return folder("adopt") }
+
+// PullRequests is a config repository with teams, approvals and an environment that is
+// applied before the merge.
+func PullRequests() fs.FS { return folder("pull-requests") }
 
 func folder(name string) fs.FS {
 	sub, err := fs.Sub(files, name)

@@ -155,15 +155,35 @@ func TestReadmesShowWhatIsThere(t *testing.T) {
 	if !strings.Contains(text(examples.Adopt(), "README.md"), "```yaml\napiVersion"+document+"```") {
 		t.Error("the README of adopt shows another file than acme/prod/website.yaml")
 	}
-	readme := text(examples.Quickstart(), "README.md")
-	err := fs.WalkDir(examples.Quickstart(), ".", func(file string, d fs.DirEntry, err error) error {
-		if strings.HasSuffix(file, ".yaml") && !strings.Contains(readme, path.Base(file)) {
-			t.Errorf("the README of quickstart does not name %s", file)
+	for name, example := range map[string]fs.FS{"quickstart": examples.Quickstart(), "pull-requests": examples.PullRequests()} {
+		readme := text(example, "README.md")
+		err := fs.WalkDir(example, ".", func(file string, d fs.DirEntry, err error) error {
+			if strings.HasSuffix(file, ".yaml") && !strings.Contains(readme, path.Base(file)) {
+				t.Errorf("the README of %s does not name %s", name, file)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	}
+}
+
+func TestPullRequestsIsWhatItsReadmeSays(t *testing.T) {
+	t.Parallel()
+	tree := load(t, examples.PullRequests())
+	policies := map[string]string{}
+	for _, p := range tree.Policies() {
+		policies[p.Selector.ID] = fmt.Sprintf("before the merge: %t", p.ApplyBeforeMerge)
+		if p.Approvals != nil {
+			policies[p.Selector.ID] += fmt.Sprintf(", %d of %v, by review: %t, the author: %t", p.Approvals.Required, p.Approvals.From, p.Approvals.ByReview, p.Approvals.AuthorMayApprove)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{
+		"dev":  "before the merge: true",
+		"prod": "before the merge: false, 1 of [team/platform], by review: true, the author: false",
+	}, policies); diff != "" {
+		t.Errorf("policies (-want +got):\n%s", diff)
 	}
 }
 
@@ -299,6 +319,12 @@ func TestEveryStackOfTheExamplesApplies(t *testing.T) {
 				if diff := cmp.Diff(want, hello); diff != "" {
 					t.Errorf("outputs of hello in %s (-want +got):\n%s", env, diff)
 				}
+			}
+		})
+		t.Run(engine.Name+"/pull-requests", func(t *testing.T) {
+			t.Parallel()
+			if outputs := applyAll(t, engine, examples.PullRequests()); len(outputs) != 4 {
+				t.Errorf("%d stacks were applied, want 4", len(outputs))
 			}
 		})
 		t.Run(engine.Name+"/adopt", func(t *testing.T) {

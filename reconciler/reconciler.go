@@ -225,6 +225,14 @@ func (r *Reconciler) View(name string) *View {
 	return nil
 }
 
+// Compared is View, when the jobs that its comparison led to are recorded: the policies
+// of a view are in force a moment before that.
+func (r *Reconciler) Compared(name string) *View {
+	r.recording.RLock()
+	defer r.recording.RUnlock()
+	return r.View(name)
+}
+
 // Repositories lists the followed repositories by name, with how they are.
 func (r *Reconciler) Repositories() []RepositoryState {
 	r.mu.Lock()

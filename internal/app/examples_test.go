@@ -3,9 +3,12 @@ package app_test
 import (
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/examples"
+	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -66,6 +69,47 @@ func TestQuickstartIsAppliedInDevAndStagingAndApprovedStepByStepInProd(t *testin
 		if after := len(w.jobs("")); after != before {
 			t.Errorf("an empty commit made %d jobs", after-before)
 		}
+	})
+}
+
+func TestTheExampleOfPullRequestsIsAppliedAsItsReadmeSays(t *testing.T) {
+	t.Parallel()
+	example := examples.PullRequests()
+	files := map[string]string{}
+	err := fs.WalkDir(example, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(example, name)
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.served.await("acme/dev/TerraformStack/shop", stackjob.Succeeded)
+		w.served.await("acme/prod/TerraformStack/network", stackjob.WaitingApply)
+		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+			"acme/dev/shop.yaml":     strings.Replace(files["acme/dev/shop.yaml"], "replicas: 1", "replicas: 2", 1),
+			"acme/prod/network.yaml": strings.Replace(files["acme/prod/network.yaml"], "10.2.0.0", "10.3.0.0", 1)}, false)
+		n := w.site.Open(t, forgetest.Ada, "change", "Two shops in dev, another range in prod", false)
+		w.tell(n, head)
+		w.shows(n, "acme/dev/TerraformStack/shop", "acme/prod/TerraformStack/network", "reeve apply dev", "team/platform")
+
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsUp)
+		w.status(head, "reeve/apply: dev", forge.Success)
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve approve prod"), forge.Confused)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve prod"), forge.ThumbsUp)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.served.await("acme/prod/TerraformStack/network", stackjob.Succeeded)
+		w.served.await("acme/prod/TerraformStack/shop", stackjob.WaitingApply)
+		w.sees(n, "/waits-", "acme/prod/TerraformStack/shop")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve prod"), forge.ThumbsUp)
+		w.served.await("acme/prod/TerraformStack/shop", stackjob.Succeeded)
+		w.status(head, "reeve/apply: prod", forge.Success)
+		w.once(n)
 	})
 }
 

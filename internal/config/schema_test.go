@@ -131,11 +131,23 @@ repositories:
       token: {file: /run/secrets/git}
       username: reeve
       caFile: /etc/ssl/company.pem
+    forge:
+      kind: gitea
+      url: https://git.example.com
+      repository: platform/config
+      token: {file: /run/secrets/forge}
+      webhookSecret: {file: /var/lib/reeve/webhook-config}
+      previousWebhookSecret: {file: /var/lib/reeve/webhook-config.previous}
+      pollInterval: 2m
   - name: other
     url: git@git.example.com:platform/other.git
     credentials:
       sshKey: {file: /etc/reeve/id_ed25519, passphrase: {env: KEY_PASSPHRASE}}
       knownHosts: /etc/reeve/known_hosts
+    forge:
+      kind: github
+      app: {id: "123456", privateKey: {file: /etc/reeve/app.pem}}
+      webhookSecret: {env: WEBHOOK_SECRET}
   - {name: local, path: /srv/config, mode: worktree}
 engine:
   default: tofu

@@ -27,7 +27,7 @@ func (s *sitting) land(ctx context.Context) error {
 	if busy, err := s.ending(ctx); err != nil || busy {
 		return err // an engine is at work for it; its end tells
 	}
-	view := s.l.o.Planner.View(s.key.Repository)
+	view := s.l.o.Planner.Compared(s.key.Repository)
 	if view == nil || s.p.Proposal.MergeCommit == "" {
 		s.again(landsIn(s.now().Sub(s.p.Proposal.UpdatedAt)))
 		return nil
@@ -57,7 +57,7 @@ func (s *sitting) land(ctx context.Context) error {
 		if err := s.l.o.Planner.CompareNow(ctx, s.key.Repository); err != nil {
 			return err
 		}
-		if view = s.l.o.Planner.View(s.key.Repository); view == nil {
+		if view = s.l.o.Planner.Compared(s.key.Repository); view == nil {
 			s.again(soon)
 			return nil
 		}
@@ -181,7 +181,10 @@ func (s *sitting) carrier(ctx context.Context, key schema.ResourceKey) (*stackjo
 		if j.Purpose != stackjob.Reconcile || j.Pull != "" || j.State == stackjob.Superseded {
 			continue
 		}
-		if j.Desired.Commit != s.p.Landed && j.CreatedAt.Before(s.p.LandedAt) && j.Action == stackjob.Apply {
+		// One that had not ended by then goes on with what it waits for, if the merge left
+		// what it wants as it was: of what reads the output of a row it may be the job.
+		over := !j.EndedAt.IsZero() && j.EndedAt.Before(s.p.LandedAt)
+		if j.Desired.Commit != s.p.Landed && j.CreatedAt.Before(s.p.LandedAt) && over && j.Action == stackjob.Apply {
 			return nil, nil // older than the merge
 		}
 		if j.Action == stackjob.Destroy && j.CreatedAt.Before(s.p.Round.StartedAt) {

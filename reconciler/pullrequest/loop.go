@@ -47,6 +47,7 @@ type Planner interface {
 	ForgetProposal(key pull.Key)
 	Abandon(ctx context.Context, id stackjob.JobID) error
 	View(repository string) *reconciler.View
+	Compared(repository string) *reconciler.View
 	Poll(ctx context.Context, repository string) error
 	Accept(ctx context.Context, id stackjob.JobID, a stackjob.Approval) (stackjob.Job, error)
 	Reject(ctx context.Context, id stackjob.JobID, by stackjob.Actor, digest, comment string) (stackjob.Job, error)
