@@ -144,3 +144,28 @@ func TestAReviewThatIsListedLateIsLookedForAgain(t *testing.T) {
 		}
 	})
 }
+
+// A policy is no resource and passes no gate of its own: who reviews it must be told.
+func TestAChangeOfWhoMustApproveIsToldThoughItTouchesNoResource(t *testing.T) {
+	t.Parallel()
+	files := early("", "  approvals: {required: 1, from: [team/auditors]}\n")
+	team := "apiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: auditors}\nspec: {members: [%s]}\n"
+	files["acme/teams/crew.yaml"] = account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "grace")
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		head := w.site.Push(t, forgetest.Ada, "people", map[string]string{
+			"acme/teams/crew.yaml": account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "mallory, grace")}, false)
+		n := w.site.Open(t, forgetest.Ada, "people", "One more auditor", false)
+		w.tell(n, head)
+		w.shows(n, "This changes who must approve what", "means other persons", "acme/policies/only.yaml")
+		w.status(head, "reeve/plan", forge.Success)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.shows(n, "This changed who must approve what")
+		w.once(n)
+		for _, body := range w.ours(n) {
+			if strings.Contains(body, "/outcome-") {
+				t.Errorf("an outcome of nothing was told:\n%s", body)
+			}
+		}
+	})
+}

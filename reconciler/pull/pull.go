@@ -147,6 +147,8 @@ type Round struct {
 	Errors   int    `json:"errors,omitempty"`
 	Warnings int    `json:"warnings,omitempty"`
 	Report   string `json:"report,omitempty"`
+	// Policies are those that the merge makes others, sorted by name.
+	Policies []PolicyMove `json:"policies,omitempty"`
 	// Rows are the affected resources, in graph order.
 	Rows      []Row     `json:"rows,omitempty"`
 	StartedAt time.Time `json:"startedAt"`
@@ -157,6 +159,13 @@ type Round struct {
 	// Stale tells that something was applied since, from this pull request or to one of
 	// its stacks: the others are to be planned again.
 	Stale bool `json:"stale,omitempty"`
+}
+
+// PolicyMove is a policy that is another after the merge: what it says, or who is meant.
+type PolicyMove struct {
+	Policy string `json:"policy"` // as PolicyChoice.Name
+	File   string `json:"file"`
+	How    string `json:"how"` // a few words: "is changed"
 }
 
 // Author is one who wrote, committed or pushed a part of what is proposed.

@@ -169,6 +169,9 @@ func derive(in picture) comment.Pull {
 	if r := p.Round; r != nil {
 		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
 		out.Conflicts, out.Report, out.Errors = r.Conflicts, r.Report, r.Errors
+		for _, m := range r.Policies {
+			out.Policies = append(out.Policies, comment.PolicyMove(m))
+		}
 		if !r.Refused.IsZero() {
 			out.Refused = r.Refused.String()
 		}

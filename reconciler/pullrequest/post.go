@@ -102,9 +102,10 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 	return s.save(ctx)
 }
 
-// isSilent tells that a pull request touches nothing of ours and was never commented on.
+// isSilent tells that a pull request touches nothing of ours, no policy either, and was
+// never commented on.
 func (s *sitting) isSilent(view comment.Pull) bool {
-	return touchesNothing(view) && s.post(planPost) < 0
+	return touchesNothing(view) && len(view.Policies) == 0 && s.post(planPost) < 0
 }
 
 // touchesNothing tells that there is nothing to plan, and nothing wrong.
@@ -160,7 +161,7 @@ type notice struct {
 // answers to commands.
 func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l comment.Limits) error {
 	freed := s.p.Proposal.Closed && len(s.p.Freed) > 0
-	if n := s.due(pic, view); n.name != "" && !s.isSilent(view) {
+	if n := s.due(pic, view); n.name != "" && !s.isSilent(view) && (!touchesNothing(view) || len(view.Policies) == 0) {
 		if freed {
 			view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "whoever may approve it, with `reeve approve JOB` (`reeve get jobs` names it); a merge keeps what was applied instead"}}
 		}

@@ -3,6 +3,7 @@ package comment_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -290,6 +291,19 @@ func TestLivingCommentsReadLikeThis(t *testing.T) {
 		p.Merged = true // then a comment of its own tells
 		if text := comment.Living(p, github); strings.Contains(text.Body, "Differences from what was approved") {
 			t.Errorf("it is told twice:\n%s", text.Body)
+		}
+	})
+	t.Run("who must approve is another", func(t *testing.T) {
+		t.Parallel()
+		p := comment.Pull{Mark: "infra/7/plan", Number: 7, State: comment.Nothing, Head: "1a2b3c4d5e6f", Base: "9f8e7d6c5b4a", Round: 1,
+			Policies: []comment.PolicyMove{{Policy: "acme/prod", File: "acme/policies/prod.yaml", How: "is changed"}, {Policy: "acme/dev-`@all`", File: "acme/policies/dev.yaml", How: "is new"}}}
+		text := comment.Living(p, github)
+		golden(t, "living-policies", text.Body)
+		inert(t, text.Body, github)
+		p.Merged = true
+		p.Policies = slices.Repeat(p.Policies[:1], 30)
+		if text := comment.Living(p, github); !strings.Contains(text.Body, "This changed who must approve what.") || !strings.Contains(text.Body, "and 20 more") {
+			t.Errorf("after the merge:\n%s", text.Body)
 		}
 	})
 	t.Run("one resource", func(t *testing.T) {

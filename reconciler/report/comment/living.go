@@ -30,6 +30,7 @@ func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 		b.WriteString("\n### " + a.title() + "\n\n")
 		b.WriteString(under)
 		b.WriteString(danger(f.danger))
+		b.WriteString(a.policies())
 		b.WriteString(a.refused(l, f))
 		b.WriteString(table(f.table))
 		b.WriteString(a.unchanged(l, f))
@@ -312,6 +313,30 @@ func bullets(items []string, most int) string {
 	}
 	if more := len(items) - most; more > 0 {
 		b.WriteString("- and " + strconv.Itoa(more) + " more\n")
+	}
+	return b.String() + "\n"
+}
+
+// listedPolicies is how many policies are named.
+const listedPolicies = 10
+
+// policies tells that the merge makes other policies: who may say yes afterwards, and to
+// what, is no longer what it is now.
+func (p arranged) policies() string {
+	if len(p.Policies) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	alert, words := "WARNING", "This changes who must approve what: from the merge on these policies are in force, for what this pull request changes too."
+	if p.Merged {
+		alert, words = "NOTE", "This changed who must approve what."
+	}
+	b.WriteString("> [!" + alert + "]\n> **" + words + "**\n>\n")
+	for _, m := range p.Policies[:min(len(p.Policies), listedPolicies)] {
+		b.WriteString("> - " + code(m.Policy) + " " + m.How + ", in " + code(m.File) + "\n")
+	}
+	if more := len(p.Policies) - listedPolicies; more > 0 {
+		b.WriteString("> - and " + strconv.Itoa(more) + " more\n")
 	}
 	return b.String() + "\n"
 }

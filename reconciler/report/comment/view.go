@@ -72,7 +72,9 @@ type Pull struct {
 	Conflicts []string
 	Report    string
 	Errors    int
-	Rows      []Row
+	// Policies are those that the merge makes others.
+	Policies []PolicyMove
+	Rows     []Row
 	// Blocks are what is between now and the apply, with who can clear it.
 	Blocks []Block
 	// Moved says what changed since somebody approved: one line each.
@@ -92,6 +94,12 @@ type Pull struct {
 	Merged bool
 	// Environments are all that there are, whether the pull request touches them or not.
 	Environments []Environment
+}
+
+// PolicyMove is a policy that is another after the merge.
+type PolicyMove struct {
+	// Policy is its name, File where it stands, How what becomes of it: "is changed".
+	Policy, File, How string
 }
 
 // Environment is one of an organization.
