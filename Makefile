@@ -31,8 +31,10 @@ bin/reeve: FORCE
 demo: bin/reeve ## start the daemon on a copy of examples/quickstart and show what it does
 	bin/reeve demo
 
+# Most tests wait for a daemon, an engine or a forge: more of them than there are CPUs
+# run side by side.
 test: tools ## run every test, getting what the tests need first
-	go test -timeout 30m $(TESTFLAGS) $(PACKAGES)
+	go test -timeout 30m -parallel 4 $(TESTFLAGS) $(PACKAGES)
 
 test-short: tools ## run the tests without the long ones
 	go test -short -timeout 10m $(TESTFLAGS) $(PACKAGES)

@@ -140,18 +140,11 @@ func (p *pulling) choose(ctx context.Context) error {
 	p.repository = r
 	p.repository.Forge = config.Forge{} // it is only read, and here
 	p.limits = limitsOf(cmp.Or(p.o.Forge, r.Forge.Kind))
-	switch {
-	case pr.Fork:
-		p.stranger = "it comes from a fork"
-	default:
-		may, err := f.Permission(ctx, pr.Author.Login)
-		if err != nil {
-			return fmt.Errorf("repository %s: %w", r.Name, err)
-		}
-		if may != forge.Write && may != forge.Admin {
-			p.stranger = "its author " + pr.Author.Login + " may not write to the repository"
-		}
+	may, err := f.Permission(ctx, pr.Author.Login)
+	if err != nil {
+		return fmt.Errorf("repository %s: %w", r.Name, err)
 	}
+	p.stranger = pullrequest.Stranger(p.proposal, may == forge.Write || may == forge.Admin)
 	return nil
 }
 

@@ -136,20 +136,17 @@ func (s *sitting) trusted(ctx context.Context) (bool, error) {
 	return s.f.rights.writes(ctx, s.p.Proposal.Author)
 }
 
-// stranger says why the code of the head does not run without a word.
-func (s *sitting) stranger(ctx context.Context) (string, error) {
-	writes, err := s.f.rights.writes(ctx, s.p.Proposal.Author)
-	if err != nil {
-		return "", err
-	}
+// Stranger says why the code of a head does not run without a word; "" when it does.
+// writes tells whether its author may write to the repository.
+func Stranger(p pull.Proposal, writes bool) string {
 	var why []string
-	if s.p.Proposal.Fork {
+	if p.Fork {
 		why = append(why, "it comes from a fork")
 	}
 	if !writes {
-		why = append(why, s.p.Proposal.Author+" may not write to the repository")
+		why = append(why, p.Author+" may not write to the repository")
 	}
-	return strings.Join(why, ", and "), nil
+	return strings.Join(why, ", and ")
 }
 
 // round makes a round. again carries the plans of the newest one on; fresh takes no
@@ -176,11 +173,11 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		return err
 	}
 	if !ok {
-		why, err := s.stranger(ctx)
+		writes, err := s.f.rights.writes(ctx, s.p.Proposal.Author)
 		if err != nil {
 			return err
 		}
-		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: why}})
+		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: Stranger(s.p.Proposal, writes)}})
 	}
 	m, err := s.merge(ctx)
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
