@@ -198,7 +198,7 @@ func (r *reading) table(n *east.Table) {
 
 // running looks at text that is no code.
 func (r *reading) running(n ast.Node) {
-	s := strings.NewReplacer("[!CAUTION]", "", "[!NOTE]", "").Replace(r.text(n))
+	s := strings.NewReplacer("[!CAUTION]", "", "[!NOTE]", "", "[!WARNING]", "").Replace(r.text(n))
 	for _, ours := range []string{`\+`, `\~`, `\-`} {
 		if s == ours {
 			return
