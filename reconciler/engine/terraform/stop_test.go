@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -94,11 +95,7 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 		defer cancel()
 		ended := make(chan engine.Result, 1)
 		go func() { ended <- b.apply(ctx, plan) }()
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		for st, err := os.Stat(pids); err != nil || st.Size() == 0; st, err = os.Stat(pids) {
-			<-tick.C
-		}
+		awaitFile(t, pids, ended)
 		cancel()
 		r := <-ended
 		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultCancelled || !r.Cancelled {
@@ -133,7 +130,7 @@ func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 	forEngines(t, func(t *testing.T, b *bench) {
 		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
 		pids := b.hangs(t, "plan")
-		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: time.Second}
+		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: 3 * time.Second}
 		b.task.Grace = 200 * time.Millisecond
 		r := b.plan(t.Context())
 		if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {
@@ -147,13 +144,29 @@ func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 	})
 }
 
+// awaitFile waits until something stands in a file that a program of a phase writes.
+func awaitFile(t *testing.T, file string, ended chan engine.Result) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for st, err := os.Stat(file); err != nil || st.Size() == 0; st, err = os.Stat(file) {
+		select {
+		case r := <-ended:
+			t.Fatalf("it ended before the program ran: %+v %+v", r.Outcome, r.Failure)
+		case <-tick.C:
+		}
+	}
+}
+
 // TestApplyThatHadToBeKilledIsInterrupted: nobody knows how far it came, whoever
 // stopped it.
 func TestApplyThatHadToBeKilledIsInterrupted(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		for _, cancelled := range []bool{true, false} {
-			b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+			// Another one each time: two equal plans of one second are the same file, and a
+			// plan that was being applied is not applied again.
+			b.module(map[string]string{"main.tf": fmt.Sprintf("resource \"terraform_data\" \"a\" { input = %t }\n", cancelled)})
 			program := b.task.Program.Path
 			plan := b.mustPlan()
 			pids := b.hangs(t, "apply")
@@ -165,15 +178,11 @@ func TestApplyThatHadToBeKilledIsInterrupted(t *testing.T) {
 				want = stackjob.ReasonCancelled
 				b.task.Timeouts = nil
 			} else {
-				b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: time.Second}
+				b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 5 * time.Second}
 			}
 			ended := make(chan engine.Result, 1)
 			go func() { ended <- b.apply(ctx, plan) }()
-			tick := time.NewTicker(10 * time.Millisecond)
-			defer tick.Stop()
-			for st, err := os.Stat(pids); err != nil || st.Size() == 0; st, err = os.Stat(pids) {
-				<-tick.C
-			}
+			awaitFile(t, pids, ended)
 			if cancelled {
 				cancel()
 			}
