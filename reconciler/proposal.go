@@ -46,9 +46,7 @@ func (r *Reconciler) Propose(ctx context.Context, p Proposal) (pull.Round, error
 		return round, err
 	}
 	round.Errors, round.Warnings, round.Report = Count(merged.Tree.Diagnostics())
-	for _, m := range flowcontrol.Moves(base.Tree.Policies(), merged.Tree.Policies()) {
-		round.Policies = append(round.Policies, pull.PolicyMove(m))
-	}
+	round.Policies = flowcontrol.Moves(base.Tree.Policies(), merged.Tree.Policies())
 	s := proposing{r: r, p: p, base: base, merged: merged, round: &round, deferred: map[schema.ResourceKey]bool{}}
 	e := store.Enqueue{}
 	for _, a := range diff.Between(base, merged) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/remote"
 	"github.com/stackreeve/stackreeve/gitsource/treefs"
+	"github.com/stackreeve/stackreeve/internal/folderlock"
 )
 
 // Bare is a bare repository that this process alone writes. It holds objects and a
@@ -41,11 +42,6 @@ type Tip struct {
 // ErrInUse is returned when another process has the folder open.
 var ErrInUse = errors.New("in use by another process")
 
-// lockPatience is how long OpenBare waits for the folder. A process that is killed in the
-// moment in which it starts git leaves its lock to the copy of itself that is about to
-// become git, for some milliseconds.
-const lockPatience = 2 * time.Second
-
 const (
 	tipFile     = "reeve.json"
 	shallowFile = "shallow" // Git's own
@@ -59,10 +55,8 @@ func OpenBare(dir string, log *slog.Logger) (*Bare, error) {
 		return nil, fmt.Errorf("open the mirror: %w", err)
 	}
 	b := &Bare{dir: dir, log: log, lock: flock.New(dir + ".lock")}
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	ok, err := b.lock.TryLockContext(ctx, 10*time.Millisecond)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	ok, err := folderlock.Take(b.lock)
+	if err != nil {
 		return nil, fmt.Errorf("open the mirror: %w", err)
 	}
 	if !ok {

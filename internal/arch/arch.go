@@ -74,8 +74,8 @@ func Rules() []Rule {
 		{For: "reconciler/command/...", May: nouns, Because: "a decision is a function of nouns"},
 		{For: "reconciler/report/...", May: join(nouns, []string{"reconciler/diff", "reconciler/flowcontrol"}), Because: "rendering is a function of nouns and decisions"},
 
-		{For: "reconciler/store/...", May: nouns, Because: "a port knows no other port"},
-		{For: "gitsource/...", May: nouns, Because: "a port knows no other port"},
+		{For: "reconciler/store/...", May: join(nouns, []string{"internal/folderlock"}), Because: "a port knows no other port"},
+		{For: "gitsource/...", May: join(nouns, []string{"internal/folderlock"}), Because: "a port knows no other port"},
 		{For: "reconciler/engine/...", May: nouns, Because: "a port knows no other port"},
 
 		{For: "reconciler/pace", Because: "how loops wait depends on nothing that they do"},
@@ -84,6 +84,7 @@ func Rules() []Rule {
 		{For: "internal/api", May: join(nouns, ports, []string{"internal/config"}), Because: "the words of the API are the nouns, what ports return and settings"},
 		{For: "internal/web/...", May: join(nouns, ports, decisions, []string{"internal/api", "internal/config"}), Because: "the API is served from what a backend offers"},
 		{For: "internal/desk/...", May: join(nouns, ports, decisions, []string{"internal/api", "reconciler"}), Because: "what people ask and answer goes through the loop and the ports"},
+		{For: "internal/folderlock", Because: "a lock knows no folder's meaning"},
 		{For: "internal/seal", Because: "sealing knows keys and bytes, not what they mean"},
 		{For: "internal/config", May: []string{"schema/diag"}, Because: "settings are read before anything is made"},
 		{For: "internal/app/...", May: []string{"..."}, Never: []string{"cmd/...", "internal/arch"}, Because: "app puts the parts together"},

@@ -5,27 +5,18 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
-// Move is a policy that is another in one tree than in another: what it says, or who is
-// meant by it.
-type Move struct {
-	// Policy is the policy's name as in PolicyChoice; File is where it stands now, or
-	// stood before it went.
-	Policy, File string
-	// How is in a few words what becomes of it.
-	How string
-}
-
 // Moves says which policies become others between two trees, sorted by name. A document
 // that is only written otherwise, or moved within its folder, is no move.
-func Moves(before, after []*schema.Policy) []Move {
+func Moves(before, after []*schema.Policy) []pull.PolicyMove {
 	was := map[string]*schema.Policy{}
 	for _, p := range before {
 		was[Name(p)] = p
 	}
-	var out []Move
+	var out []pull.PolicyMove
 	for _, p := range after {
 		name := Name(p)
 		old, there := was[name]
@@ -41,12 +32,12 @@ func Moves(before, after []*schema.Policy) []Move {
 		default:
 			continue
 		}
-		out = append(out, Move{Policy: name, File: p.Pos.File, How: how})
+		out = append(out, pull.PolicyMove{Policy: name, File: p.Pos.File, How: how})
 	}
 	for name, p := range was {
-		out = append(out, Move{Policy: name, File: p.Pos.File, How: "is removed"})
+		out = append(out, pull.PolicyMove{Policy: name, File: p.Pos.File, How: "is removed"})
 	}
-	slices.SortFunc(out, func(a, b Move) int { return cmp.Compare(a.Policy, b.Policy) })
+	slices.SortFunc(out, func(a, b pull.PolicyMove) int { return cmp.Compare(a.Policy, b.Policy) })
 	return out
 }
 

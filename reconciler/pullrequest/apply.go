@@ -92,7 +92,7 @@ func notYet(row subject, state comment.RowState) string {
 // nothing.
 func (in picture) missing(row subject, taken map[schema.ResourceKey]bool) string {
 	for _, k := range row.row.After {
-		i := slices.IndexFunc(in.rows, func(s subject) bool { return s.row.Key == k })
+		i := in.at(k)
 		if i < 0 || taken[k] {
 			continue
 		}

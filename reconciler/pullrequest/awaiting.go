@@ -46,7 +46,7 @@ func (s *sitting) awaiting(pic *picture, view *reconciler.View) {
 // applied tells that this has happened.
 func (in *picture) mover(row pull.Row, later map[schema.ResourceKey]bool) (of *schema.ResourceKey, applied bool) {
 	for _, read := range row.Reads {
-		i := slices.IndexFunc(in.rows, func(s subject) bool { return s.row.Key == read.Of })
+		i := in.at(read.Of)
 		if i < 0 {
 			continue
 		}

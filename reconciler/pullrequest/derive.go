@@ -12,6 +12,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // picture is all that what stands in a pull request is made of. What is derived from it
@@ -27,6 +28,11 @@ type picture struct {
 	turns pull.Turns
 	// environments are all that there are, here and on the followed branch.
 	environments []comment.Environment
+}
+
+// at is the index of a resource's row; -1 when it has none.
+func (in picture) at(key schema.ResourceKey) int {
+	return slices.IndexFunc(in.rows, func(s subject) bool { return s.row.Key == key })
 }
 
 // subject is one row with all that is recorded about it.
@@ -168,10 +174,7 @@ func derive(in picture) comment.Pull {
 	out := comment.Pull{Mark: mark(p.Key, planPost), Number: p.Key.Number, Head: p.Proposal.Head, Merged: p.Proposal.Merged}
 	if r := p.Round; r != nil {
 		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
-		out.Conflicts, out.Report, out.Errors = r.Conflicts, r.Report, r.Errors
-		for _, m := range r.Policies {
-			out.Policies = append(out.Policies, comment.PolicyMove(m))
-		}
+		out.Conflicts, out.Report, out.Errors, out.Policies = r.Conflicts, r.Report, r.Errors, r.Policies
 		if !r.Refused.IsZero() {
 			out.Refused = r.Refused.String()
 		}

@@ -108,6 +108,12 @@ func (s *sitting) isSilent(view comment.Pull) bool {
 	return touchesNothing(view) && len(view.Policies) == 0 && s.post(planPost) < 0
 }
 
+// hasNoOutcome tells that nobody waits to hear how it ends: it touches nothing, and what was
+// said of it, if anything, was of policies.
+func (s *sitting) hasNoOutcome(view comment.Pull) bool {
+	return touchesNothing(view) && (len(view.Policies) > 0 || s.post(planPost) < 0)
+}
+
 // touchesNothing tells that there is nothing to plan, and nothing wrong.
 func touchesNothing(view comment.Pull) bool {
 	return len(view.Rows) == 0 && view.Refused == "" && view.Errors == 0
@@ -161,7 +167,7 @@ type notice struct {
 // answers to commands.
 func (s *sitting) notices(ctx context.Context, pic picture, view comment.Pull, l comment.Limits) error {
 	freed := s.p.Proposal.Closed && len(s.p.Freed) > 0
-	if n := s.due(pic, view); n.name != "" && !s.isSilent(view) && (!touchesNothing(view) || len(view.Policies) == 0) {
+	if n := s.due(pic, view); n.name != "" && !s.hasNoOutcome(view) {
 		if freed {
 			view.Blocks = []comment.Block{{What: s.differs(s.p.Freed), Who: "whoever may approve it, with `reeve approve JOB` (`reeve get jobs` names it); a merge keeps what was applied instead"}}
 		}

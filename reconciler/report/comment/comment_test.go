@@ -296,7 +296,7 @@ func TestLivingCommentsReadLikeThis(t *testing.T) {
 	t.Run("who must approve is another", func(t *testing.T) {
 		t.Parallel()
 		p := comment.Pull{Mark: "infra/7/plan", Number: 7, State: comment.Nothing, Head: "1a2b3c4d5e6f", Base: "9f8e7d6c5b4a", Round: 1,
-			Policies: []comment.PolicyMove{{Policy: "acme/prod", File: "acme/policies/prod.yaml", How: "is changed"}, {Policy: "acme/dev-`@all`", File: "acme/policies/dev.yaml", How: "is new"}}}
+			Policies: []pull.PolicyMove{{Policy: "acme/prod", File: "acme/policies/prod.yaml", How: "is changed"}, {Policy: "acme/dev-`@all`", File: "acme/policies/dev.yaml", How: "is new"}}}
 		text := comment.Living(p, github)
 		golden(t, "living-policies", text.Body)
 		inert(t, text.Body, github)

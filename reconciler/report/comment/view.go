@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -73,7 +74,7 @@ type Pull struct {
 	Report    string
 	Errors    int
 	// Policies are those that the merge makes others.
-	Policies []PolicyMove
+	Policies []pull.PolicyMove
 	Rows     []Row
 	// Blocks are what is between now and the apply, with who can clear it.
 	Blocks []Block
@@ -94,12 +95,6 @@ type Pull struct {
 	Merged bool
 	// Environments are all that there are, whether the pull request touches them or not.
 	Environments []Environment
-}
-
-// PolicyMove is a policy that is another after the merge.
-type PolicyMove struct {
-	// Policy is its name, File where it stands, How what becomes of it: "is changed".
-	Policy, File, How string
 }
 
 // Environment is one of an organization.

@@ -1,17 +1,16 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gofrs/flock"
 
+	"github.com/stackreeve/stackreeve/internal/folderlock"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
@@ -19,11 +18,6 @@ import (
 // by the operating system, so it is free again when its holder dies; its content
 // only tells people who that is.
 const lockName = "reeve.lock"
-
-// lockPatience is how long a data folder is waited for. A daemon that is killed in the
-// moment in which it starts a program leaves its lock to the copy of itself that is about
-// to become that program, for some milliseconds.
-const lockPatience = 2 * time.Second
 
 // claimFolder makes the data folder and takes it for this process.
 func claimFolder(folder string) (*flock.Flock, error) {
@@ -38,10 +32,8 @@ func claimFolder(folder string) (*flock.Flock, error) {
 	}
 	path := filepath.Join(folder, lockName)
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	ok, err := lock.TryLockContext(ctx, 10*time.Millisecond)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	ok, err := folderlock.Take(lock)
+	if err != nil {
 		return nil, fmt.Errorf("lock the data folder %s: %w", folder, translate(err))
 	}
 	if !ok {
