@@ -188,9 +188,7 @@ func TestManyWhoConnectAtOnceEndWithOneSecret(t *testing.T) {
 		if err != nil || len(hooks) != 1 {
 			t.Fatalf("%d webhooks, %v", len(hooks), err)
 		}
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.served.until("a delivery is taken", func() bool {
 			for _, s := range w.served.scrape() {
 				if s.name == "reeve_pull_deliveries_total" && s.value > 0 {

@@ -91,11 +91,9 @@ func TestTheExampleOfPullRequestsIsAppliedAsItsReadmeSays(t *testing.T) {
 		w.start()
 		w.served.await("acme/dev/TerraformStack/shop", stackjob.Succeeded)
 		w.served.await("acme/prod/TerraformStack/network", stackjob.WaitingApply)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+		n, head := w.proposes("Two shops in dev, another range in prod", map[string]string{
 			"acme/dev/shop.yaml":     strings.Replace(files["acme/dev/shop.yaml"], "replicas: 1", "replicas: 2", 1),
-			"acme/prod/network.yaml": strings.Replace(files["acme/prod/network.yaml"], "10.2.0.0", "10.3.0.0", 1)}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Two shops in dev, another range in prod", false)
-		w.tell(n, head)
+			"acme/prod/network.yaml": strings.Replace(files["acme/prod/network.yaml"], "10.2.0.0", "10.3.0.0", 1)})
 		w.shows(n, "acme/dev/TerraformStack/shop", "acme/prod/TerraformStack/network", "reeve apply dev", "team/platform")
 
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsUp)

@@ -41,10 +41,8 @@ func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.consumer("b", "a")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.consumer("b", "a")})
 		w.sees(n, "acme/dev/TerraformStack/b", "reeve approve dev")
 		w.status(head, "reeve/approval", forge.Pending)
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)

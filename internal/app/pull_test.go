@@ -187,6 +187,16 @@ func (w *pullWorld) status(commit, context string, state forge.StatusState) {
 	})
 }
 
+// proposes has Ada push files to the branch "change" and open a pull request, which is
+// logged when the test fails.
+func (w *pullWorld) proposes(title string, files map[string]string) (number int, head string) {
+	w.t.Helper()
+	head = w.site.Push(w.t, forgetest.Ada, "change", files, false)
+	number = w.site.Open(w.t, forgetest.Ada, "change", title, false)
+	w.tell(number, head)
+	return number, head
+}
+
 // tell logs what stands in a pull request, for a test that failed.
 func (w *pullWorld) tell(number int, head string) {
 	w.t.Helper()

@@ -45,9 +45,7 @@ func TestWhatWasAppliedInPartBeforeTheMergeIsRunAgain(t *testing.T) {
 	files["modules/halves/main.tf"] = halves
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")})
 		w.shows(n, "reeve apply dev", "+3 ~0")
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsDown)
 		w.sees(n, "/outcome-", "1 of 2 failed, 1 applied")
@@ -77,9 +75,7 @@ func TestWhatAMergeAppliedInPartIsRunAgain(t *testing.T) {
 	t.Parallel()
 	onForges(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")})
 		w.shows(n, "reeve approve dev", "+3 ~0")
 		w.yes(n)
 		w.site.Merge(t, forgetest.Ada, n)
@@ -108,9 +104,7 @@ func TestAProducerAndItsConsumerAreAppliedBeforeTheMerge(t *testing.T) {
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		reader := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: status.outputs.text}}", 1)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two that hang together", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader})
 		w.shows(n, "⏸️ `"+devB+"` can be planned once `"+devA+"` is applied", "reeve approve dev")
 		w.yes(n)
 		w.shows(n, "reeve apply dev")
@@ -144,9 +138,7 @@ func TestAMergeWhileItAppliesLeavesNothingToDo(t *testing.T) {
 	files["modules/slowly/main.tf"] = slowModule
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
 		w.shows(n, "reeve apply dev")
 		id := w.says(forgetest.Ada, n, "reeve apply dev")
 		w.served.until("the apply began", func() bool { return w.lines("a") == "one" })
@@ -172,9 +164,7 @@ func TestACloseWhileItAppliesGivesTheStackBackWhenThatEnds(t *testing.T) {
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.slowly("a", "zero")}, false)
 		w.served.await(devA, stackjob.Succeeded)
 		w.holds("a")
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "To one", false)
-		w.tell(n, head)
+		n, _ := w.proposes("To one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
 		w.shows(n, "reeve apply dev")
 		id := w.says(forgetest.Ada, n, "reeve apply dev")
 		w.served.until("the apply began", func() bool { return w.lines("a") == "zero one" })
@@ -199,9 +189,7 @@ func TestAMergeWhilePlansAreMadeAppliesNothingThatNobodyApproved(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		pipe := w.pipe("pipe")
-		head := w.site.Push(t, forgetest.Ada, "change", w.reading("a", pipe), false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Read a pipe", false)
-		w.tell(n, head)
+		n, head := w.proposes("Read a pipe", w.reading("a", pipe))
 		w.served.until("it is planned", func() bool { return w.plans()[stackjob.Planning] == 1 })
 		w.site.Merge(t, forgetest.Ada, n)
 		w.givenUp(pipe, "hello")
@@ -229,9 +217,7 @@ func TestAnApproverWhoLeavesTheTeamCountsNoLonger(t *testing.T) {
 	files["acme/teams/crew.yaml"] = crew("grace, mallory")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")})
 		w.shows(n, "reeve approve dev", "0/1")
 		w.yes(n)
 		w.shows(n, "reeve apply dev", "1/1 (grace)")

@@ -80,10 +80,8 @@ func TestAMovedDocumentIsTheSameStackAndARemovedOneIsDestroyed(t *testing.T) {
 	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": "", "acme/dev/renamed.yaml": w.document("a", "one"), "acme/dev/b.yaml": ""}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Move one, remove one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Move one, remove one", map[string]string{
+			"acme/dev/a.yaml": "", "acme/dev/renamed.yaml": w.document("a", "one"), "acme/dev/b.yaml": ""})
 		body := w.shows(n, "moved from `acme/dev/a.yaml`; it is the same stack", "[!CAUTION]", "destroy", devB, "reeve approve dev")
 		danger, _, _ := strings.Cut(body, "\n| ")
 		if strings.Contains(danger, devA) {
@@ -109,9 +107,7 @@ func TestANewResourceThatReadsANewOneIsPlannedWhenThatIsThere(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		reader := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: status.outputs.text}}", 1)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two that hang together", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader})
 		w.shows(n, "⏸️ `"+devB+"` can be planned once `"+devA+"` is applied", "reeve approve dev")
 		w.yes(n)
 		w.site.Merge(t, forgetest.Ada, n)
@@ -234,11 +230,9 @@ func TestErrorsInOneFolderAreShownAndOtherFoldersPlanned(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+		n, head := w.proposes("One good, one bad", map[string]string{
 			"acme/dev/a.yaml":    w.document("a", "one"),
-			"acme/prod/bad.yaml": "apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: bad}\nspec: {modul: {path: /modules/counter}}\n"}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "One good, one bad", false)
-		w.tell(n, head)
+			"acme/prod/bad.yaml": "apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: bad}\nspec: {modul: {path: /modules/counter}}\n"})
 		w.shows(n, "acme/prod/bad.yaml", "modul", devA, "| 1 |")
 		w.status(head, "reeve/plan", forge.Failure)
 	})
@@ -317,9 +311,7 @@ func TestALongCommentIsCutToWhatTheForgeTakes(t *testing.T) {
 		for i := range stacks {
 			files[fmt.Sprintf("acme/dev/s%d.yaml", i)] = fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: s%d}\nspec:\n  module: {path: /modules/long}\n  variables: {text: %q}\n", i, strings.Repeat("lorem ", 12))
 		}
-		head := w.site.Push(t, forgetest.Ada, "change", files, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add much", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add much", files)
 		body := w.shows(n, fmt.Sprintf("`+%d ~0", stacks*each), "reeve approve dev")
 		if len(body) > limit {
 			t.Errorf("the comment has %d bytes and the forge takes %d", len(body), limit)

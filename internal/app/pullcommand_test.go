@@ -18,10 +18,8 @@ func TestCommandsAreAnswered(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one"), "acme/prod/c.yaml": w.document("c", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add three", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add three", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one"), "acme/prod/c.yaml": w.document("c", "one")})
 		w.shows(n, "reeve approve dev", "+3 ~0")
 
 		w.reacts(n, w.says(forgetest.Mallory, n, "reeve help"), forge.ThumbsUp)
@@ -73,9 +71,7 @@ func TestWhatFailedIsRunAgainAndWhatWaitsIsCancelled(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		file := filepath.Join(w.root, "later")
-		head := w.site.Push(t, forgetest.Ada, "change", w.reading("a", file), false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Read a file", false)
-		w.tell(n, head)
+		n, head := w.proposes("Read a file", w.reading("a", file))
 		w.shows(n, "❌ The plan failed", "no file exists", "reeve rerun dev")
 		w.status(head, "reeve/plan", forge.Failure)
 		if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
@@ -129,9 +125,7 @@ func TestABotGivesNoCommands(t *testing.T) {
 			t.Skip("Gitea does not tell a bot from a person")
 		}
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		id := w.says(bot, n, "reeve approve dev")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve help"), forge.ThumbsUp)

@@ -44,9 +44,7 @@ func TestAnAnswerToWhatADeadDaemonWroteIsHeard(t *testing.T) {
 			}
 			return f
 		})
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		<-dead
 		yes := w.says(forgetest.Grace, n, "reeve approve dev")

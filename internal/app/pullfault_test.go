@@ -103,9 +103,7 @@ func TestACommentThatSomebodyDeletedIsWrittenAnew(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		w.status(head, "reeve/approval", forge.Pending)
 		whoDeletes := forgetest.Grace
@@ -152,9 +150,7 @@ func TestTheSameYesTwiceAtOnceIsOne(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true // which races the webhook
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		first := w.says(forgetest.Grace, n, "reeve approve dev")
 		second := w.site.Comment(t, forgetest.Grace, n, "reeve approve dev")

@@ -165,9 +165,7 @@ func TestADaemonThatIsKilledAtEveryCallToTheForge(t *testing.T) {
 			}
 			return fate{}
 		})
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")})
 		w.shows(n, "reeve approve dev", "+2 ~0")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve explain dev\nreeve approve dev"), forge.ThumbsUp)
 		w.sees(n, "/answer-", "because")

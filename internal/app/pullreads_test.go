@@ -29,9 +29,7 @@ func TestWhatReadsAnOutputThatMovesIsNotCalledUnchanged(t *testing.T) {
 	onForgesWith(t, chain(policy("pauseBetweenPreviewAndUpdateOrDestroy: true", "")), func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB, "acme/dev/TerraformStack/c")
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Another text", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Another text", map[string]string{"acme/dev/a.yaml": w.document("a", "two")})
 		if body := w.shows(n, bLater, cLater, "reeve approve dev"); strings.Contains(body, "⚪ unchanged") {
 			t.Errorf("a row is called unchanged:\n%s", body)
 		}
@@ -66,9 +64,7 @@ func TestWhatReadsAnOutputThatMovesIsPlannedWhenThatIsAppliedFromThePullRequest(
 			e, err := w.served.Explain(t.Context(), w.key("acme/dev/TerraformStack/c"))
 			return err != nil || e.Observed == nil
 		})
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Another text", false)
-		w.tell(n, head)
+		n, head := w.proposes("Another text", map[string]string{"acme/dev/a.yaml": w.document("a", "two")})
 		w.shows(n, bLater, "reeve apply dev")
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsUp)
 		w.shows(n, "📋 planned | `"+devB)

@@ -34,12 +34,10 @@ func TestWhomThePolicyNamesMayApproveWithoutARightOnTheForge(t *testing.T) {
 	files["acme/teams/crew.yaml"] = account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "mallory")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
+		n, head := w.proposes("Add one", map[string]string{
 			"acme/dev/a.yaml": w.document("a", "one"),
 			// That the head wants Grace among them is for after the merge.
-			"acme/teams/crew.yaml": account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "mallory, grace")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+			"acme/teams/crew.yaml": account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "mallory, grace")})
 		w.sees(n, "reeve approve dev", "0/1", "team/auditors")
 
 		// Who may only read, and is named, says yes and no and goes past; nothing else.
@@ -118,9 +116,7 @@ func TestAReviewThatIsListedLateIsLookedForAgain(t *testing.T) {
 	files := early("", "  approvals: {required: 1, byReview: true}\n")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.sees(n, "reeve approve dev", "0/1")
 		w.later()
 		// The forge tells of the review and does not list it, twice. Nobody polls.

@@ -37,9 +37,7 @@ func TestClientsThatSendSlowlyHoldUpNoDelivery(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev") // which only a delivery can have told of
 		w.yes(n)
 	})

@@ -12,10 +12,8 @@ func TestAPullRequestIsPlannedApprovedMergedAndApplied(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")})
 		w.sees(n, "acme/dev/TerraformStack/a", "acme/dev/TerraformStack/b", "reeve approve dev", "+2 ~0")
 		w.status(head, "reeve/plan", forge.Success)
 		w.status(head, "reeve/approval", forge.Pending)
@@ -47,9 +45,7 @@ func TestAPullRequestIsFollowedByPollingAlone(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.sees(n, "acme/dev/TerraformStack/a", "reeve approve dev")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve --all"), forge.ThumbsUp)
 		w.site.Merge(t, forgetest.Ada, n)

@@ -17,9 +17,7 @@ func TestWhatIsQueuedAfterTheMergeHidesNotThatSomebodyMustAct(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.reader("b", "a")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two that hang together", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.reader("b", "a")})
 		w.shows(n, "reeve approve dev")
 		w.site.Merge(t, forgetest.Ada, n) // approved by nobody: b is queued behind a, which waits
 		w.sees(n, "/waits-", devA, "reeve approve dev")
@@ -43,10 +41,8 @@ func TestAnApplyBehindOneThatFailedIsAnswered(t *testing.T) {
 		w.start()
 		w.served.until("both are there", func() bool { return w.lines("a") == "one" && w.lines("b") == "one" })
 		after := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: metadata.name}}", 1)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": strings.Replace(w.document("a", "two"), "a.txt", "no-such-folder/a.txt", 1), "acme/dev/b.yaml": after}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "One that cannot be made, and one after it", false)
-		w.tell(n, head)
+		n, _ := w.proposes("One that cannot be made, and one after it", map[string]string{
+			"acme/dev/a.yaml": strings.Replace(w.document("a", "two"), "a.txt", "no-such-folder/a.txt", 1), "acme/dev/b.yaml": after})
 		w.shows(n, "±2", "reeve apply dev")
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev"), forge.ThumbsDown)
 		w.sees(n, "/answer-", devA, devB+"` waits: blocked by what goes before it")
@@ -62,9 +58,7 @@ func TestANoToAPlanFailsTheStatusOfItsApproval(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve reject dev"), forge.ThumbsUp)
 		w.status(head, "reeve/approval", forge.Failure)

@@ -58,9 +58,7 @@ func TestAYesToACommentThatSomebodyChangedDoesNotCount(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev", "+1 ~0")
 		w.status(head, "reeve/approval", forge.Pending)
 		for _, c := range w.site.Comments(t, n) {
@@ -134,9 +132,7 @@ func TestAListThatWasOvertakenOpensNothingAgain(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")
 		arrived, ask, asked, answer := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 		var begun atomic.Bool
@@ -266,9 +262,7 @@ func TestAPullRequestDestroysNothingThatItsBaseProtects(t *testing.T) {
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/policies/only.yaml": early("isManual: true", "")["acme/policies/only.yaml"],
 			"acme/dev/a.yaml": w.document("a", "one") + "  preventDestroy: true\n"}, false)
 		w.served.await("acme/dev/TerraformStack/a", stackjob.WaitingStart)
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": ""}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Remove it", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Remove it", map[string]string{"acme/dev/a.yaml": ""})
 		said := w.shows(n, "whoever may change the policy or the document that forbids it")
 		if strings.Contains(said, "reeve apply") {
 			t.Errorf("it may be applied:\n%s", said)

@@ -51,10 +51,8 @@ func TestAnApprovedPlanIsAppliedBeforeTheMerge(t *testing.T) {
 	files := early("pauseBetweenPreviewAndUpdateOrDestroy: true", "")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{
-			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add two", map[string]string{
+			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")})
 		w.sees(n, "reeve approve dev", "+2 ~0")
 		w.status(head, "reeve/apply: dev", forge.Pending)
 
@@ -182,9 +180,7 @@ func TestWhatAClosedPullRequestAppliedIsTakenBackBySomebody(t *testing.T) {
 		w.start()
 		w.served.until("main is applied", func() bool { return w.lines("b") == "zero" })
 		// It makes a, and destroys b.
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": ""}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Another one", false)
-		w.tell(n, head)
+		n, _ := w.proposes("Another one", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": ""})
 		w.sees(n, "Ready to apply: nobody needs to approve", "reeve apply dev")
 		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply"), forge.ThumbsUp)
 		w.sees(n, "All 2 applied")
@@ -229,9 +225,7 @@ func TestWhoMayGoesPastTheApprovalsWithAReason(t *testing.T) {
 	files := early("", "  approvals: {required: 2, from: [gitea:grace, github:grace, gitlab:grace]}\n  override: {from: [gitea:grace, github:grace, gitlab:grace]}\n")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.sees(n, "reeve approve dev", "0/2")
 		w.reacts(n, w.says(forgetest.Ada, n, `reeve override dev --reason "we are down"`), forge.Confused)
 		w.sees(n, "go past its approvals", "is not among them")
@@ -259,9 +253,7 @@ func TestAReviewApprovesThePlansThatStoodThere(t *testing.T) {
 	files := early("", "  approvals: {required: 1, from: [gitea:grace, github:grace, gitlab:grace], byReview: true}\n")
 	onForges(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
-		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
-		n := w.site.Open(t, forgetest.Ada, "change", "Add one", false)
-		w.tell(n, head)
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.sees(n, "reeve approve dev", "0/1")
 		w.later()
 		if w.site.World().Kind() != forge.GitLab { // where who may only read may not approve

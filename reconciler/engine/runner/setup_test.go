@@ -382,8 +382,13 @@ func (b *bench) wait(r engine.Run) (engine.Result, []string) {
 // until waits for a condition.
 func (b *bench) until(what string, is func() bool) {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	tooLong := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-tooLong:
 			b.Fatalf("never: %s\n%s", what, b.everything())
 		}
 	}
