@@ -68,9 +68,12 @@ type Proposal struct {
 	Head       string `json:"head"`
 	HeadRef    string `json:"headRef"`
 	BaseBranch string `json:"baseBranch"`
-	// Merged and Closed say how it ended; MergeCommit is what a merge made.
+	// Merged and Closed say how it ended; MergeCommit is what a merge made. Elsewhere tells
+	// that it goes into another branch than the one that is followed: it is Closed then,
+	// whatever the forge says, and never Merged.
 	Merged      bool      `json:"merged,omitempty"`
 	Closed      bool      `json:"closed,omitempty"`
+	Elsewhere   bool      `json:"elsewhere,omitempty"`
 	MergeCommit string    `json:"mergeCommit,omitempty"`
 	UpdatedAt   time.Time `json:"updatedAt,omitzero"`
 }

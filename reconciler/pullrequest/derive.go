@@ -26,8 +26,10 @@ type picture struct {
 	page   func(stackjob.JobID) string
 	// turns are the queues of all stacks.
 	turns pull.Turns
-	// environments are all that there are, here and on the followed branch.
+	// environments are all that there are, here and on the followed branch, whose name is
+	// followed; "" while nobody knows.
 	environments []comment.Environment
+	followed     string
 }
 
 // at is the index of a resource's row; -1 when it has none.
@@ -172,7 +174,10 @@ func changes(p *stackjob.Plan) bool { return p != nil && (p.HasChanges || p.Coun
 func derive(in picture) comment.Pull {
 	p := in.pull
 	out := comment.Pull{Mark: mark(p.Key, planPost), Number: p.Key.Number, Head: p.Proposal.Head, Merged: p.Proposal.Merged}
-	if r := p.Round; r != nil {
+	switch r := p.Round; {
+	case p.Proposal.Elsewhere:
+		out.Elsewhere = &comment.Elsewhere{Into: p.Proposal.BaseBranch, Followed: in.followed}
+	case r != nil:
 		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
 		out.Conflicts, out.Report, out.Errors, out.Policies = r.Conflicts, r.Report, r.Errors, r.Policies
 		if !r.Refused.IsZero() {
@@ -209,7 +214,7 @@ func rowOf(in picture, s subject) comment.Row {
 	row.State, row.Detail = s.state()
 	queued(in, s, &row)
 	if in.pull.Proposal.Closed && slices.Contains([]comment.RowState{comment.RowQueued, comment.RowPlanning, comment.RowWaiting, comment.RowDeferred}, row.State) {
-		row.State, row.Detail = comment.RowStopped, "the pull request is closed"
+		row.State, row.Detail = comment.RowStopped, ended(in)
 	}
 	for _, b := range s.row.Because {
 		text := b.Cause.Sentence()
@@ -241,6 +246,14 @@ func rowOf(in picture, s subject) comment.Row {
 	}
 	row.Needs, row.Has, row.ApprovedBy = approvals(s)
 	return row
+}
+
+// ended says in a few words why nothing more is done for a pull request that is not merged.
+func ended(in picture) string {
+	if in.pull.Proposal.Elsewhere {
+		return "the pull request goes into another branch now"
+	}
+	return "the pull request is closed"
 }
 
 // approvals counts those that a row has and needs.

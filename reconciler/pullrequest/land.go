@@ -93,6 +93,9 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 		return pic, nil
 	}
 	view := s.l.o.Planner.View(s.key.Repository)
+	if view != nil {
+		pic.followed = view.Revision.Branch
+	}
 	turns, err := s.l.o.Records.Turns(ctx)
 	if err != nil {
 		return pic, err
@@ -128,6 +131,9 @@ func (s *sitting) gather(ctx context.Context) (picture, error) {
 		if state, _ := sub.state(); state == comment.RowFailed && sub.job != nil {
 			sub.log = s.l.o.LogTail(ctx, sub.job.ID)
 		}
+	}
+	if s.p.Proposal.Elsewhere { // its plans are of a merge that nobody proposes any more
+		pic.rows = slices.DeleteFunc(pic.rows, func(sub subject) bool { return !sub.carries })
 	}
 	if view != nil {
 		pic.environments = environments(view.Tree, pic.rows)

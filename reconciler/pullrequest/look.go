@@ -111,7 +111,7 @@ func (s *sitting) save(ctx context.Context) error {
 // none of ours: into another branch than the one that is followed.
 func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool, err error) {
 	pr := seen
-	if pr != nil && s.version != 0 && !pr.UpdatedAt.After(s.p.Proposal.UpdatedAt) && ProposalOf(*pr) != s.p.Proposal {
+	if pr != nil && s.version != 0 && !pr.UpdatedAt.After(s.p.Proposal.UpdatedAt) && s.proposal(*pr) != s.p.Proposal {
 		pr = nil // the list was overtaken on its way
 	}
 	if pr == nil {
@@ -130,19 +130,24 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		}
 		pr = &got
 	}
-	if view := s.l.o.Planner.View(s.key.Repository); view != nil && view.Revision.Branch != "" && view.Revision.Branch != pr.BaseBranch {
-		if s.version == 0 {
-			return false, nil
-		}
-		return true, s.finish(ctx) // it was turned to another branch
+	if s.l.o.Planner.View(s.key.Repository) == nil && (s.version == 0 || pr.BaseBranch != s.p.Proposal.BaseBranch) {
+		s.l.askSoon(s.key, soon) // nobody knows yet whether it is one of ours
+		return false, nil
 	}
-	was := s.p.Proposal
-	s.p.Proposal = ProposalOf(*pr)
+	was, is := s.p.Proposal, s.proposal(*pr)
+	if was.Merged && is.Elsewhere { // another branch is followed since
+		return true, s.finish(ctx)
+	}
+	s.p.Proposal = is
 	switch {
-	case s.version == 0 && pr.State != forge.Open:
-		return false, nil // it ended before anybody here knew of it
+	case s.version == 0 && (pr.State != forge.Open || is.Elsewhere):
+		return false, nil // it ended before anybody here knew of it, or is none of ours
+	case s.p.Phase == pull.Done && is.Elsewhere:
+		if pr.State == forge.Open && !was.Elsewhere {
+			s.p.Phase = pull.Open // it was closed, and reopened into another branch: that is to be told
+		}
 	case s.p.Phase == pull.Done && pr.State == forge.Open:
-		s.p.Phase = pull.Open        // reopened
+		s.p.Phase = pull.Open        // reopened, or turned back
 		for i := range s.p.Applies { // what was applied was given back
 			s.p.Applies[i].Over = true
 		}
@@ -156,6 +161,20 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		return true, s.save(ctx)
 	}
 	return true, nil
+}
+
+// proposal is what is remembered of what the forge says. For the followed branch it is over
+// with a pull request that was turned to another one, whatever becomes of it there.
+func (s *sitting) proposal(pr forge.PullRequest) pull.Proposal {
+	p := ProposalOf(pr)
+	p.Elsewhere = s.p.Proposal.Elsewhere && p.BaseBranch == s.p.Proposal.BaseBranch
+	if view := s.l.o.Planner.View(s.key.Repository); view != nil {
+		p.Elsewhere = view.Revision.Branch != "" && view.Revision.Branch != p.BaseBranch
+	}
+	if p.Elsewhere {
+		p.Closed, p.Merged, p.MergeCommit = true, false, ""
+	}
+	return p
 }
 
 // gone tells of a pull request that the forge does not find whether it was deleted. A

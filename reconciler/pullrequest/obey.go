@@ -108,7 +108,7 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 		}
 	}
 	if s.p.Proposal.Closed {
-		return no("the pull request is closed"), nil
+		return no("%s", s.ended()), nil
 	}
 	if cmd.Verb == command.Plan {
 		return s.replan(ctx, c)
@@ -142,6 +142,14 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 		return s.apply(ctx, c, pic, chosen)
 	}
 	return s.override(ctx, c, cmd, pic, chosen)
+}
+
+// ended says why nothing is done for a pull request that is over without a merge.
+func (s *sitting) ended() string {
+	if !s.p.Proposal.Elsewhere {
+		return "the pull request is closed"
+	}
+	return "the pull request goes into " + s.p.Proposal.BaseBranch + ", and only those into " + s.into() + " are planned"
 }
 
 // ofRows tells of a command that it is the resources' policies that say who may give it,

@@ -63,8 +63,8 @@ func retryAfter(err error) time.Duration {
 
 // sighting is how a list showed an open pull request.
 type sighting struct {
-	at   time.Time
-	head string
+	at         time.Time
+	head, base string
 	// since is when it was first shown so, by our clock; looked tells that it was looked
 	// at when the second of that was over. Forges tell no more than seconds, and what comes
 	// later in the second that a list has seen moves no time.
@@ -77,8 +77,8 @@ const overASecond = 2 * time.Second
 
 // next is what a list makes of a sighting, and whether it must be looked at.
 func (was sighting) next(pr forge.PullRequest, now time.Time) (is sighting, look bool) {
-	if was.since.IsZero() || !was.at.Equal(pr.UpdatedAt) || was.head != pr.Head {
-		return sighting{at: pr.UpdatedAt, head: pr.Head, since: now}, true
+	if was.since.IsZero() || !was.at.Equal(pr.UpdatedAt) || was.head != pr.Head || was.base != pr.BaseBranch {
+		return sighting{at: pr.UpdatedAt, head: pr.Head, base: pr.BaseBranch, since: now}, true
 	}
 	look = !was.looked
 	was.looked = now.Sub(was.since) >= overASecond

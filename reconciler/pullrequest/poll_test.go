@@ -13,6 +13,10 @@ func TestWhatMovesInTheSecondOfAListIsLookedAt(t *testing.T) {
 	pr := func(second int, head string) forge.PullRequest {
 		return forge.PullRequest{Number: 1, Head: head, UpdatedAt: at(time.Duration(second) * time.Second)}
 	}
+	turned := func(pr forge.PullRequest) forge.PullRequest {
+		pr.BaseBranch = "release"
+		return pr
+	}
 	for name, lists := range map[string][]struct {
 		at   time.Duration
 		pr   forge.PullRequest
@@ -26,6 +30,8 @@ func TestWhatMovesInTheSecondOfAListIsLookedAt(t *testing.T) {
 			{0, pr(0, "a"), true}, {3 * time.Second, pr(0, "a"), true}, {6 * time.Second, pr(5, "a"), true}, {9 * time.Second, pr(5, "a"), true}, {12 * time.Second, pr(5, "a"), false}},
 		"a head that moved no time": {
 			{0, pr(0, "a"), true}, {3 * time.Second, pr(0, "a"), true}, {6 * time.Second, pr(0, "b"), true}, {9 * time.Second, pr(0, "b"), true}, {12 * time.Second, pr(0, "b"), false}},
+		"another base that moved no time": {
+			{0, pr(0, "a"), true}, {3 * time.Second, pr(0, "a"), true}, {6 * time.Second, turned(pr(0, "a")), true}, {9 * time.Second, turned(pr(0, "a")), true}, {12 * time.Second, turned(pr(0, "a")), false}},
 		"by our clock, whatever the forge's says": {
 			{0, pr(3600, "a"), true}, {3 * time.Second, pr(3600, "a"), true}, {6 * time.Second, pr(3600, "a"), false}, {9 * time.Second, pr(-3600, "a"), true}},
 	} {

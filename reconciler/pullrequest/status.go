@@ -116,7 +116,11 @@ func (s *sitting) endStatuses(ctx context.Context, pic picture, view comment.Pul
 	closed := wantedStatuses(pic, view)
 	for _, st := range ends {
 		line := comment.Superseded(view.Head)
-		if st.Commit == view.Head {
+		switch {
+		case st.Commit != view.Head:
+		case view.Elsewhere != nil:
+			line = comment.TurnedAway(*view.Elsewhere)
+		default:
 			line = comment.Ended(closed[st.Context])
 		}
 		if !others[st.Commit] { // else they are of another pull request too

@@ -170,7 +170,7 @@ func (s *sitting) unlock(ctx context.Context, cmd command.Command) (reply, error
 	}
 	r := reply{answer: pull.Yes, reason: "given back: " + namesOf(stacks)}
 	if len(touched) > 0 {
-		r.reason = "given back, also what was applied from here: that is not as " + s.p.Proposal.BaseBranch +
+		r.reason = "given back, also what was applied from here: that is not as " + s.into() +
 			" wants it; the branch's own plan, which takes it back, is made now, and waits for a person whatever the policy says"
 		r.text = "given back: " + namesOf(stacks) + "\napplied from here: " + namesOf(touched)
 	}
@@ -188,8 +188,16 @@ func namesOf(keys []schema.ResourceKey) string {
 // differs says what becomes of stacks that were applied from a pull request and are no
 // longer held for it.
 func (s *sitting) differs(stacks []schema.ResourceKey) string {
-	return namesOf(stacks) + " was applied from this pull request and is not as " + s.p.Proposal.BaseBranch +
+	return namesOf(stacks) + " was applied from this pull request and is not as " + s.into() +
 		" wants it; the branch's own plan, which takes that back, is made now, and waits for a person whatever the policy says"
+}
+
+// into is the branch that what is applied is compared with.
+func (s *sitting) into() string {
+	if view := s.l.o.Planner.View(s.key.Repository); view != nil && view.Revision.Branch != "" {
+		return view.Revision.Branch
+	}
+	return s.p.Proposal.BaseBranch
 }
 
 // withdraw ends an apply that waits for its turn.

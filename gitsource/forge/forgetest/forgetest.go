@@ -68,6 +68,10 @@ type Site interface {
 	Open(t testing.TB, as Person, branch, title string, fork bool) int
 	Close(t testing.TB, as Person, number int)
 	Reopen(t testing.TB, as Person, number int)
+	// Turn turns it to another branch than the one that it goes into, which is there.
+	Turn(t testing.TB, as Person, number int, branch string)
+	// Entitle gives it another title.
+	Entitle(t testing.TB, as Person, number int, title string)
 	// Merge merges with a merge commit and returns it.
 	Merge(t testing.TB, as Person, number int) string
 	// Comment writes a comment and returns its id.

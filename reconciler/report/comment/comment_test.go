@@ -315,6 +315,14 @@ func TestLivingCommentsReadLikeThis(t *testing.T) {
 		golden(t, "living-one", text.Body)
 		inert(t, text.Body, github)
 	})
+	t.Run("into another branch", func(t *testing.T) {
+		t.Parallel()
+		p := pulls()[comment.Closed]
+		p.Rows, p.Base, p.Elsewhere = nil, "", &comment.Elsewhere{Into: "release/`1.2`", Followed: "main"}
+		text := comment.Living(p, github)
+		golden(t, "living-elsewhere", text.Body)
+		inert(t, text.Body, github)
+	})
 }
 
 func TestNoticesReadLikeThis(t *testing.T) {

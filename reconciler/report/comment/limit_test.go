@@ -315,6 +315,9 @@ func nastyPull() *rapid.Generator[comment.Pull] {
 			Environments: []comment.Environment{{Org: nasty().Draw(t, "other org"), Name: nasty().Draw(t, "other env"), AppliesBeforeMerge: true}},
 			Merged:       rapid.Bool().Draw(t, "merged"), AppliesBeforeMerge: rapid.Bool().Draw(t, "before"), Round: rapid.IntRange(0, 3).Draw(t, "round"),
 		}
+		if rapid.Bool().Draw(t, "elsewhere") {
+			p.Elsewhere = &comment.Elsewhere{Into: nasty().Draw(t, "into"), Followed: nasty().Draw(t, "followed")}
+		}
 		for i := range rapid.IntRange(0, 3).Draw(t, "blocks") {
 			p.Blocks = append(p.Blocks, comment.Block{Cleared: i == 1, What: nasty().Draw(t, "what"), Who: nasty().Draw(t, "who")})
 		}

@@ -29,6 +29,7 @@ func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.title() + "\n\n")
 		b.WriteString(under)
+		b.WriteString(a.elsewhere())
 		b.WriteString(danger(f.danger))
 		b.WriteString(a.policies())
 		b.WriteString(a.refused(l, f))
@@ -125,9 +126,30 @@ func (p arranged) title() string {
 		}
 		return "✅ Applied"
 	case Closed:
-		return "⚪ Closed without a merge"
+		return p.over()
 	}
 	return cmp.Or(prose(string(p.State)), "Pull request")
+}
+
+// over is the title of a pull request that is not on its way to the followed branch.
+func (p Pull) over() string {
+	if p.Elsewhere != nil {
+		return "⚪ Not planned: it goes into another branch"
+	}
+	return "⚪ Closed without a merge"
+}
+
+// elsewhere says of a pull request that was turned to another branch what that means.
+func (p Pull) elsewhere() string {
+	if p.Elsewhere == nil {
+		return ""
+	}
+	followed := "the followed branch"
+	if p.Elsewhere.Followed != "" {
+		followed = code(p.Elsewhere.Followed)
+	}
+	return "This pull request no longer goes into " + followed + ", but into " + code(p.Elsewhere.Into) +
+		". Nothing of it is planned, and merging it there applies nothing. Turned back to " + followed + ", it is planned again.\n\n"
 }
 
 var plurals = map[string]string{"plan": "plans", "apply": "applies"}

@@ -106,6 +106,7 @@ func Outcome(p Pull, l Limits) Text {
 		b.WriteString(mark(a.Mark))
 		b.WriteString("\n### " + a.ending() + "\n\n")
 		b.WriteString(a.done())
+		b.WriteString(a.elsewhere())
 		b.WriteString(a.refused(l, f))
 		b.WriteString(a.table(f.table))
 		b.WriteString(a.unchanged(l, f))
@@ -131,7 +132,7 @@ func (p arranged) ending() string {
 	n := len(p.rows) - unchanged
 	switch {
 	case p.State == Closed:
-		return "⚪ Closed without a merge"
+		return p.over()
 	case failed > 0 && n == 1:
 		return "❌ The apply failed"
 	case failed > 0 && applied == 0:

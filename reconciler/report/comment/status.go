@@ -178,6 +178,14 @@ func (p arranged) statusName(org, env string) string {
 // Superseded is the last word on a head in whose place another was proposed.
 func Superseded(head string) StatusLine { return statusLine(Error, "superseded by "+shortCommit(head)) }
 
+// TurnedAway is the last word on a pull request that was turned to another branch.
+func TurnedAway(e Elsewhere) StatusLine {
+	if e.Followed == "" {
+		return statusLine(Error, "it goes into "+e.Into+" now; nothing is planned")
+	}
+	return statusLine(Error, "it goes into "+e.Into+" now and not into "+e.Followed+"; nothing is planned")
+}
+
 // Ended is the last word of a status on a pull request that was closed, where line is
 // what it would say now: nobody will do what is pending.
 func Ended(line StatusLine) StatusLine {

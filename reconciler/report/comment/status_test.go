@@ -92,6 +92,14 @@ func TestNothingOfAClosedPullRequestStaysPending(t *testing.T) {
 	if got := comment.Ended(comment.StatusLine{}); got != (comment.StatusLine{State: comment.Error, Text: "closed without a merge"}) {
 		t.Errorf("a status of an environment that is not touched any more: %+v", got)
 	}
+	for e, want := range map[comment.Elsewhere]string{
+		{Into: "release", Followed: "main"}:   "it goes into release now and not into main; nothing is planned",
+		{Into: "release\x1b[1m\nwith a line"}: `it goes into release\x1b[1m\nwith a line now; nothing is planned`,
+	} {
+		if got := comment.TurnedAway(e); got != (comment.StatusLine{State: comment.Error, Text: want}) {
+			t.Errorf("%+v: %+v", e, got)
+		}
+	}
 	if got := comment.Superseded("1a2b3c4d5e6f\x1b[1m"); got != (comment.StatusLine{State: comment.Error, Text: "superseded by 1a2b3c4"}) {
 		t.Errorf("%+v", got)
 	}

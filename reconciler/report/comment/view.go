@@ -91,11 +91,18 @@ type Pull struct {
 	ExpiresAt time.Time
 	// AppliesBeforeMerge tells that plans are applied from the pull request.
 	AppliesBeforeMerge bool
+	// Elsewhere tells of a pull request that was turned to another branch than the one that is
+	// followed, and is Closed for that; nil for none.
+	Elsewhere *Elsewhere
 	// Merged tells that it was merged: what its rows say is of the apply that follows.
 	Merged bool
 	// Environments are all that there are, whether the pull request touches them or not.
 	Environments []Environment
 }
+
+// Elsewhere is where a pull request goes that nothing is planned for: Into is its branch,
+// Followed the one that is followed, "" where that is not known.
+type Elsewhere struct{ Into, Followed string }
 
 // Environment is one of an organization.
 type Environment struct {

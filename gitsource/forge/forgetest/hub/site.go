@@ -325,6 +325,30 @@ func (s *Site) Reopen(t testing.TB, as forgetest.Person, number int) {
 	})
 }
 
+// Turn turns it to another branch.
+func (s *Site) Turn(t testing.TB, as forgetest.Person, number int, branch string) {
+	t.Helper()
+	s.with(t, as, number, "triage", func(p *pull, who *account) {
+		base := s.w.git.heads(s.repo)[branch]
+		if base == "" || p.closed {
+			t.Fatalf("pull request %d cannot be turned to %s", number, branch)
+		}
+		from := map[string]any{"ref": map[string]any{"from": p.base}, "sha": map[string]any{"from": p.baseSHA}}
+		p.base, p.baseSHA, p.updatedAt = branch, base, s.w.now()
+		s.w.tellPull(s.repo, p, who, "edited", map[string]any{"changes": map[string]any{"base": from}})
+	})
+}
+
+// Entitle gives it another title.
+func (s *Site) Entitle(t testing.TB, as forgetest.Person, number int, title string) {
+	t.Helper()
+	s.with(t, as, number, "triage", func(p *pull, who *account) {
+		from := p.title
+		p.title, p.updatedAt = title, s.w.now()
+		s.w.tellPull(s.repo, p, who, "edited", map[string]any{"changes": map[string]any{"title": map[string]any{"from": from}}})
+	})
+}
+
 // Merge merges with a merge commit.
 func (s *Site) Merge(t testing.TB, as forgetest.Person, number int) string {
 	t.Helper()

@@ -327,7 +327,11 @@ func updateMerge(r *request) (int, any) {
 		m.title = title
 	}
 	if into := r.text("target_branch"); into != "" && into != m.targetBranch {
-		m.targetBranch = into
+		base, err := git(m.target.bare, "merge-base", "refs/heads/"+into, m.sha)
+		if err != nil {
+			return http.StatusBadRequest, said("Validation failed: Target branch does not exist")
+		}
+		m.targetBranch, m.base = into, base
 	}
 	m.updated = r.w.tick()
 	r.w.mergeHook(m, r.user, action, map[string]any{"changes": changes})

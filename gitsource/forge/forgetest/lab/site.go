@@ -231,6 +231,16 @@ func (s *site) Reopen(t testing.TB, as forgetest.Person, number int) {
 	s.call(t, as, http.MethodPut, merge(number, ""), object{"state_event": "reopen"}, nil)
 }
 
+func (s *site) Turn(t testing.TB, as forgetest.Person, number int, branch string) {
+	t.Helper()
+	s.call(t, as, http.MethodPut, merge(number, ""), object{"target_branch": branch}, nil)
+}
+
+func (s *site) Entitle(t testing.TB, as forgetest.Person, number int, title string) {
+	t.Helper()
+	s.call(t, as, http.MethodPut, merge(number, ""), object{"title": title}, nil)
+}
+
 func (s *site) Merge(t testing.TB, as forgetest.Person, number int) string {
 	t.Helper()
 	var got struct {

@@ -79,6 +79,18 @@ func (s *Site) Reopen(t testing.TB, p forgetest.Person, number int) {
 	s.do(t, p, http.MethodPatch, s.path("/pulls/%d", number), map[string]any{"state": "open"}, nil)
 }
 
+// Turn turns it to another branch.
+func (s *Site) Turn(t testing.TB, p forgetest.Person, number int, branch string) {
+	t.Helper()
+	s.do(t, p, http.MethodPatch, s.path("/pulls/%d", number), map[string]any{"base": branch}, nil)
+}
+
+// Entitle gives it another title.
+func (s *Site) Entitle(t testing.TB, p forgetest.Person, number int, title string) {
+	t.Helper()
+	s.do(t, p, http.MethodPatch, s.path("/pulls/%d", number), map[string]any{"title": title}, nil)
+}
+
 // Merge merges it. Gitea finds out by and by whether it can be merged, and answers 405
 // until then.
 func (s *Site) Merge(t testing.TB, p forgetest.Person, number int) string {
