@@ -94,6 +94,8 @@ type Task struct {
 	// PlanDigest and PlanFileDigest are what the apply phase must find.
 	PlanDigest     string `json:"planDigest,omitempty"`
 	PlanFileDigest string `json:"planFileDigest,omitempty"`
+	// PlanStatePlace is the place of the state that the plan was made of (stackjob.Plan).
+	PlanStatePlace string `json:"planStatePlace,omitempty"`
 	// PlanFile is where the apply phase finds the sealed plan of the plan phase.
 	PlanFile string `json:"planFile,omitempty"`
 	// ReleaseLock is a lock that the daemon has recognised as left behind by an

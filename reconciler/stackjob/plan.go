@@ -122,8 +122,11 @@ type Plan struct {
 	// Engine is "terraform 1.11.4".
 	Engine string `json:"engine"`
 	// InputDigest is a keyed hash of the resolved inputs that the plan was made of.
-	InputDigest string    `json:"inputDigest"`
-	MadeAt      time.Time `json:"madeAt"`
+	InputDigest string `json:"inputDigest"`
+	// StatePlace tells apart where states are, and not where that is: the kind of backend
+	// and a keyed hash; "" for the stack's own file in the data folder.
+	StatePlace string    `json:"statePlace,omitempty"`
+	MadeAt     time.Time `json:"madeAt"`
 	// Text is the engine's own rendering, for people, sensitive values masked.
 	Text string `json:"text,omitempty"`
 	// Warnings are the engine's warnings, one line each.

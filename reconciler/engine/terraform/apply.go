@@ -25,6 +25,9 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := p.initialise(ctx, recordWhenRun); err != nil {
 		return nil, p.tellLock(ctx, err)
 	}
+	if err := p.checkPlace(); err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil { // before anything is begun
 		return nil, engineProblem(ctx, context.Cause(ctx), "apply", p.voice(stackjob.OpApply, nil))
 	}
@@ -44,6 +47,21 @@ func (p *phase) checkPlanFile(planFile string) error {
 		return personProblem(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
 			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
 			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
+	}
+	return nil
+}
+
+// checkPlace refuses a plan that was made of a state elsewhere. The engine itself refuses
+// one that it does not fit, but a state that is not there yet is the same everywhere.
+func (p *phase) checkPlace() error {
+	now, err := p.statePlace()
+	if err != nil {
+		return err
+	}
+	if now != p.task.PlanStatePlace {
+		return personProblem(stackjob.ReasonPlanChanged, "the state is in another place",
+			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed.\n"+
+				"Nothing was applied. Run the job again for a fresh plan.")
 	}
 	return nil
 }

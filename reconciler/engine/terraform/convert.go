@@ -22,6 +22,12 @@ type converter struct {
 	revision string
 	// inputs is the keyed hash of the inputs.
 	inputs string
+	// place is where the state is.
+	place string
+	// locals tells what a local value of a module refers to; false when nobody knows.
+	locals func(module, name string) ([]string, bool)
+	// changed tells that the engine says that there is something to do.
+	changed bool
 }
 
 // convert reads a plan. nil is a plan that changes nothing.
@@ -57,11 +63,13 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 	form.Outputs = plan.Outputs
 	form.Invocations = c.invocations(in.ActionInvocations)
 	form.Provisioners = provisioners(in)
-	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || len(form.Invocations) > 0
+	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || len(form.Invocations) > 0 || c.changed
 	if plan.HasChanges {
 		form.Providers = providers(in)
+		form.State = c.place
 		if isOpen(in, form) {
 			form.Revision, form.Inputs = c.revision, c.inputs
+			form.Readings = c.readings(in)
 		}
 	}
 	plan.Digest = form.digest()

@@ -29,6 +29,10 @@ type digestForm struct {
 	// done (isOpen).
 	Revision string `json:"revision,omitempty"`
 	Inputs   string `json:"inputs,omitempty"`
+	// Readings are the values that settle it too (readings).
+	Readings []string `json:"readings,omitempty"`
+	// State is the place of the state (statePlace).
+	State string `json:"state,omitempty"`
 }
 
 type digestResource struct {
@@ -89,10 +93,10 @@ func provisioners(in *tfjson.Plan) []string {
 	}
 	var out []string
 	for _, rc := range in.ResourceChanges {
-		if rc == nil || rc.Change == nil || rc.Mode == tfjson.DataResourceMode {
+		if rc == nil || rc.Change == nil {
 			continue
 		}
-		if a := actionOf(rc.Change); a != stackjob.Create && a != stackjob.Replace && a != stackjob.Delete {
+		if !runsCommands(rc) {
 			continue
 		}
 		r := configOf(in.Config.RootModule, rc)
@@ -105,6 +109,12 @@ func provisioners(in *tfjson.Plan) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// runsCommands tells whether the provisioners of a resource run with a change of it.
+func runsCommands(rc *tfjson.ResourceChange) bool {
+	a := actionOf(rc.Change)
+	return rc.Mode != tfjson.DataResourceMode && (a == stackjob.Create || a == stackjob.Replace || a == stackjob.Delete)
 }
 
 // configOf finds a resource's configuration: addresses of modules have instance

@@ -32,30 +32,29 @@ func isOpen(in *tfjson.Plan, form digestForm) bool {
 		if rc == nil || rc.Change == nil || rc.Change.Actions.NoOp() {
 			continue
 		}
-		if r := configOf(in.Config.RootModule, rc); r != nil && leavesOpen(rc.Change, r) {
+		if r := configOf(in.Config.RootModule, rc); r != nil && len(openExpressions(rc.Change, r)) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// leavesOpen tells whether an attribute that the configuration gives is not in the plan:
-// it is unknown, or one that is written and never read back.
-func leavesOpen(ch *tfjson.Change, r *tfjson.ConfigResource) bool {
+// openExpressions are those of the attributes that the configuration gives and the plan
+// does not show: unknown ones, and those that are written and never read back.
+func openExpressions(ch *tfjson.Change, r *tfjson.ConfigResource) []*tfjson.Expression {
 	marks, _ := ch.AfterUnknown.(map[string]any)
 	after, ok := ch.After.(map[string]any)
 	if !ok && len(marks) == 0 {
-		return false // it goes
+		return nil // it goes
 	}
+	var out []*tfjson.Expression
 	for name, e := range r.Expressions {
-		if isUnknown(marks[name], e) {
-			return true
-		}
-		if e != nil && e.ExpressionData != nil && len(e.NestedBlocks) == 0 && after[name] == nil && e.ConstantValue != nil {
-			return true
+		if isUnknown(marks[name], e) ||
+			e != nil && e.ExpressionData != nil && len(e.NestedBlocks) == 0 && after[name] == nil && e.ConstantValue != nil {
+			out = append(out, e)
 		}
 	}
-	return false
+	return out
 }
 
 // isUnknown tells whether what an expression gives is marked as unknown. Of a block's

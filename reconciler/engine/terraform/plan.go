@@ -103,12 +103,18 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 			return nil, err
 		}
 	}
-	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision, inputs: p.inputDigest()}
+	place, err := p.statePlace()
+	if err != nil {
+		return nil, err
+	}
+	code := &localReader{root: p.at.module, data: p.at.data}
+	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision, inputs: p.inputDigest(),
+		place: place, locals: code.refersTo, changed: changed}
 	plan, err := c.convert(facts)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
-	plan.HasChanges = plan.HasChanges || changed
+	plan.StatePlace = place
 	if facts == nil {
 		plan.Counts.NoOp = p.unchanged(h)
 	}

@@ -115,7 +115,7 @@ func (b *bench) mustPlan() *stackjob.Plan {
 func (b *bench) apply(ctx context.Context, plan *stackjob.Plan) engine.Result {
 	b.Helper()
 	b.task.Phase = engine.PhaseApply
-	b.task.PlanDigest, b.task.PlanFileDigest = plan.Digest, plan.FileDigest
+	b.task.PlanDigest, b.task.PlanFileDigest, b.task.PlanStatePlace = plan.Digest, plan.FileDigest, plan.StatePlace
 	return b.driver.Apply(ctx, b.task, b.planFile, b.sink)
 }
 
