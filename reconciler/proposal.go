@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/stackreeve/stackreeve/gitsource"
@@ -65,6 +66,70 @@ func (r *Reconciler) Propose(ctx context.Context, p Proposal) (pull.Round, error
 		return round, fmt.Errorf("enqueue the plans of %s: %w", p.Key, err)
 	}
 	return round, s.settle(ctx, e.Jobs, ids)
+}
+
+// Untouched tells whether a merge changes nothing: no resource, no policy, nothing that is
+// wrong. It is for what a stranger proposes: it reads what the merge holds, runs nothing of
+// it, and asks no remote that the base does not name. The round is empty, and has no Head.
+func (r *Reconciler) Untouched(ctx context.Context, p Proposal) (_ pull.Round, is bool, err error) {
+	round := pull.Round{Number: p.Round, Base: p.Base.Commit, Merge: p.Merge.Commit, StartedAt: r.o.Now()}
+	repo := r.repository(p.Key.Repository)
+	if repo == nil {
+		return round, false, fmt.Errorf("repository %q: %w", p.Key.Repository, store.ErrNotFound)
+	}
+	base, err := r.proposalInput(ctx, repo, p.Base)
+	if err != nil {
+		return round, false, err
+	}
+	merged, known, err := r.readInput(ctx, repo, p.Merge, base)
+	if err != nil || !known {
+		return round, false, err
+	}
+	round.Errors, round.Warnings, round.Report = Count(merged.Tree.Diagnostics())
+	is = round.Errors == 0 && len(flowcontrol.Moves(base.Tree.Policies(), merged.Tree.Policies())) == 0 && len(diff.Between(base, merged)) == 0
+	return round, is, nil
+}
+
+// readInput is the merged side for [Reconciler.Untouched]: with the revisions of the modules
+// that are folders of the merge, and of the others what the base was told. known is false
+// when it names one that the base does not name.
+func (r *Reconciler) readInput(ctx context.Context, repo *repository, rev gitsource.Revision, base diff.Input) (_ diff.Input, known bool, err error) {
+	repo.proposing.Lock()
+	defer repo.proposing.Unlock()
+	in := diff.Input{Repository: rev.Repository, Commit: rev.Commit, DefaultProvisioner: base.DefaultProvisioner, Hash: r.o.Hasher.Hash,
+		Revisions: maps.Clone(base.Revisions), ModuleErrors: maps.Clone(base.ModuleErrors)}
+	snap, err := repo.o.Source.Snapshot(ctx, rev)
+	if err != nil {
+		return in, false, fmt.Errorf("open %s: %w", rev.Short(), err)
+	}
+	if in.Tree, err = repo.proposals.Load(ctx, snap); err != nil {
+		return in, false, fmt.Errorf("load %s: %w", rev.Short(), err)
+	}
+	read := map[schema.ModuleSource]bool{}
+	for _, res := range in.Tree.Resources() {
+		src := res.Module
+		switch _, there := base.Revisions[src]; {
+		case read[src]:
+			continue
+		case !src.IsLocal() && !there && base.ModuleErrors[src] == "":
+			return in, false, nil
+		case !src.IsLocal():
+			continue
+		}
+		read[src] = true
+		delete(in.Revisions, src)
+		delete(in.ModuleErrors, src)
+		revision, err := r.o.Modules.Revision(ctx, snap, src)
+		if ctx.Err() != nil {
+			return in, false, ctx.Err()
+		}
+		if err != nil {
+			in.ModuleErrors[src] = err.Error()
+			continue
+		}
+		in.Revisions[src] = revision
+	}
+	return in, true, nil
 }
 
 // proposalInput is one side of the comparison.

@@ -226,6 +226,7 @@ func (p *pulling) plan(ctx context.Context) (PulledPlan, error) {
 	}
 	round := pull.Round{Number: number, Base: m.Base.Commit, Head: p.proposal.Head, StartedAt: time.Now().UTC()}
 	switch {
+	case !allowed && p.untouched(ctx, m, &round):
 	case !allowed:
 		round.Refused = stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: p.stranger}
 	case m.Refused != "":
@@ -265,6 +266,21 @@ func (p *pulling) record(ctx context.Context) (pull.Pull, error) {
 	}
 	rec.Phase, rec.Proposal, rec.Landed = pull.Open, p.proposal, ""
 	return rec, nil
+}
+
+// untouched makes the round of a stranger whose change touches nothing. What cannot be
+// read is not that.
+func (p *pulling) untouched(ctx context.Context, m gitsource.Merge, round *pull.Round) bool {
+	if m.Refused != "" {
+		return false
+	}
+	r, is, err := p.app.reconciler.Untouched(ctx, reconciler.Proposal{Key: p.key, Base: m.Base, Merge: m.Revision, Round: round.Number})
+	if err != nil || !is {
+		return false
+	}
+	r.Head = round.Head
+	*round = r
+	return true
 }
 
 // propose makes the plans.

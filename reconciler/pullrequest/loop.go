@@ -43,6 +43,7 @@ type Records interface {
 // Planner is what the loop needs of the reconciler.
 type Planner interface {
 	Propose(ctx context.Context, p reconciler.Proposal) (pull.Round, error)
+	Untouched(ctx context.Context, p reconciler.Proposal) (pull.Round, bool, error)
 	Proposed(key pull.Key) bool
 	ForgetProposal(key pull.Key)
 	Abandon(ctx context.Context, id stackjob.JobID) error

@@ -224,7 +224,7 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		if !trusted {
+		if r := s.p.Round; !trusted && (r == nil || r.Head != s.p.Proposal.Head || !r.Refused.IsZero()) {
 			// Whoever reads a stranger's code and says that it may run says so of what
 			// was read, not of what was pushed since.
 			if head, certain := s.p.SeenHead(c.WrittenAt); !certain || head != s.p.Proposal.Head {
@@ -233,7 +233,9 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 			s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
 		}
 		c.State = pull.Started // saved with the round
-		return reply{}, s.round(ctx, view, false, true)
+		if err := s.round(ctx, view, false, true); err != nil {
+			return reply{}, err
+		}
 	}
 	r := s.p.Round
 	if r == nil || r.Head != s.p.Proposal.Head {

@@ -172,13 +172,6 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	if err != nil {
 		return err
 	}
-	if !ok {
-		writes, err := s.f.rights.writes(ctx, s.p.Proposal.Author)
-		if err != nil {
-			return err
-		}
-		return refuse(pull.Round{Base: view.Revision.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: Stranger(s.p.Proposal, writes)}})
-	}
 	m, err := s.merge(ctx)
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
 		// The forge will say which head is the newest, or bring its ref up to date: soon,
@@ -188,6 +181,13 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	}
 	if err != nil {
 		return err
+	}
+	if !ok {
+		r, err := s.strange(ctx, m, number)
+		if err != nil {
+			return err
+		}
+		return refuse(r)
 	}
 	if m.Refused != "" {
 		return refuse(pull.Round{Base: m.Base.Commit, Conflicts: m.Conflicts, Refused: stackjob.Reason{Code: stackjob.ReasonConflict, Detail: m.Refused}})
@@ -225,6 +225,23 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 	}
 	s.p.Round = &r
 	return s.save(ctx)
+}
+
+// strange is the round of a head whose code does not run by itself: empty where merging it
+// changes nothing, since then there is no code to run, and else refused.
+func (s *sitting) strange(ctx context.Context, m gitsource.Merge, number int) (pull.Round, error) {
+	if m.Refused == "" {
+		m.Base.Repository, m.Revision.Repository = s.key.Repository, s.key.Repository
+		r, untouched, err := s.l.o.Planner.Untouched(ctx, reconciler.Proposal{Key: s.key, Base: m.Base, Merge: m.Revision, Round: number})
+		if err != nil && !errors.Is(err, gitsource.ErrMalformed) {
+			return r, err
+		}
+		if err == nil && untouched {
+			return r, nil
+		}
+	}
+	writes, err := s.f.rights.writes(ctx, s.p.Proposal.Author)
+	return pull.Round{Base: m.Base.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonUntrusted, Detail: Stranger(s.p.Proposal, writes)}}, err
 }
 
 func (s *sitting) abandonRound(ctx context.Context) error {
