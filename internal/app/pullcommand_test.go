@@ -66,6 +66,53 @@ func TestCommandsAreAnswered(t *testing.T) {
 	})
 }
 
+// One reaction stands for all commands of a comment. What it hides is said in one reply.
+func TestSeveralCommandsOfOneCommentAreAnsweredEach(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/prod/c.yaml": w.document("c", "one")})
+		w.shows(n, "reeve approve dev", "+2 ~0")
+		replies := func() (n int) {
+			for _, body := range w.ours(1) {
+				if strings.Contains(body, "/answer-") {
+					n++
+				}
+			}
+			return n
+		}
+		// All is well: a thumb is enough.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev\nreeve approve prod"), forge.ThumbsUp)
+		w.status(head, "reeve/approval", forge.Success)
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve help"), forge.ThumbsUp)
+		w.sees(n, "/answer-", "reeve override")
+		if got := replies(); got != 1 {
+			t.Fatalf("%d replies, expected only the one to the call for help", got)
+		}
+		// The worst of them is what stands on the comment, wherever it is, and the rest is told.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve reject prod\nreeve aprove dev\nreeve unlock\nreeve explain dev"), forge.Confused)
+		said := w.sees(n, "/answer-", "4 commands", "👍 `reeve reject prod` · `acme/prod/TerraformStack/c`", "😕 `reeve aprove dev`", "did you mean `approve`",
+			"👎 `reeve unlock` · ", "👍 `reeve explain dev`", "policy")
+		if got := replies(); got != 2 {
+			t.Errorf("%d replies, expected one for the four commands:\n%s", got, said)
+		}
+		// One goes on for as long as it takes, and the others are told meanwhile.
+		pipe := w.pipe("pipe")
+		w.site.Push(t, forgetest.Ada, "slow", w.reading("s", pipe), false)
+		slow := w.site.Open(t, forgetest.Ada, "slow", "Read a pipe", false)
+		w.tell(slow, "slow")
+		w.served.until("it is planned", func() bool { return w.plans()[stackjob.Planning] == 1 })
+		id := w.says(forgetest.Grace, slow, "reeve plan\nreeve aprove dev")
+		w.sees(slow, "/answer-", "🚀 `reeve plan`", "😕 `reeve aprove dev`")
+		w.givenUp(pipe, "hello")
+		w.reacts(slow, id, forge.Confused)
+		w.sees(slow, "/answer-", "👍 `reeve plan`", "😕 `reeve aprove dev`")
+		w.rests()
+		w.once(n)
+		w.once(slow)
+	})
+}
+
 func TestWhatFailedIsRunAgainAndWhatWaitsIsCancelled(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {

@@ -341,7 +341,11 @@ type Command struct {
 // Spoken is an answer that is to be posted.
 type Spoken struct {
 	// Name is the post's.
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	// Comment and Line are those of the command. Where the comment holds others too, Name is
+	// of one post for all of them, and this is kept until the last has ended.
+	Comment string `json:"comment,omitempty"`
+	Line    int    `json:"line,omitempty"`
 	Command string `json:"command"`
 	To      string `json:"to"`
 	Answer  Answer `json:"answer"`

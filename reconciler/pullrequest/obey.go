@@ -59,7 +59,7 @@ func (s *sitting) obey(ctx context.Context) error {
 		}
 		moved = true
 		if c.State == pull.Ended {
-			s.speak(*c, cmd, r)
+			s.speak(*c, r)
 		}
 		if err := s.save(ctx); err != nil {
 			return err
@@ -80,12 +80,21 @@ func parsed(text string) command.Command {
 }
 
 // speak writes down an answer that a reaction cannot tell; it is posted with the rest.
-func (s *sitting) speak(c pull.Command, cmd command.Command, r reply) {
+func (s *sitting) speak(c pull.Command, r reply) {
 	if r.answer == pull.Yes && r.text == "" {
-		return // a thumb says it
+		return // a thumb says it; or, where another command of the comment has none, its line (answers)
 	}
-	s.p.Answers = append(s.p.Answers, pull.Spoken{Name: fmt.Sprintf("answer-%s-%d", c.Comment, c.Line),
+	name := fmt.Sprintf("answer-%s-%d", c.Comment, c.Line)
+	if len(s.together(c.Comment)) > 1 {
+		name = "answer-" + c.Comment
+	}
+	s.p.Answers = append(s.p.Answers, pull.Spoken{Name: name, Comment: c.Comment, Line: c.Line,
 		Command: c.Text, To: c.By.Name, Answer: r.answer, Reason: r.reason, Text: r.text})
+}
+
+// together are the commands of one comment.
+func (s *sitting) together(comment string) []pull.Command {
+	return slices.DeleteFunc(slices.Clone(s.p.Commands), func(c pull.Command) bool { return c.Comment != comment })
 }
 
 func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Command) (reply, error) {

@@ -224,22 +224,54 @@ func (s *sitting) limits() comment.Limits {
 	return comment.Limits{Bytes: l.CommentBytes, Folds: l.Folds, Mermaid: l.Mermaid}
 }
 
-// answers posts what commands were answered and a reaction cannot tell.
+// answers posts what commands were answered and a reaction cannot tell. Several commands
+// of one comment share a reaction, which is that of the worst: where it is no thumb, one
+// reply has a line for each, also for those that go on, and is edited when they end.
 func (s *sitting) answers(ctx context.Context) error {
-	for _, a := range s.p.Answers {
-		r := comment.Reply{Mark: mark(s.key, a.Name), Command: a.Command, By: a.To, Answer: a.Answer, Detail: a.Text}
-		if a.Reason != "" {
-			r.Sentences = []string{a.Reason}
+	var kept []pull.Spoken
+	for i, a := range s.p.Answers {
+		all := s.together(a.Comment)
+		if len(all) < 2 {
+			if err := s.once(ctx, a.Name, comment.Answer(s.replyOf(a), s.limits()).Body); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := s.once(ctx, a.Name, comment.Answer(r, s.limits()).Body); err != nil {
+		if slices.ContainsFunc(all, func(c pull.Command) bool { return c.State != pull.Ended }) {
+			kept = append(kept, a)
+		}
+		if slices.ContainsFunc(s.p.Answers[:i], func(b pull.Spoken) bool { return b.Name == a.Name }) {
+			continue // that wrote it
+		}
+		together := comment.Replies{Mark: mark(s.key, a.Name), By: a.To}
+		for _, c := range all {
+			r := comment.Reply{Command: c.Text, Answer: c.Answer}
+			if c.Reason != "" {
+				r.Sentences = []string{c.Reason}
+			}
+			if said := slices.IndexFunc(s.p.Answers, func(b pull.Spoken) bool { return b.Name == a.Name && b.Line == c.Line }); said >= 0 {
+				r = s.replyOf(s.p.Answers[said])
+			}
+			together.Of = append(together.Of, r)
+		}
+		if _, err := s.write(ctx, a.Name, comment.Answers(together, s.limits()).Body); err != nil {
 			return err
 		}
 	}
-	if len(s.p.Answers) == 0 {
+	if len(kept) == len(s.p.Answers) {
 		return nil
 	}
-	s.p.Answers = nil
+	s.p.Answers = kept
 	return s.save(ctx)
+}
+
+// replyOf is an answer as it is rendered.
+func (s *sitting) replyOf(a pull.Spoken) comment.Reply {
+	r := comment.Reply{Mark: mark(s.key, a.Name), Command: a.Command, By: a.To, Answer: a.Answer, Detail: a.Text}
+	if a.Reason != "" {
+		r.Sentences = []string{a.Reason}
+	}
+	return r
 }
 
 func digestOf(j *stackjob.Job) string {

@@ -342,6 +342,12 @@ func TestNoticesReadLikeThis(t *testing.T) {
 		"outcome-closed":    comment.Outcome(pulls()[comment.Closed], github),
 		"answer-no": comment.Answer(comment.Reply{Mark: "answer/12345", Command: "reeve aprove prod", By: "ann", Answer: pull.Confused,
 			Sentences: []string{"there is no command aprove; the nearest is approve"}, Commands: []string{"reeve approve prod"}, Page: page}, github),
+		"answer-several": comment.Answers(comment.Replies{Mark: "answer/12347", By: "ann", Of: []comment.Reply{
+			{Command: "reeve approve prod", Answer: pull.Yes, Sentences: []string{"acme/prod/AwsVpc/main"}},
+			{Command: "reeve plan @ann`", Answer: ""},
+			{Command: "reeve aprove dev", Answer: pull.Confused, Sentences: []string{"there is no command `aprove`; did you mean `approve`?"}},
+			{Command: "reeve explain prod/AwsVpc/main", Answer: pull.Yes, Detail: "acme/prod/AwsVpc/main is planned\n  policy built-in\n"},
+		}}, github),
 		"answer-explain": comment.Answer(comment.Reply{Mark: "answer/12346", Command: "reeve explain prod/AwsVpc/main", By: "bob", Answer: pull.Yes,
 			Sentences: []string{"acme/prod/AwsVpc/main changes because its spec changed", "no policy holds it"},
 			Detail:    "It needs acme/prod/AwsRdsInstance/orders.\nLast made: 2 days ago.\n"}, github),

@@ -146,11 +146,16 @@ func (p Pull) elsewhere() string {
 	}
 	followed := "the followed branch"
 	if p.Elsewhere.Followed != "" {
-		followed = code(p.Elsewhere.Followed)
+		followed = branch(p.Elsewhere.Followed)
 	}
-	return "This pull request no longer goes into " + followed + ", but into " + code(p.Elsewhere.Into) +
+	return "This pull request no longer goes into " + followed + ", but into " + branch(p.Elsewhere.Into) +
 		". Nothing of it is planned, and merging it there applies nothing. Turned back to " + followed + ", it is planned again.\n\n"
 }
+
+// branchColumns is as much of a branch's name as is told.
+const branchColumns = 80
+
+func branch(name string) string { return code(report.Shorten(report.Clean(name), branchColumns)) }
 
 var plurals = map[string]string{"plan": "plans", "apply": "applies"}
 

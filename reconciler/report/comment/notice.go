@@ -214,34 +214,81 @@ type Reply struct {
 }
 
 // answers are the icons of answers, the same as the reactions.
-var answers = map[pull.Answer]string{pull.Yes: "👍 ", pull.No: "👎 ", pull.Confused: "😕 "}
+var answers = map[pull.Answer]string{"": "🚀 ", pull.Yes: "👍 ", pull.No: "👎 ", pull.Confused: "😕 "}
 
 // Answer is the comment that answers a command with more than a reaction.
 func Answer(r Reply, l Limits) Text {
 	p := arranged{Pull: Pull{Mark: r.Mark, Commands: r.Commands, Page: r.Page}}
-	lines := report.Lines(r.Detail)
 	return fit(nil, l, func(f form, _ string, left []string) string {
 		var b strings.Builder
 		b.WriteString(mark(r.Mark) + "\n")
-		b.WriteString(answers[r.Answer] + code(r.Command))
-		if by := names([]string{r.By}, 1); by != "" {
-			b.WriteString(" · " + by)
-		}
-		b.WriteString("\n\n")
+		b.WriteString(r.heading() + r.by() + "\n\n")
 		if sentences := proses(r.Sentences); len(sentences) == 1 {
 			b.WriteString(sentences[0] + "\n\n")
 		} else {
 			b.WriteString(bullets(sentences, f.list))
 		}
-		if shown := lines[:min(len(lines), f.report)]; len(shown) > 0 {
-			if more := len(lines) - len(shown); more > 0 {
-				shown = append(shown[:len(shown):len(shown)], "… "+report.Plural(more, "more line"))
-			}
-			b.WriteString(fence("", shortLines(shown)) + "\n")
-		}
+		b.WriteString(r.detail(f))
 		b.WriteString(p.next(f))
 		b.WriteString(p.leftOut(left))
 		b.WriteString(p.foot())
 		return b.String()
 	})
+}
+
+// Replies are the answers to the commands of one comment, in their order. One without an
+// Answer goes on.
+type Replies struct {
+	Mark, By string
+	Of       []Reply
+}
+
+// Answers is the comment that answers several commands of one comment: a line for each, and
+// below them what is longer.
+func Answers(r Replies, l Limits) Text {
+	p := arranged{Pull: Pull{Mark: r.Mark}}
+	return fit(nil, l, func(f form, _ string, left []string) string {
+		var b strings.Builder
+		b.WriteString(mark(r.Mark) + "\n")
+		b.WriteString("**" + report.Plural(len(r.Of), "command") + "**" + Reply{By: r.By}.by() + "\n\n")
+		items := make([]string, len(r.Of))
+		for i, of := range r.Of {
+			items[i] = of.heading()
+			if sentences := proses(of.Sentences); len(sentences) > 0 {
+				items[i] += " · " + strings.Join(sentences, "; ")
+			}
+		}
+		b.WriteString(bullets(items, f.list))
+		for _, of := range r.Of {
+			if text := of.detail(f); text != "" {
+				b.WriteString(code(of.Command) + "\n\n" + text)
+			}
+		}
+		b.WriteString(p.leftOut(left))
+		return b.String()
+	})
+}
+
+// heading is the command with how it ended.
+func (r Reply) heading() string { return answers[r.Answer] + code(r.Command) }
+
+// by is who wrote it; "" when that is not known.
+func (r Reply) by() string {
+	if by := names([]string{r.By}, 1); by != "" {
+		return " · " + by
+	}
+	return ""
+}
+
+// detail is the longer text, as long as there is room.
+func (r Reply) detail(f form) string {
+	lines := report.Lines(r.Detail)
+	shown := lines[:min(len(lines), f.report)]
+	if len(shown) == 0 {
+		return ""
+	}
+	if more := len(lines) - len(shown); more > 0 {
+		shown = append(shown[:len(shown):len(shown)], "… "+report.Plural(more, "more line"))
+	}
+	return fence("", shortLines(shown)) + "\n"
 }
