@@ -27,6 +27,7 @@ func Run(t *testing.T, w World) {
 		"PullRequestsAreToldFromOpeningToMerge":  checkPullRequests,
 		"ClosedPullRequestsAreNotListed":         checkClosing,
 		"ForksAreTold":                           checkFork,
+		"DraftsAreTold":                          checkDrafts,
 		"CommentsAreListedOverPagesInOrder":      checkCommentPages,
 		"CommentsAreWrittenEditedAndMissed":      checkCommentWriting,
 		"EditsOfPeopleAreTold":                   checkCommentEdits,
@@ -222,6 +223,49 @@ func checkFork(t *testing.T, w World) {
 	})
 	awaitOpen(t, repo, got)
 	awaitRef(t, site, got.HeadRef, head)
+}
+
+// checkDrafts takes drafts for what the forge takes for one: on Gitea and GitLab the title
+// makes it, on GitHub a button, whatever the title says.
+func checkDrafts(t *testing.T, w World) {
+	p := propose(t, w)
+	want := forge.PullRequest{
+		Number: p.number, Title: "Change a", Author: forge.User{Login: string(Ada)}, State: forge.Open,
+		Head: p.head, HeadBranch: "change", BaseBranch: "main",
+	}
+	check := func(title string, draft bool) {
+		t.Helper()
+		if title != want.Title {
+			p.site.Entitle(t, Ada, p.number, title)
+		}
+		want.Title, want.Draft = title, draft
+		awaitOpen(t, p.repo, awaitPull(t, p.repo, want))
+	}
+	drafts := map[forge.Kind][]string{
+		forge.Gitea:  {"WIP: change a", "[WIP] change a", "wip:change a"}, // as its server has it by default
+		forge.GitLab: {"Draft: change a", "[Draft] change a", "(draft) change a"},
+	}[w.Kind()]
+	for _, title := range drafts {
+		check(title, true)
+		check("Change a", false)
+	}
+	for _, title := range []string{"Change a, WIP: b", "The draft of a"} {
+		check(title, false)
+	}
+	button, has := p.site.(interface {
+		SetDraft(t testing.TB, as Person, number int)
+	})
+	if has == (len(drafts) > 0) {
+		t.Fatalf("%s has a button for drafts: %t", w.Kind(), has)
+	}
+	if !has {
+		return
+	}
+	for _, title := range []string{"WIP: change a", "Draft: change a"} {
+		check(title, false)
+	}
+	button.SetDraft(t, Ada, p.number)
+	check("Change a", true)
 }
 
 func checkStatuses(t *testing.T, w World) {
