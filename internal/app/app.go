@@ -260,7 +260,7 @@ func (a *App) settings(ctx context.Context, c config.Config) (reconciler.Setting
 			stackjob.OpApply: time.Duration(c.Jobs.Timeouts.Apply), stackjob.OpDestroy: time.Duration(c.Jobs.Timeouts.Apply),
 		},
 		Grace: time.Duration(c.Jobs.Grace), ApprovalExpiry: time.Duration(c.Jobs.ApprovalExpiry),
-		Environ: env, Secrets: secrets,
+		Environ: unhurried(env, c.Jobs.Parallel, memory()), Secrets: secrets,
 		Limits: engine.Limits{LogBytes: int64(c.Jobs.Limits.Log), OpenFiles: c.Jobs.Limits.OpenFiles, Processes: c.Jobs.Limits.Processes,
 			MemoryBytes: uint64(c.Jobs.Limits.Memory), FileBytes: uint64(c.Jobs.Limits.FileSize)},
 	}

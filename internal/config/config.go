@@ -164,7 +164,7 @@ type Jobs struct {
 	ApprovalExpiry Duration `json:"approvalExpiry,omitempty" default:"168h"`
 	// Variables of the daemon's environment that jobs get too: names, or globs such as AWS_*. Nothing else is passed on.
 	PassEnvironment []string `json:"passEnvironment,omitempty"`
-	// Variables that every job gets, by name.
+	// Variables that every job gets, by name. Where there is much memory, engines also get GOGC=300 unless it is set here.
 	Environment map[string]Variable `json:"environment,omitempty"`
 	// Resource limits of one job.
 	Limits Limits `json:"limits,omitzero"`

@@ -19,9 +19,10 @@ type task struct {
 	again, ask bool
 	// seen is the newest word of the forge that came with a list.
 	seen *forge.PullRequest
-	// timer looks again later; due is when.
-	timer *time.Timer
-	due   time.Time
+	// timer looks again later; due is when, and askThen whether to ask the forge.
+	timer   *time.Timer
+	due     time.Time
+	askThen bool
 	// waiters are told of the end of the look that is asked for next.
 	waiters []chan error
 	// failures in a row.
@@ -75,8 +76,20 @@ func (l *Loop) later(key pull.Key, t *task, after time.Duration, ask bool) {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	t.due = due
-	t.timer = time.AfterFunc(after, func() { l.schedule(key, func(t *task) { t.timer, t.ask = nil, t.ask || ask }) })
+	t.due, t.askThen = due, ask || t.timer != nil && t.askThen
+	t.timer = time.AfterFunc(after, func() { l.schedule(key, func(t *task) { t.timer, t.ask = nil, t.ask || t.askThen }) })
+}
+
+// lookWithin has a pull request derived anew within a time.
+func (l *Loop) lookWithin(key pull.Key, within time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tasks[key]
+	if t == nil {
+		t = &task{}
+		l.tasks[key] = t
+	}
+	l.later(key, t, within, false)
 }
 
 // begin runs a look when none runs. The caller holds mu.

@@ -40,6 +40,9 @@ const (
 	// defaultSlack is what a driver may take on top of the grace time, to say
 	// what happened.
 	defaultSlack = 30 * time.Second
+	// gcPercent is how far the heap may grow beyond what it holds: a runner holds a few
+	// megabytes for a second or, for as long as its engine works, does nothing.
+	gcPercent = 400
 	// resultPatience is how long a result waits for room on the disk.
 	resultPatience = 10 * time.Minute
 )
@@ -48,6 +51,7 @@ const (
 // life of a process: it changes the process's limits, signals and umask, and kills
 // what is below it. In the place of the folder may stand that it is told later.
 func Main(folder string, drivers map[schema.Provisioner]engine.Driver) int {
+	debug.SetGCPercent(gcPercent)
 	if folder == spareArgument {
 		var err error
 		folder, err = waitForFolder()

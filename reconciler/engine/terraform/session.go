@@ -173,13 +173,16 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 	if err != nil {
 		return err
 	}
-	w := watch(ctx, dir, s.grace, func(pid int) {
+	by, leave := thisThread()
+	defer leave()
+	w := watch(ctx, dir, by, s.grace, func(pid int) {
 		s.phase.sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: v.operation, PID: pid, Command: command})
 	})
 	s.askedAt = time.Now()
 	err = do(ctx)
+	left := w.left(ctx, dir, by)
 	pid := w.stop()
-	s.killed = w.killed || endedBySignal(err)
+	s.killed = left || w.killed || endedBySignal(err)
 	v.end()
 	s.phase.sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: v.operation, PID: pid, Command: command, ExitCode: exitCode(ctx, err)})
 	return err

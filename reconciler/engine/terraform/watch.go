@@ -11,6 +11,7 @@ import (
 type watcher struct {
 	ended  chan struct{}
 	done   sync.WaitGroup
+	grace  time.Duration
 	pid    int // written by the goroutine, read after done
 	notify func(pid int)
 	// killed tells that it outlived its grace time; written by the goroutine,
@@ -18,17 +19,17 @@ type watcher struct {
 	killed bool
 }
 
-// watch begins to look for the engine that is about to be started in dir. started
-// is called once, with 0 when the engine was gone before it was seen.
-func watch(ctx context.Context, dir string, grace time.Duration, started func(pid int)) *watcher {
-	w := &watcher{ended: make(chan struct{}), notify: started}
+// watch begins to look for the engine that is about to be started in dir by a thread.
+// started is called once, with 0 when the engine was gone before it was seen.
+func watch(ctx context.Context, dir string, by thread, grace time.Duration, started func(pid int)) *watcher {
+	w := &watcher{ended: make(chan struct{}), grace: grace, notify: started}
 	w.done.Go(func() {
-		w.find(dir)
+		w.find(dir, by)
 		w.notify(w.pid)
 		select {
 		case <-w.ended:
 		case <-ctx.Done():
-			w.endAfter(grace)
+			w.endAfter(w.grace)
 		}
 		// Whatever the engine left in its group is an orphan: a provisioner's
 		// child that ignores signals.
@@ -44,20 +45,37 @@ func (w *watcher) stop() int {
 	return w.pid
 }
 
-// find polls: the process appears within a millisecond or two.
-func (w *watcher) find(dir string) {
+// left tells whether terraform-exec came back without having waited for the engine, which
+// it does when it is cancelled in the moment of the start. Then nobody knows what the
+// engine has done. It is given its grace time here.
+func (w *watcher) left(ctx context.Context, dir string, by thread) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	pid := childIn(dir, by)
+	if pid == 0 {
+		return false
+	}
+	endChild(pid, w.grace)
+	return true
+}
+
+// find polls: the process appears within a few milliseconds.
+func (w *watcher) find(dir string, by thread) {
 	const longest = 20 * time.Millisecond
-	pause := 200 * time.Microsecond
+	pause := time.Millisecond
 	for {
-		if w.pid = childIn(dir); w.pid != 0 {
-			return
-		}
 		select {
 		case <-w.ended:
 			return
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, longest)
+		if w.pid = childIn(dir, by); w.pid != 0 {
+			return
+		}
+		if pause = 2 * pause; pause > longest {
+			pause, by = longest, 0 // it was not started where it was expected
+		}
 	}
 }
 
