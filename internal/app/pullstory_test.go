@@ -36,6 +36,7 @@ func TestAPullRequestIsPlannedApprovedMergedAndApplied(t *testing.T) {
 		w.served.until("both are applied", func() bool { return w.lines("a") == "one" && w.lines("b") == "one" })
 		w.status(head, "reeve/apply: dev", forge.Success)
 		w.sees(n, "All 2 applied")
+		w.explained(devA, fmt.Sprintf("The job carries out the merge of pull request config#%d (%s)", n, w.page("")))
 		w.once(n)
 	})
 }

@@ -119,6 +119,12 @@ func TestPullRequestsThatApplyTheSameStackQueue(t *testing.T) {
 		waiting := w.says(forgetest.Ada, two, "reeve apply")
 		w.reacts(two, waiting, forge.Rocket)
 		w.sees(two, "place 1", fmt.Sprintf("config#%d", one))
+		page := func(n int) string { return strings.TrimSuffix(w.page(""), "1") + fmt.Sprint(n) }
+		w.explained(devA, fmt.Sprintf("It is held for pull request config#%d (%s)", one, page(one)))
+		w.explained(devA, fmt.Sprintf("For its turn waits pull request config#%d (%s), at place 1", two, page(two)))
+		w.explained(devA, fmt.Sprintf("The job is of pull request config#%d (%s)", one, page(one)))
+		w.reacts(two, w.says(forgetest.Grace, two, "reeve explain dev"), forge.ThumbsUp)
+		w.sees(two, "/answer-", "It is held for pull request config#", page(one))
 		if got := w.lines("a"); got != "zero one" {
 			t.Fatalf("applied: %s", got)
 		}

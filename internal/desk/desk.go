@@ -15,6 +15,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -47,6 +48,9 @@ type Options struct {
 	// stands; nil where none are followed.
 	Pulls    func(ctx context.Context, q store.PullQuery) ([]pull.Pull, error)
 	Standing func(ctx context.Context, p pull.Pull) (comment.Pull, error)
+	// Concerning are the pull requests that have to do with a resource and its job; nil where
+	// none are followed.
+	Concerning func(ctx context.Context, key schema.ResourceKey, job *stackjob.Job) ([]report.PullOf, error)
 	// IsOwn tells whether an actor proposed what a job carries out; nil where no pull
 	// requests are followed.
 	IsOwn func(ctx context.Context, job stackjob.Job, by stackjob.Actor) (bool, error)

@@ -107,7 +107,13 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 	if e.History, err = d.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Limit: history}); err != nil {
 		return e, err
 	}
-	e.Lines = report.Explain(report.Subject{Key: k, Status: e.Resource.Status, Reason: e.Resource.Reason, Because: e.Resource.Because,
+	var pulls []report.PullOf
+	if d.o.Concerning != nil {
+		if pulls, err = d.o.Concerning(ctx, k, e.Job); err != nil {
+			return e, err
+		}
+	}
+	e.Lines = report.Explain(report.Subject{Pulls: pulls, Key: k, Status: e.Resource.Status, Reason: e.Resource.Reason, Because: e.Resource.Because,
 		Policy: e.Policy, Producers: e.Producers, Consumers: e.Consumers, Observed: e.Observed, Job: e.Job})
 	if e.Job != nil {
 		e.Next = report.Next(*e.Job)

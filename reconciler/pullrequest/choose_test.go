@@ -12,7 +12,9 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 func TestWhichRowsACommandMeans(t *testing.T) {
@@ -136,8 +138,8 @@ func TestExplainSaysWhyEachRowIsThereAndWhatIsInForce(t *testing.T) {
 		s.choice.File, s.choice.Line, s.choice.Visited = "acme/policies/ask.yaml", 4, []string{"acme/ask won"}
 	})
 	state, detail := s.state()
-	text := explain(of(made("b"), s), []int{1})
-	want := fmt.Sprintf("acme/dev/TerraformStack/a is %s: %s\n  because %s\n  policy acme/ask (acme/policies/ask.yaml:4)\n    acme/ask won\n", state, detail, stackjob.CauseNew.Sentence())
+	text := explain(of(made("b"), s), []int{1}, map[schema.ResourceKey][]report.PullOf{s.row.Key: {{Name: "infra#8", Role: report.PullHolds}}})
+	want := fmt.Sprintf("acme/dev/TerraformStack/a is %s: %s\n  because %s\n  It is held for pull request infra#8 until that is merged or closed.\n  policy acme/ask (acme/policies/ask.yaml:4)\n    acme/ask won\n", state, detail, stackjob.CauseNew.Sentence())
 	if d := cmp.Diff(want, text[:min(len(text), len(want))]); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}

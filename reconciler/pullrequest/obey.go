@@ -10,9 +10,11 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/access"
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // reply is what a command came to.
@@ -146,7 +148,13 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 	case command.Rerun:
 		return s.rerun(ctx, c, pic, chosen)
 	case command.Explain:
-		return reply{answer: pull.Yes, text: explain(pic, chosen)}, nil
+		of := map[schema.ResourceKey][]report.PullOf{}
+		for _, i := range chosen {
+			if of[pic.rows[i].row.Key], err = s.l.Concerning(ctx, pic.rows[i].row.Key, pic.rows[i].job); err != nil {
+				return reply{}, err
+			}
+		}
+		return reply{answer: pull.Yes, text: explain(pic, chosen, of)}, nil
 	case command.Apply:
 		return s.apply(ctx, c, pic, chosen)
 	}
@@ -495,8 +503,9 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 	return yes(""), nil
 }
 
-// explain says of each row why it is there, what is in force and what it waits for.
-func explain(pic picture, chosen []int) string {
+// explain says of each row why it is there, what is in force and what it waits for, and
+// which pull requests have to do with it.
+func explain(pic picture, chosen []int, of map[schema.ResourceKey][]report.PullOf) string {
 	var b strings.Builder
 	for _, i := range chosen {
 		s := pic.rows[i]
@@ -515,6 +524,9 @@ func explain(pic picture, chosen []int) string {
 				b.WriteString(": " + because.Detail)
 			}
 			b.WriteString("\n")
+		}
+		for _, p := range of[s.row.Key] {
+			b.WriteString("  " + p.Sentence() + "\n")
 		}
 		b.WriteString("  policy " + s.choice.Name)
 		if s.choice.File != "" {

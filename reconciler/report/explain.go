@@ -24,6 +24,47 @@ type Subject struct {
 	Observed *stackjob.Observed
 	// Job is the open job, or else the last one.
 	Job *stackjob.Job
+	// Pulls are the pull requests that have to do with it.
+	Pulls []PullOf
+}
+
+// PullOf is a pull request that has to do with a resource.
+type PullOf struct {
+	// Name is "infra#7", URL its page.
+	Name, URL string
+	Role      PullRole
+	// Place is its place in the queue, for PullQueues.
+	Place int
+}
+
+// PullRole is what a pull request has to do with a resource.
+type PullRole string
+
+// The roles.
+const (
+	PullHolds   PullRole = "holds"   // what it applies before its merge nobody else applies meanwhile
+	PullQueues  PullRole = "queues"  // it waits for its turn to apply
+	PullApplies PullRole = "applies" // the job applies it before its merge
+	PullMerged  PullRole = "merged"  // the job carries its merge out
+)
+
+// Sentence says it in a line.
+func (p PullOf) Sentence() string {
+	of := "pull request " + p.Name
+	if p.URL != "" {
+		of += " (" + p.URL + ")"
+	}
+	switch p.Role {
+	case PullHolds:
+		return "It is held for " + of + " until that is merged or closed."
+	case PullQueues:
+		return "For its turn waits " + of + ", at place " + strconv.Itoa(p.Place) + "."
+	case PullApplies:
+		return "The job is of " + of + ", before its merge."
+	case PullMerged:
+		return "The job carries out the merge of " + of + "."
+	}
+	return "It has to do with " + of + "."
 }
 
 // Explain says in sentences how a resource is: its state and what it waits for, who
@@ -43,6 +84,9 @@ func Explain(s Subject) []string {
 		add("It changes because " + Because(s.Because) + ".")
 	}
 	add(s.job()...)
+	for _, p := range s.Pulls {
+		add(p.Sentence())
+	}
 	add(s.policy()...)
 	add(s.lastMade())
 	add(keys("It needs ", s.Producers), keys("It is needed by ", s.Consumers))

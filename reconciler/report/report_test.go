@@ -308,9 +308,11 @@ func TestExplanationsReadLikeThis(t *testing.T) {
 	for name, s := range map[string]report.Subject{
 		"explain-waiting": {Key: key, Status: "waiting", Reason: waiting.Reason, Because: []stackjob.Because{{Cause: stackjob.CauseSpec, Detail: "spec.size"}}, Policy: policy,
 			Producers: []schema.ResourceKey{{Org: "acme", Env: "prod", Kind: "AwsVpc", Name: "main"}}, Consumers: []schema.ResourceKey{{Org: "acme", Env: "prod", Kind: "App", Name: "web"}},
-			Observed: &stackjob.Observed{Complete: false, JobID: "sj_0", Desired: stackjob.Desired{Commit: "0123456789abcdef"}, Engine: "terraform 1.11.4"}, Job: &waiting},
+			Observed: &stackjob.Observed{Complete: false, JobID: "sj_0", Desired: stackjob.Desired{Commit: "0123456789abcdef"}, Engine: "terraform 1.11.4"}, Job: &waiting,
+			Pulls: []report.PullOf{{Name: "infra#7", URL: "https://git.example.com/acme/infra/pulls/7", Role: report.PullHolds}, {Name: "infra#8", Role: report.PullQueues, Place: 1}}},
 		"explain-applied": {Key: key, Status: "applied", Policy: stackjob.PolicyChoice{Name: "built-in default"},
-			Observed: &stackjob.Observed{Complete: true, JobID: "sj_0", Desired: stackjob.Desired{Commit: "folder:0123456789"}}, Job: &stackjob.Job{ID: "sj_0", State: stackjob.Succeeded, Action: stackjob.Apply}},
+			Observed: &stackjob.Observed{Complete: true, JobID: "sj_0", Desired: stackjob.Desired{Commit: "folder:0123456789"}}, Job: &stackjob.Job{ID: "sj_0", State: stackjob.Succeeded, Action: stackjob.Apply},
+			Pulls: []report.PullOf{{Name: "infra#7", URL: "https://git.example.com/acme/infra/pulls/7\x1b[0m", Role: report.PullMerged}, {Name: "infra#8", Role: report.PullApplies}}},
 		"explain-frozen": {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
 		"explain-bare":   {Key: key},
 	} {
