@@ -32,14 +32,47 @@ type Login struct {
 	// Via is one of Forges, ViaSocket or ViaToken.
 	Via  string `json:"via"`
 	Name string `json:"name"`
+	// ID is the number of the account on its forge; "" where only the name is known. A
+	// freed name may be given to somebody else, a number never is.
+	ID string `json:"id,omitempty"`
 }
 
-// String is the login as people write it: "github:ada".
-func (l Login) String() string { return l.Via + ":" + l.Name }
+// String is the login as people write it: "github:ada", with a number "github:ada#123".
+func (l Login) String() string {
+	if l.ID != "" {
+		return l.Via + ":" + l.Name + "#" + l.ID
+	}
+	return l.Via + ":" + l.Name
+}
 
-// Is tells whether two logins are the same one. Forges do not tell upper case from lower
-// case; operating systems and token names do. A login that lacks a part is nobody's.
-func (l Login) Is(o Login) bool { return l.Via != "" && l.Name != "" && l.folded() == o.folded() }
+// Is tells whether who shows up as o is who l names. With a number in l the number
+// decides: an account stays who it is when it is renamed, and who got its name is another
+// one. Without, the name does: forges do not tell upper case from lower case; operating
+// systems and token names do. A login that lacks a part is nobody's.
+func (l Login) Is(o Login) bool {
+	if l.ID != "" {
+		return l.Via != "" && l.Name != "" && o.Name != "" && l.Via == o.Via && l.ID == o.ID
+	}
+	return l.sameName(o)
+}
+
+// MayBe tells whether two logins can be of one account, as far as is known: where one
+// lacks its number the names decide. It is for taking rights away, [Login.Is] for giving
+// them.
+func (l Login) MayBe(o Login) bool {
+	if l.ID != "" && o.ID != "" {
+		return l.Is(o)
+	}
+	return l.sameName(o)
+}
+
+func (l Login) sameName(o Login) bool { return l.Via != "" && l.Name != "" && l.bare() == o.bare() }
+
+// bare is the login in the spelling that is compared, without the number.
+func (l Login) bare() Login {
+	l.ID = ""
+	return l.folded()
+}
 
 // folded is the login in the spelling that is compared. Logins are ASCII on every forge:
 // a letter that only looks like one, or folds to one, stays another letter.
@@ -56,17 +89,30 @@ func (l Login) folded() Login {
 	return l
 }
 
-// parseLogin reads "github:ada". The second result is false for what is no login.
+// parseLogin reads "github:ada" and "github:ada#123". The second result is false for what
+// is no login.
 func parseLogin(s string) (Login, bool) {
 	via, name, ok := strings.Cut(s, ":")
-	l := Login{Via: via, Name: name}
-	return l, ok && slices.Contains(Forges(), via) && isLoginName(name)
+	l, good := loginOf(via, name)
+	return l, ok && good && slices.Contains(Forges(), via)
+}
+
+// loginOf reads the part of a login after its forge: "ada", "ada#123".
+func loginOf(via, text string) (Login, bool) {
+	name, id, pinned := strings.Cut(text, "#")
+	return Login{Via: via, Name: name, ID: id}, isLoginName(name) && (!pinned || isAccountNumber(id))
+}
+
+// isAccountNumber is what a forge numbers its accounts with. One number has one spelling:
+// numbers are compared as text.
+func isAccountNumber(s string) bool {
+	return s != "" && len(s) <= 19 && s[0] != '0' && strings.Trim(s, "0123456789") == ""
 }
 
 // isLoginName is what a forge's login can look like: no white space, and none of the
 // characters that would make it something else.
 func isLoginName(s string) bool {
-	return s != "" && len(s) <= 255 && !strings.ContainsAny(s, "@:/,\"'`<>") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return s != "" && len(s) <= 255 && !strings.ContainsAny(s, "@:/,#\"'`<>") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // IdentityAccount is a person, with everything by which the person can be known.
@@ -92,8 +138,8 @@ type Team struct {
 // Person is somebody who can be recognised: an IdentityAccount with all its logins, or a
 // login that no account has.
 type Person struct {
-	// Name is the account's slug, or the login: "github:ada". No two persons of an
-	// organization have the same.
+	// Name is the account's slug, or the login: "github:ada", "github:ada#123". No two
+	// persons of an organization have the same.
 	Name   string  `json:"name"`
 	Logins []Login `json:"logins"`
 }
@@ -105,8 +151,22 @@ func Alone(l Login) Person {
 	return Person{Name: l.String(), Logins: []Login{l}}
 }
 
-// Has tells whether a login is the person's.
-func (p Person) Has(l Login) bool { return slices.ContainsFunc(p.Logins, l.Is) }
+// Has tells whether who shows up as l is the person.
+func (p Person) Has(l Login) bool {
+	return slices.ContainsFunc(p.Logins, func(is Login) bool { return is.Is(l) })
+}
+
+// MayBe tells whether who shows up as l can be the person, as far as is known.
+func (p Person) MayBe(l Login) bool { return slices.ContainsFunc(p.Logins, l.MayBe) }
+
+// Namesake finds the login of the person that has the name of l and is another account,
+// as its number tells: the name was given to somebody else.
+func (p Person) Namesake(l Login) (Login, bool) {
+	if i := slices.IndexFunc(p.Logins, func(is Login) bool { return is.ID != "" && is.sameName(l) && !is.Is(l) }); i >= 0 {
+		return p.Logins[i], true
+	}
+	return Login{}, false
+}
 
 // Approver is one entry of a policy's list of persons, with who that is.
 type Approver struct {
@@ -163,19 +223,44 @@ type directory struct {
 	accounts  []*IdentityAccount
 	accountOf map[string]*IdentityAccount
 	teamOf    map[string]*Team
-	byLogin   map[Login]*IdentityAccount
+	// byLogin has no numbers; byNumber has nothing but forge and number.
+	byLogin, byNumber map[Login]*IdentityAccount
+	// pins are the numbers that are written behind a login anywhere in the organization:
+	// it means that account in all of it.
+	pins map[Login]pin
+}
+
+// pin is a number and where it is written.
+type pin struct {
+	id string
+	at diag.Diagnostic
 }
 
 func personOf(a *IdentityAccount) Person { return Person{Name: a.Metadata.Slug, Logins: a.Logins} }
 
-// person finds who a login is.
+// person finds who a login is. A number finds its account under whatever name.
 func (d *directory) person(l Login) Person {
-	if d != nil {
-		if a := d.byLogin[l.folded()]; a != nil {
-			return personOf(a)
-		}
+	if d == nil {
+		return Alone(l)
+	}
+	if a := d.byNumber[l.number()]; a != nil && l.ID != "" {
+		return personOf(a)
+	}
+	if a := d.byLogin[l.bare()]; a != nil && personOf(a).Has(l) {
+		return personOf(a)
 	}
 	return Alone(l)
+}
+
+// number is the login without its name.
+func (l Login) number() Login { return Login{Via: l.Via, ID: l.ID} }
+
+// pinned is a login as the organization means it.
+func (d *directory) pinned(l Login) Login {
+	if d != nil && l.ID == "" {
+		l.ID = d.pins[l.bare()].id
+	}
+	return l
 }
 
 func (d *directory) bySlug(slug string) *IdentityAccount {
@@ -233,7 +318,7 @@ func (d *directory) approver(entry string) (Approver, bool) {
 // member finds who a slug or a login is.
 func (d *directory) member(entry string) (Person, bool) {
 	if l, ok := parseLogin(entry); ok {
-		return d.person(l), true
+		return d.person(d.pinned(l)), true
 	}
 	if a := d.bySlug(entry); a != nil {
 		return personOf(a), true

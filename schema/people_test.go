@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -252,5 +253,86 @@ func TestWhoLeftATeamIsGoneWithTheNextCommit(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"ada", "github:linus", "grace"}, names(before)); diff != "" {
 		t.Error("the tree before was changed:", diff)
+	}
+}
+
+func TestANumberDecidesWhoALoginIs(t *testing.T) {
+	t.Parallel()
+	login := func(name, id string) schema.Login { return schema.Login{Via: "github", Name: name, ID: id} }
+	for _, tt := range []struct {
+		named, shown     schema.Login
+		is, mayBe, other bool
+	}{
+		{login("ada", "123"), login("Ada", "123"), true, true, false},
+		{login("ada", "123"), login("countess", "123"), true, true, false}, // renamed
+		{login("ada", "123"), login("ADA", "999"), false, false, true},     // the name was given away
+		{login("ada", "123"), login("ada", ""), false, true, true},         // nobody knows
+		{login("ada", "123"), login("grace", ""), false, false, false},
+		{login("ada", "123"), login("grace", "999"), false, false, false},
+		{login("ada", ""), login("ada", "999"), true, true, false},
+		{login("ada", ""), login("countess", "999"), false, false, false},
+		{login("ada", "123"), schema.Login{Via: "gitlab", Name: "ada", ID: "123"}, false, false, false},
+		{schema.Login{Via: "github", ID: "123"}, login("ada", "123"), false, false, false},
+	} {
+		p := schema.Person{Name: "ada", Logins: []schema.Login{login("other", "5"), tt.named}}
+		_, other := p.Namesake(tt.shown)
+		if p.Has(tt.shown) != tt.is || p.MayBe(tt.shown) != tt.mayBe || other != tt.other {
+			t.Errorf("%s shows up as %s: is %t, may be %t, another account %t; want %t, %t, %t",
+				tt.named, tt.shown, p.Has(tt.shown), p.MayBe(tt.shown), other, tt.is, tt.mayBe, tt.other)
+		}
+	}
+}
+
+// TestANumberThatIsWrittenOnceHoldsInTheWholeOrganization: a name without number beside it
+// would let in whom the number keeps out.
+func TestANumberThatIsWrittenOnceHoldsInTheWholeOrganization(t *testing.T) {
+	t.Parallel()
+	const account = "apiVersion: stackreeve.dev/v1\nkind: IdentityAccount\nmetadata: {name: ada}\nspec: {githubUsername: Ada, tokenName: laptop, logins: [%s]}\n---\n"
+	const team = "apiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: core}\nspec: {members: [%s]}\n"
+	const policy = "apiVersion: stackreeve.dev/v1\nkind: FlowControlPolicy\nmetadata: {name: p}\nspec:\n  selector: {kind: environment, id: dev}\n  flowControl: {}\n  approvals: {from: [%s]}\n"
+	for _, tt := range []struct{ name, login, member, from, ada, from0 string }{
+		{"in the account", "'github:ada#12'", "github:ada", "team/core, github:ada", "github:Ada#12 token:laptop", "ada=github:Ada#12 token:laptop"},
+		{"in the team", "github:ada", "'github:ADA#12'", "team/core, github:ada", "github:Ada#12 token:laptop", "ada=github:Ada#12 token:laptop"},
+		{"in the policy", "github:ada", "github:ada", "'github:ada#12', team/core", "github:Ada#12 token:laptop", "ada=github:Ada#12 token:laptop"},
+		{"under the new name", "'github:ada#12'", "github:grace", "'github:countess#12'", "github:Ada#12 token:laptop", "ada=github:Ada#12 token:laptop"},
+		{"of nobody's account", "github:ada", "'github:linus#9'", "github:linus", "github:Ada token:laptop", "github:linus#9=github:linus#9"},
+		{"nowhere", "github:ada", "ada", "github:ada", "github:Ada token:laptop", "ada=github:Ada token:laptop"},
+	} {
+		tree := schematest.LoadAny(t, map[string]string{
+			"acme/teams/people.yaml": fmt.Sprintf(account, tt.login) + fmt.Sprintf(team, tt.member),
+			"acme/policies/p.yaml":   fmt.Sprintf(policy, tt.from), "acme/dev/s.yaml": schematest.Stack("s", "/m"), "m/main.tf": ""})
+		if l := tree.Diagnostics(); len(l) > 0 {
+			t.Fatalf("%s: %s", tt.name, diag.Text(l, diag.TextOptions{}))
+		}
+		spelled := func(p schema.Person) string {
+			var out []string
+			for _, l := range p.Logins {
+				out = append(out, l.String())
+			}
+			return strings.Join(out, " ")
+		}
+		if got := spelled(schema.Person{Logins: tree.Accounts()[0].Logins}); got != tt.ada {
+			t.Errorf("%s: the account is %s, want %s", tt.name, got, tt.ada)
+		}
+		for _, a := range tree.Policies()[0].PeopleIn("acme").From {
+			for _, p := range a.People {
+				if got := p.Name + "=" + spelled(p); got != tt.from0 {
+					t.Errorf("%s: %s means %s, want %s", tt.name, a.Name, got, tt.from0)
+				}
+			}
+		}
+		if !strings.Contains(tt.ada, "#12") {
+			continue
+		}
+		for shown, want := range map[schema.Login]string{
+			{Via: "github", Name: "ada", ID: "12"}:      "ada",
+			{Via: "github", Name: "countess", ID: "12"}: "ada",
+			{Via: "github", Name: "ada", ID: "99"}:      "github:ada#99",
+			{Via: "github", Name: "ada"}:                "github:ada",
+		} {
+			if got := tree.Person("acme", shown); got.Name != want {
+				t.Errorf("%s: %s is %s, want %s", tt.name, shown, got.Name, want)
+			}
+		}
 	}
 }

@@ -43,11 +43,13 @@ func (a *assembly) people() {
 	of := func(org string) *directory {
 		d := t.directories[org]
 		if d == nil {
-			d = &directory{byLogin: map[Login]*IdentityAccount{}, accountOf: map[string]*IdentityAccount{}, teamOf: map[string]*Team{}}
+			d = &directory{byLogin: map[Login]*IdentityAccount{}, byNumber: map[Login]*IdentityAccount{}, pins: map[Login]pin{},
+				accountOf: map[string]*IdentityAccount{}, teamOf: map[string]*Team{}}
 			t.directories[org] = d
 		}
 		return d
 	}
+	a.pins(of)
 	type placed struct {
 		account *boundAccount
 		at      diag.Diagnostic
@@ -55,14 +57,21 @@ func (a *assembly) people() {
 	first := map[string]map[Login]placed{}
 	for _, b := range a.own.accounts {
 		d := of(b.Org)
-		d.accounts = append(d.accounts, b.IdentityAccount)
-		d.accountOf[b.Metadata.Slug] = b.IdentityAccount
-		t.accounts = append(t.accounts, b.IdentityAccount)
+		account := *b.IdentityAccount // the document is shared with other trees, the numbers are this one's
+		account.Logins = slices.Clone(account.Logins)
+		d.accounts = append(d.accounts, &account)
+		d.accountOf[b.Metadata.Slug] = &account
+		t.accounts = append(t.accounts, &account)
 		if first[b.Org] == nil {
 			first[b.Org] = map[Login]placed{}
 		}
 		for i, l := range b.Logins {
-			f, twice := first[b.Org][l.folded()]
+			l = d.pinned(l)
+			account.Logins[i] = l
+			f, twice := first[b.Org][l.bare()]
+			if n, taken := first[b.Org][l.number()]; !twice && l.ID != "" && taken && n.account != b {
+				f, twice = n, true
+			}
 			if twice {
 				at := b.loginAt[i]
 				at.Code, at.Detail = diag.DuplicateLogin, fmt.Sprintf("%s, of %s and %s", l, f.account.Metadata.Slug, b.Metadata.Slug)
@@ -70,8 +79,12 @@ func (a *assembly) people() {
 				a.findings = append(a.findings, finding{Diagnostic: at, freezes: []scope{{org: b.Org}}})
 				continue
 			}
-			first[b.Org][l.folded()] = placed{b, b.loginAt[i]}
-			d.byLogin[l.folded()] = b.IdentityAccount
+			first[b.Org][l.bare()] = placed{b, b.loginAt[i]}
+			d.byLogin[l.bare()] = &account
+			if l.ID != "" {
+				first[b.Org][l.number()] = placed{b, b.loginAt[i]}
+				d.byNumber[l.number()] = &account
+			}
 		}
 	}
 	for _, b := range a.own.teams {
@@ -89,6 +102,59 @@ func (a *assembly) people() {
 	})
 	for _, d := range t.directories {
 		slices.SortFunc(d.accounts, func(x, y *IdentityAccount) int { return cmp.Compare(x.Metadata.Slug, y.Metadata.Slug) })
+	}
+}
+
+// pins gathers the numbers of logins. One that is written once holds for its login in the
+// whole organization: else a name without number beside it would let in whom the number
+// keeps out. Two numbers of one login are two accounts, of which nobody knows which is meant.
+func (a *assembly) pins(of func(org string) *directory) {
+	add := func(org string, l Login, at diag.Diagnostic) {
+		if l.ID == "" {
+			return
+		}
+		d := of(org)
+		first, known := d.pins[l.bare()]
+		switch {
+		case !known:
+			d.pins[l.bare()] = pin{l.ID, at}
+		case first.id != l.ID:
+			at.Code, at.Detail = diag.DuplicateLogin, fmt.Sprintf("%s and %s", l, Login{l.Via, l.Name, first.id})
+			at.Related = []diag.Related{{Pos: first.at.Pos, Message: "the other number"}}
+			a.findings = append(a.findings, finding{Diagnostic: at, freezes: []scope{{org: org}}})
+		}
+	}
+	text := func(org, entry string, at diag.Diagnostic) {
+		if l, ok := parseLogin(entry); ok {
+			add(org, l, at)
+		}
+	}
+	for _, b := range a.own.accounts {
+		for i, l := range b.Logins {
+			if d := of(b.Org); l.ID != "" && d.pins[l.bare()].id == "" { // else it is of two accounts, which is told of them
+				add(b.Org, l, b.loginAt[i])
+			}
+		}
+	}
+	for _, b := range a.own.teams {
+		for _, m := range b.members {
+			text(b.Org, m.entry, m.at)
+		}
+	}
+	for _, b := range a.own.policies {
+		for _, o := range a.out.organizations {
+			if b.Org != "" && b.Org != o.Slug {
+				continue
+			}
+			if b.Approvals != nil {
+				for i, entry := range b.Approvals.From {
+					text(o.Slug, entry, b.places.from[i])
+				}
+			}
+			for i, entry := range b.Override {
+				text(o.Slug, entry, b.places.override[i])
+			}
+		}
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 // aLogin is what a login looks like, for a sentence.
 const aLogin = "a forge and a login, such as github:ada, gitlab:ada or gitea:ada"
 
+// aNumber is what stands behind # in a login, for a sentence.
+const aNumber = "the account's number on the forge after #, as in github:ada#123 (`reeve forge logins` tells it)"
+
 // account reads an IdentityAccount.
 func (r *reader) account(e *envelope, out *ownDocuments) {
 	var spec accountSpec
@@ -30,22 +33,38 @@ func (r *reader) account(e *envelope, out *ownDocuments) {
 			b.Emails = append(b.Emails, email)
 		}
 	}
-	add := func(l Login, at place) {
-		if l.Name != "" && !slices.ContainsFunc(b.Logins, l.Is) {
-			b.Logins = append(b.Logins, l)
-			b.loginAt = append(b.loginAt, r.text.show(diag.Diagnostic{}, at))
-		}
-	}
 	const aName = "a login as the forge shows it, without @"
 	wrong := func(detail, found, expected string, at place) {
+		if _, id, ok := strings.Cut(strings.TrimSuffix(found, `"`), "#"); ok && !isAccountNumber(id) {
+			expected = aNumber
+		}
 		e.bad = true
 		r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: detail, Found: found, Expected: expected}, at)
 	}
+	add := func(detail string, l Login, val *value) {
+		if l.Name == "" {
+			return
+		}
+		i := slices.IndexFunc(b.Logins, l.sameName)
+		switch {
+		case i < 0:
+			b.Logins = append(b.Logins, l)
+			b.loginAt = append(b.loginAt, r.text.show(diag.Diagnostic{}, val.at))
+		case l.ID == "" || l.ID == b.Logins[i].ID:
+		case b.Logins[i].ID == "":
+			b.Logins[i].ID, b.loginAt[i] = l.ID, r.text.show(diag.Diagnostic{}, val.at)
+		default:
+			e.bad = true
+			r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: detail, Found: quoted(val, nil),
+				Expected: fmt.Sprintf("one number of one login; above it is %s", b.Logins[i])}, val.at)
+		}
+	}
 	if f, ok := v.get("githubUsername"); ok && spec.GithubUsername != "" {
-		if !isLoginName(spec.GithubUsername) {
+		l, ok := loginOf("github", spec.GithubUsername)
+		if !ok {
 			wrong("spec.githubUsername", quoted(&f.val, nil), aName, f.val.at)
 		}
-		add(Login{Via: "github", Name: spec.GithubUsername}, f.val.at)
+		add("spec.githubUsername", l, &f.val)
 	}
 	if f, ok := v.get("logins"); ok {
 		for i, l := range spec.Logins {
@@ -53,16 +72,18 @@ func (r *reader) account(e *envelope, out *ownDocuments) {
 			if g, ok := item.get("login"); ok {
 				item, expected = &g.val, aName
 			}
-			if l.Forge == "" || !isLoginName(l.Login) {
-				wrong(fmt.Sprintf("spec.logins[%d]", i), quoted(item, nil), expected, item.at)
+			detail := fmt.Sprintf("spec.logins[%d]", i)
+			is, ok := loginOf(l.Forge, l.Login)
+			if l.Forge == "" || !ok {
+				wrong(detail, quoted(item, nil), expected, item.at)
 				continue
 			}
-			add(Login{Via: l.Forge, Name: l.Login}, item.at)
+			add(detail, is, item)
 		}
 	}
 	for _, l := range []struct{ field, via, name string }{{"operatingSystemUser", ViaSocket, spec.OperatingSystemUser}, {"tokenName", ViaToken, spec.TokenName}} {
 		if f, ok := v.get(l.field); ok {
-			add(Login{Via: l.via, Name: l.name}, f.val.at)
+			add("spec."+l.field, Login{Via: l.via, Name: l.name}, &f.val)
 		}
 	}
 	if e.bad {
@@ -143,22 +164,30 @@ func notAPerson(entry, noTeams string) (diag.Diagnostic, bool) {
 		}
 		return d, folder+"/" != teamPrefix || !isSlug(name)
 	}
+	_, id, numbered := strings.Cut(entry, "#")
+	if numbered && !isAccountNumber(id) {
+		d.Expected = aNumber
+	}
 	via, name, ok := strings.Cut(entry, ":")
 	if !ok {
 		if isSlug(entry) {
 			return d, false
 		}
-		if s := Slug(entry); s != "" && s != entry {
+		if s := Slug(entry); s != "" && s != entry && !numbered {
 			d.Hint = fmt.Sprintf("did you mean %q?", s)
+		}
+		if l, ok := loginOf("github", entry); ok && numbered {
+			d.Hint = fmt.Sprintf("a number belongs to a forge: %q", l.String())
 		}
 		return d, true
 	}
 	if _, ok := parseLogin(entry); ok {
 		return d, false
 	}
-	if best := nearest(via, Forges()); best != "" && isLoginName(strings.TrimPrefix(name, "@")) {
+	_, written := loginOf(via, strings.TrimPrefix(name, "@"))
+	if best := nearest(via, Forges()); best != "" && written {
 		d.Hint = fmt.Sprintf("did you mean %q?", best+":"+strings.TrimPrefix(name, "@"))
-	} else if slices.Contains(Forges(), via) && isLoginName(strings.TrimPrefix(name, "@")) {
+	} else if slices.Contains(Forges(), via) && written {
 		d.Hint = fmt.Sprintf("did you mean %q?", via+":"+strings.TrimPrefix(name, "@"))
 	}
 	return d, true

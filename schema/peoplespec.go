@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/invopop/jsonschema"
 )
@@ -33,9 +34,9 @@ type loginSpec struct {
 func (loginSpec) JSONSchema() *jsonschema.Schema {
 	props := jsonschema.NewProperties()
 	props.Set("forge", &jsonschema.Schema{Type: "string", Enum: toAnys(Forges()), Description: "The forge; gitea is Forgejo too."})
-	props.Set("login", &jsonschema.Schema{Type: "string", MinLength: new(uint64(1)), Description: "The login, without @. Upper and lower case are the same."})
+	props.Set("login", &jsonschema.Schema{Type: "string", MinLength: new(uint64(1)), Description: "The login, without @, and the account's number after # where it is to be that account alone: ada#123. Upper and lower case are the same."})
 	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
-		{Type: "string", MinLength: new(uint64(1)), Description: "The forge and the login: github:ada."},
+		{Type: "string", MinLength: new(uint64(1)), Description: "The forge and the login: github:ada; with the account's number: github:ada#123."},
 		{Type: "object", Properties: props, Required: []string{"forge", "login"}, AdditionalProperties: jsonschema.FalseSchema},
 	}}
 }
@@ -48,7 +49,7 @@ func (l *loginSpec) UnmarshalJSON(b []byte) error {
 			return err
 		}
 		if p, ok := parseLogin(s); ok {
-			l.Forge, l.Login = p.Via, p.Name
+			l.Forge, l.Login = p.Via, strings.TrimPrefix(s, p.Via+":")
 		}
 		return nil
 	}
@@ -80,7 +81,7 @@ func (memberSpec) JSONSchema() *jsonschema.Schema {
 	planton := reflector().Reflect(object{})
 	planton.Version = ""
 	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
-		{Type: "string", MinLength: new(uint64(1)), Description: "The slug of an IdentityAccount, or a forge and a login: github:ada."},
+		{Type: "string", MinLength: new(uint64(1)), Description: "The slug of an IdentityAccount, or a forge and a login: github:ada; with the account's number: github:ada#123."},
 		planton,
 	}}
 }
@@ -97,12 +98,12 @@ func (m *memberSpec) UnmarshalJSON(b []byte) error {
 // approvalsSpec is spec.approvals of a policy.
 type approvalsSpec struct {
 	Required         *int     `json:"required,omitempty" jsonschema:"minimum=0,maximum=100" jsonschema_description:"How many different persons must approve a plan; 1 when from is given."`
-	From             []string `json:"from,omitempty" jsonschema_description:"Who counts: team/NAME, the slug of an IdentityAccount, or a forge and a login (github:ada). Without it everybody who may act."`
+	From             []string `json:"from,omitempty" jsonschema_description:"Who counts: team/NAME, the slug of an IdentityAccount, or a forge and a login (github:ada, or github:ada#123 with the account's number). Without it everybody who may act."`
 	AuthorMayApprove bool     `json:"authorMayApprove,omitempty" jsonschema_description:"Who proposed the change counts too."`
 	ByReview         bool     `json:"byReview,omitempty" jsonschema_description:"An approving review on the forge counts for the plans that were shown when it was written."`
 }
 
 // overrideSpec is spec.override of a policy.
 type overrideSpec struct {
-	From []string `json:"from" jsonschema:"minItems=1" jsonschema_description:"Who may go past the approvals, with a reason: team/NAME, the slug of an IdentityAccount, or a forge and a login (github:ada)."`
+	From []string `json:"from" jsonschema:"minItems=1" jsonschema_description:"Who may go past the approvals, with a reason: team/NAME, the slug of an IdentityAccount, or a forge and a login (github:ada, or github:ada#123 with the account's number)."`
 }

@@ -69,6 +69,9 @@ type PullRequest struct {
 // User is an account of the forge.
 type User struct {
 	Login string `json:"login"`
+	// ID is the forge's number of the account, which no other account ever gets, as a
+	// login may; "" when the forge does not tell.
+	ID string `json:"id,omitempty"`
 	// Bot tells that no person is behind it, as far as the forge knows.
 	Bot bool `json:"bot,omitempty"`
 }
@@ -212,6 +215,12 @@ type Contributors interface {
 	// a pull request, each once: who has an author's or committer's address, or who
 	// pushed it. A forge does not know them all.
 	Contributors(ctx context.Context, number int, commits []string) ([]User, error)
+}
+
+// Accounts is what a [Repository] may offer besides: who a login is.
+type Accounts interface {
+	// Account returns the account that has a login now, [ErrNotFound] when none has.
+	Account(ctx context.Context, login string) (User, error)
 }
 
 // LongTexts is what a [Repository] may offer besides: a place on the forge for text that

@@ -44,7 +44,7 @@ func Identify(tree *schema.Tree, org string, by stackjob.Actor) Identity {
 	}
 	id.Person = tree.Person(org, by.Login())
 	for _, a := range tree.Accounts() {
-		if a.Org == org && slices.ContainsFunc(a.Logins, by.Login().Is) {
+		if a.Org == org && a.Metadata.Slug == id.Person.Name { // no login is a slug
 			id.Account = a
 			break
 		}
@@ -52,9 +52,10 @@ func Identify(tree *schema.Tree, org string, by stackjob.Actor) Identity {
 	return id
 }
 
-// Is tells whether two identities are one person. The daemon itself is nobody.
-func (i Identity) Is(o Identity) bool {
-	return i.Actor.IsPerson() && o.Actor.IsPerson() && (i.Person.Has(o.Actor.Login()) || o.Person.Has(i.Actor.Login()))
+// MayBe tells whether two identities are one person, as far as is known: where the number
+// of an account is not, its name decides. The daemon itself is nobody.
+func (i Identity) MayBe(o Identity) bool {
+	return i.Actor.IsPerson() && o.Actor.IsPerson() && (i.Person.MayBe(o.Actor.Login()) || o.Person.MayBe(i.Actor.Login()))
 }
 
 // String is how the person is called: the display name, else the name that was used.
@@ -97,10 +98,10 @@ func (c Case) OwnProposal(by stackjob.Actor) bool { return c.part(by) >= 0 }
 func (c Case) part(by stackjob.Actor) int {
 	who := Identify(c.Tree, c.Org, by)
 	return slices.IndexFunc(c.Authors, func(a Author) bool {
-		if who.Is(Identify(c.Tree, c.Org, a.Actor)) {
+		if who.MayBe(Identify(c.Tree, c.Org, a.Actor)) {
 			return true
 		}
-		if l, ok := loginOfEmail(a.Email); ok && by.IsPerson() && who.Person.Has(l) {
+		if l, ok := loginOfEmail(a.Email); ok && by.IsPerson() && isOf(who, l) {
 			return true
 		}
 		return a.Email != "" && who.Account != nil &&
@@ -108,21 +109,30 @@ func (c Case) part(by stackjob.Actor) int {
 	})
 }
 
-// loginOfEmail reads the addresses that forges give to who hides the own one:
-// "123+ada@users.noreply.github.com", "123-ada@users.noreply.gitlab.com".
+// isOf tells whether an address that a forge gave can be somebody's: by the number or by
+// the name, since the forge may be another than the repository is on.
+func isOf(who Identity, l schema.Login) bool {
+	return who.Person.MayBe(l) || who.Person.MayBe(schema.Login{Via: l.Via, Name: l.Name}) ||
+		l.ID != "" && l.MayBe(who.Actor.Login())
+}
+
+// loginOfEmail reads the addresses that forges give to who hides the own one, with the
+// account's number: "123+ada@users.noreply.github.com", "123-ada@users.noreply.gitlab.com".
 func loginOfEmail(email string) (schema.Login, bool) {
 	local, host, _ := strings.Cut(email, "@")
 	switch strings.ToLower(host) {
 	case "users.noreply.github.com":
-		if _, login, ok := strings.Cut(local, "+"); ok {
-			local = login
+		number, login, ok := strings.Cut(local, "+")
+		if !ok {
+			number, login = "", local
 		}
-		return schema.Login{Via: "github", Name: local}, local != ""
+		return schema.Login{Via: "github", Name: login, ID: number}, login != ""
 	case "users.noreply.gitlab.com":
-		if number, login, ok := strings.Cut(local, "-"); ok && strings.Trim(number, "0123456789") == "" {
-			local = login
+		number, login, ok := strings.Cut(local, "-")
+		if !ok || strings.Trim(number, "0123456789") != "" {
+			number, login = "", local
 		}
-		return schema.Login{Via: "gitlab", Name: local}, local != ""
+		return schema.Login{Via: "gitlab", Name: login, ID: number}, login != ""
 	}
 	return schema.Login{}, false
 }
@@ -137,6 +147,9 @@ func (c Case) MayApprove(by stackjob.Actor) (ok bool, why string) {
 	a := c.Choice.Approvals
 	if a != nil {
 		if _, ok := a.Person(by); !ok {
+			if why := namesake(c.Choice.Name, a.From, by); why != "" {
+				return false, why
+			}
 			return false, fmt.Sprintf("policy %s wants approvals from %s; %s is not among them", c.Choice.Name, names(a.From), called(c, by))
 		}
 	}
@@ -164,9 +177,29 @@ func (c Case) MayOverride(by stackjob.Actor) (ok bool, why string) {
 		return false, fmt.Sprintf("policy %s lets nobody go past its approvals", c.Choice.Name)
 	}
 	if _, ok := c.Choice.Overrider(by); !ok {
+		if why := namesake(c.Choice.Name, c.Choice.Override, by); why != "" {
+			return false, why
+		}
 		return false, fmt.Sprintf("policy %s lets %s go past its approvals; %s is not among them", c.Choice.Name, names(c.Choice.Override), called(c, by))
 	}
 	return true, fmt.Sprintf("%s is among %s", called(c, by), names(through(c.Choice.Override, by)))
+}
+
+// namesake says of an actor whose login is that of another account which a policy means,
+// that it is; "" otherwise.
+func namesake(policy string, list []schema.Approver, by stackjob.Actor) string {
+	p, is, ok := stackjob.Namesake(list, by)
+	if !ok {
+		return ""
+	}
+	names := "IdentityAccount " + p.Name + " names"
+	if strings.Contains(p.Name, ":") { // a login that no account has
+		names = "policy " + policy + " means"
+	}
+	if by.ID == "" {
+		return fmt.Sprintf("the forge does not tell which account the login %s is, and %s one by its number: %s", by.Name, names, is)
+	}
+	return fmt.Sprintf("the login %s is another account (#%s) than the one that %s (%s)", by.Name, by.ID, names, is)
 }
 
 // named tells whether a policy names the actor for approvals.

@@ -65,6 +65,15 @@ func MayCommand(verb string, by stackjob.Actor, p Permission, cases ...Case) (ok
 	if !slices.Contains(schema.Forges(), by.Via) || p.Includes(Needs(verb)) {
 		return true, ""
 	}
+	if verb == "approve" || verb == "reject" {
+		for _, c := range cases {
+			if a := c.Choice.Approvals; a != nil {
+				if why := namesake(c.Choice.Name, a.From, by); why != "" {
+					return false, why
+				}
+			}
+		}
+	}
 	if !p.Includes(Read) {
 		return false, fmt.Sprintf("%s has no permission on the repository; `reeve %s` needs the right to %s it", by.Name, verb, to(Needs(verb)))
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // Tally is how far the approvals of one plan, or of one start, have come.
@@ -108,14 +109,14 @@ func countStart(job stackjob.Job, p stackjob.PolicyChoice) Tally {
 // login: what one of them may not approve, none may.
 func tally(given []stackjob.Approval, required int, p stackjob.PolicyChoice) Tally {
 	t := Tally{Required: required}
-	proposed := map[string]bool{}
+	proposed := map[string]bool{} // by person, and by account
 	if p.Approvals != nil {
 		for _, a := range p.Approvals.From {
 			t.From = append(t.From, a.Name)
 		}
 		for _, a := range given {
 			if who, ok := p.Approvals.Person(a.Actor); ok && a.OwnProposal {
-				proposed[who.Name] = true
+				proposed[who.Name], proposed[account(a.Actor)] = true, true
 			}
 		}
 	}
@@ -125,11 +126,11 @@ func tally(given []stackjob.Approval, required int, p stackjob.PolicyChoice) Tal
 		}
 	}
 	seen := map[string]bool{}
-	count := func(person, shown string) {
-		if !seen[person] {
-			seen[person] = true
+	count := func(person, shown string, by stackjob.Actor) {
+		if !seen[person] && !seen[account(by)] {
 			t.By = append(t.By, shown)
 		}
+		seen[person], seen[account(by)] = true, true
 	}
 	for _, a := range given {
 		if a.Override {
@@ -149,27 +150,43 @@ func tally(given []stackjob.Approval, required int, p stackjob.PolicyChoice) Tal
 			if a.OwnProposal {
 				aside(a, "does not count: proposed the change")
 			} else {
-				count(a.Actor.Name, a.Actor.Name)
+				count(a.Actor.Name, a.Actor.Name, a.Actor)
 			}
 			continue
 		}
 		who, ok := p.Approvals.Person(a.Actor)
 		switch {
+		case !ok && isNamesake(p.Approvals.From, a.Actor):
+			aside(a, "does not count: another account than the one that is meant")
 		case !ok && len(t.From) == 0:
 			aside(a, "does not count: no person")
 		case !ok:
 			aside(a, "does not count: not among "+names(t.From))
-		case proposed[who.Name] && !p.Approvals.AuthorMayApprove:
+		case (proposed[who.Name] || proposed[account(a.Actor)]) && !p.Approvals.AuthorMayApprove:
 			aside(a, "does not count: proposed the change")
 		default:
-			shown := who.Name
-			if strings.Contains(shown, ":") { // a login that no account has
+			person, shown := who.Name, who.Name
+			if strings.Contains(shown, ":") { // a login that no account has, with or without its number
+				person, _, _ = strings.Cut(person, "#")
 				shown = a.Actor.Name
 			}
-			count(who.Name, shown)
+			count(person, shown, a.Actor)
 		}
 	}
 	return t
+}
+
+// account is the account that an actor is, whatever its name was at the time.
+func account(a stackjob.Actor) string {
+	if a.ID == "" {
+		return a.Via + ":" + a.Name
+	}
+	return a.Via + "#" + a.ID
+}
+
+func isNamesake(list []schema.Approver, by stackjob.Actor) bool {
+	_, _, is := stackjob.Namesake(list, by)
+	return is
 }
 
 func namesOf(p stackjob.PolicyChoice) string {

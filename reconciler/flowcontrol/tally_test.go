@@ -54,6 +54,10 @@ func choiceOf(t testing.TB, lines ...string) stackjob.PolicyChoice {
 
 func on(via, name string) stackjob.Actor { return stackjob.Actor{Name: name, Via: via} }
 
+func numbered(name, id string) stackjob.Actor {
+	return stackjob.Actor{Name: name, Via: "github", ID: id}
+}
+
 func yes(by stackjob.Actor) stackjob.Approval {
 	return stackjob.Approval{Actor: by, Gate: stackjob.GateApply, PlanDigest: digest}
 }
@@ -84,6 +88,17 @@ func TestWhoseApprovalsCount(t *testing.T) {
 		// want is decision, code and detail.
 		want string
 	}{
+		{"a login that is not the account any more", []string{"approvals: {from: ['github:root#5', 'github:linus#40']}", "override: {from: ['github:root#5']}"},
+			[]stackjob.Approval{yes(numbered("root", "6")), override(numbered("root", "6"), "please")},
+			"wait needs-approval acme/p: +1 ~0 -0 (1 to create); 0 of 1 approval; needs one from github:root#5, github:linus#40; root (github) does not count: another account than the one that is meant; root (github) cannot override: not among github:root#5"},
+		{"an account that was renamed", []string{"approvals: {from: ['github:root#5']}"}, []stackjob.Approval{yes(numbered("admin", "5"))}, "proceed approved by admin"},
+		{"an account before and after it was renamed", []string{any2}, []stackjob.Approval{yes(numbered("mallory", "3")), yes(numbered("eve", "3")), yes(on("github", "Mallory"))},
+			"wait needs-approval acme/p: +1 ~0 -0 (1 to create); 1 of 2 approvals (mallory); needs one more"},
+		{"two accounts of one name, one after the other", []string{any2}, []stackjob.Approval{yes(numbered("mallory", "3")), yes(numbered("mallory", "4"))},
+			"wait needs-approval acme/p: +1 ~0 -0 (1 to create); 1 of 2 approvals (mallory); needs one more"},
+		{"the author before it was renamed", []string{any2}, []stackjob.Approval{own(yes(numbered("mallory", "3"))), yes(numbered("eve", "3")), yes(ada)},
+			"wait needs-approval acme/p: +1 ~0 -0 (1 to create); 1 of 2 approvals (ada); needs one more; mallory (github) does not count: proposed the change; eve (github) does not count: proposed the change"},
+		{"no persons, renamed", []string{"flowControl: {pauseBetweenPreviewAndUpdateOrDestroy: true}"}, []stackjob.Approval{yes(numbered("mallory", "3")), yes(numbered("eve", "3"))}, "proceed approved by mallory"},
 		{"nobody", []string{two}, nil, "wait needs-approval acme/p: +1 ~0 -0 (1 to create); 0 of 2 approvals; needs 2 from team/platform"},
 		{"one of two", []string{two}, []stackjob.Approval{yes(ada)}, "wait needs-approval acme/p: +1 ~0 -0 (1 to create); 1 of 2 approvals (ada); needs one more from team/platform"},
 		{"two of two", []string{two}, []stackjob.Approval{yes(ada), yes(linus)}, "proceed approved by ada, linus"},

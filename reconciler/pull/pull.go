@@ -60,10 +60,12 @@ const (
 type Proposal struct {
 	Title string `json:"title"`
 	URL   string `json:"url"`
-	// Author is a login of the forge.
-	Author string `json:"author"`
-	Draft  bool   `json:"draft,omitempty"`
-	Fork   bool   `json:"fork,omitempty"`
+	// Author is a login of the forge, AuthorID its account's number; "" when the forge
+	// does not tell.
+	Author   string `json:"author"`
+	AuthorID string `json:"authorId,omitempty"`
+	Draft    bool   `json:"draft,omitempty"`
+	Fork     bool   `json:"fork,omitempty"`
 	// Head is the proposed commit and HeadRef where it can be fetched from.
 	Head       string `json:"head"`
 	HeadRef    string `json:"headRef"`
@@ -176,8 +178,9 @@ type Author struct {
 	// Email is the address in a commit, in lower case; "" when the forge named the
 	// account.
 	Email string `json:"email,omitempty"`
-	// Login is the forge's account.
+	// Login is the forge's account, ID its number; "" when the forge does not tell.
 	Login string `json:"login,omitempty"`
+	ID    string `json:"id,omitempty"`
 	// Commit is the newest one that has the address; "" with a login.
 	Commit string `json:"commit,omitempty"`
 }

@@ -16,8 +16,7 @@ import (
 // request, and who wrote, committed or pushed a commit of it. They are found when
 // somebody approves, once for each head and base.
 func (s *sitting) authors(ctx context.Context) ([]access.Author, error) {
-	via := string(s.f.Forge.Kind())
-	out := []access.Author{{Actor: stackjob.Actor{Name: s.p.Proposal.Author, Via: via}}}
+	out := []access.Author{{Actor: s.f.actor(forge.User{Login: s.p.Proposal.Author, ID: s.p.Proposal.AuthorID})}}
 	r := s.p.Round
 	if r == nil {
 		return out, nil
@@ -38,11 +37,16 @@ func (s *sitting) authors(ctx context.Context) ([]access.Author, error) {
 	for _, a := range r.Authors {
 		is := access.Author{Email: a.Email, Commit: a.Commit}
 		if a.Login != "" {
-			is.Actor = stackjob.Actor{Name: a.Login, Via: via}
+			is.Actor = s.f.actor(forge.User{Login: a.Login, ID: a.ID})
 		}
 		out = append(out, is)
 	}
 	return out, nil
+}
+
+// actor is an account of the forge as one who does something here.
+func (f *followed) actor(u forge.User) stackjob.Actor {
+	return stackjob.Actor{Name: u.Login, Via: string(f.Forge.Kind()), ID: u.ID}
 }
 
 // findAuthors asks Git, which knows addresses, and the forge, which knows accounts.
@@ -79,7 +83,7 @@ func (s *sitting) findAuthors(ctx context.Context, base, head string) ([]pull.Au
 		return nil, err
 	}
 	for _, u := range users {
-		out = append(out, pull.Author{Login: u.Login})
+		out = append(out, pull.Author{Login: u.Login, ID: u.ID})
 	}
 	return out, nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
-	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
@@ -258,7 +257,7 @@ func (s *sitting) read(ctx context.Context) error {
 		}
 		for _, cmd := range command.Parse(c.Body) {
 			s.p.Commands = append(s.p.Commands, pull.Command{Comment: c.ID, Line: cmd.Line, Text: cmd.Text,
-				By: stackjob.Actor{Name: c.Author.Login, Via: string(s.f.Forge.Kind())}, WrittenAt: c.CreatedAt, State: pull.Received})
+				By: s.f.actor(c.Author), WrittenAt: c.CreatedAt, State: pull.Received})
 			found = true
 		}
 	}

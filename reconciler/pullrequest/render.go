@@ -44,7 +44,7 @@ func Render(ctx context.Context, o Options, p pull.Pull, limits forge.Limits) (c
 // ProposalOf is what is remembered of what the forge says of a pull request.
 func ProposalOf(pr forge.PullRequest) pull.Proposal {
 	return pull.Proposal{
-		Title: pr.Title, URL: pr.URL, Author: pr.Author.Login, Draft: pr.Draft, Fork: pr.Fork, Head: pr.Head, HeadRef: pr.HeadRef,
+		Title: pr.Title, URL: pr.URL, Author: pr.Author.Login, AuthorID: pr.Author.ID, Draft: pr.Draft, Fork: pr.Fork, Head: pr.Head, HeadRef: pr.HeadRef,
 		BaseBranch: pr.BaseBranch, Merged: pr.State == forge.Merged, Closed: pr.State == forge.Closed, MergeCommit: pr.MergeCommit,
 		UpdatedAt: pr.UpdatedAt,
 	}

@@ -142,7 +142,7 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 	if r.Author.Bot || shown == nil || r.Commit == "" || shown.Head != r.Commit {
 		return out, nil
 	}
-	by := stackjob.Actor{Name: r.Author.Login, Via: string(s.f.Forge.Kind())}
+	by := s.f.actor(r.Author)
 	for _, row := range rows {
 		digest, certain := s.p.Seen(row.row.Key, r.At)
 		if digest == "" || !certain || strings.HasPrefix(digest, startMark) {
@@ -168,7 +168,7 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 		if err != nil {
 			return out, err
 		}
-		i := slices.IndexFunc(said, func(a pull.Approval) bool { return strings.EqualFold(a.Actor.Name, by.Name) && a.Actor.Via == by.Via })
+		i := slices.IndexFunc(said, func(a pull.Approval) bool { return a.Actor.Login().MayBe(by.Login()) })
 		if i >= 0 && said[i].Review == "" && !said[i].At.Before(r.At) {
 			continue // the person's own word came later
 		}

@@ -115,7 +115,9 @@ func (s *sitting) search(ctx context.Context, name string) (string, error) {
 	}
 	want := markBegin + mark(s.key, name) + " -->"
 	for _, c := range comments {
-		if strings.EqualFold(c.Author.Login, self.Login) && strings.Contains(c.Body, want) {
+		// An App's own comments have a number that it is not told itself.
+		mine := strings.EqualFold(c.Author.Login, self.Login) && (self.ID == "" || c.Author.ID == self.ID)
+		if mine && strings.Contains(c.Body, want) {
 			return c.ID, nil
 		}
 	}

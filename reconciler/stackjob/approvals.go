@@ -22,7 +22,7 @@ type Approvals struct {
 }
 
 // Login is the actor as a login: what an IdentityAccount can list.
-func (a Actor) Login() schema.Login { return schema.Login{Via: a.Via, Name: a.Name} }
+func (a Actor) Login() schema.Login { return schema.Login{Via: a.Via, Name: a.Name, ID: a.ID} }
 
 // IsPerson tells whether the actor can be a person at all: the daemon itself is none, and
 // neither is who has no name or came by no known way.
@@ -38,10 +38,27 @@ func (a *Approvals) Person(by Actor) (schema.Person, bool) {
 	if len(a.From) > 0 {
 		return personIn(a.From, by)
 	}
-	if i := slices.IndexFunc(a.Known, func(p schema.Person) bool { return p.Has(by.Login()) }); i >= 0 {
-		return a.Known[i], true
+	if p, ok := personIn([]schema.Approver{{People: a.Known}}, by); ok {
+		return p, true
 	}
 	return schema.Alone(by.Login()), true
+}
+
+// Namesake finds who among those that a policy names has an actor's login and is another
+// account: the forge gave the login to somebody else. The policy names nobody so, or the
+// actor is one of those: false.
+func Namesake(list []schema.Approver, by Actor) (schema.Person, schema.Login, bool) {
+	if _, is := personIn(list, by); is || !by.IsPerson() {
+		return schema.Person{}, schema.Login{}, false
+	}
+	for _, a := range list {
+		for _, p := range a.People {
+			if l, other := p.Namesake(by.Login()); other {
+				return p, l, true
+			}
+		}
+	}
+	return schema.Person{}, schema.Login{}, false
 }
 
 // Overrider finds who an actor is among those who may go past the approvals.
@@ -52,13 +69,25 @@ func (p PolicyChoice) Overrider(by Actor) (schema.Person, bool) {
 	return personIn(p.Override, by)
 }
 
+// personIn finds an actor in a list. Who is known by the account's number comes before who
+// is known by its name, which may have been another's.
 func personIn(list []schema.Approver, by Actor) (schema.Person, bool) {
+	var named *schema.Person
 	for _, a := range list {
-		if i := slices.IndexFunc(a.People, func(p schema.Person) bool { return p.Has(by.Login()) }); i >= 0 {
-			return a.People[i], true
+		for i, p := range a.People {
+			switch {
+			case !p.Has(by.Login()):
+			case by.ID != "" && !p.Has(schema.Login{Via: by.Via, Name: by.Name}): // the number did it
+				return p, true
+			case named == nil:
+				named = &a.People[i]
+			}
 		}
 	}
-	return schema.Person{}, false
+	if named == nil {
+		return schema.Person{}, false
+	}
+	return *named, true
 }
 
 // Same tells whether two choices judge alike: whatever was judged by one need not be

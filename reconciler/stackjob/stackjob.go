@@ -135,6 +135,9 @@ type Actor struct {
 	// Via is how the identity was proved: "socket", "token", "system", or the forge that
 	// says so: "github", "gitlab", "gitea".
 	Via string `json:"via"`
+	// ID is the number of the account on its forge, as the forge said; "" elsewhere, and
+	// where the forge does not tell.
+	ID string `json:"id,omitempty"`
 }
 
 // System is the daemon acting by itself.

@@ -36,6 +36,7 @@ func Run(t *testing.T, w World) {
 		"ReviewsInForceAreListed":                checkReviews,
 		"CommitsAreOfTheirAuthors":               checkContributors,
 		"PermissionsAreThoseOfPeople":            checkPermissions,
+		"AccountsHaveNumbers":                    checkAccounts,
 		"DeliveriesOfWebhooksAreVerifiedAndRead": checkDeliveries,
 		"WebhooksAreReplaced":                    checkWebhookReplaced,
 	}
@@ -78,6 +79,46 @@ func await(t *testing.T, what string, objection func(ctx context.Context) error)
 		case <-ctx.Done():
 			t.Fatalf("%s: %v", what, err)
 		case <-time.After(pause):
+		}
+	}
+}
+
+// account is who a person is, with the number.
+func account(t *testing.T, repo forge.Repository, p Person) forge.User {
+	t.Helper()
+	is, err := repo.(forge.Accounts).Account(t.Context(), string(p))
+	if err != nil {
+		t.Fatalf("ask who %s is: %v", p, err)
+	}
+	return is
+}
+
+// checkAccounts checks that a login leads to one account with a number of its own, however
+// it is spelled.
+func checkAccounts(t *testing.T, w World) {
+	repo := w.NewSite(t, map[string]string{"a.txt": "one\n"}).Repository(t)
+	known, ok := repo.(forge.Accounts)
+	if !ok {
+		t.Fatal("the adapter does not tell who a login is")
+	}
+	seen := map[string]Person{}
+	for _, p := range []Person{Reeve, Ada, Grace, Mallory} {
+		is := account(t, repo, p)
+		if other, twice := seen[is.ID]; twice || is.ID == "" || is.Login != string(p) || is.Bot {
+			t.Errorf("%s is %+v, as is %s", p, is, other)
+		}
+		seen[is.ID] = p
+		again, err := known.Account(t.Context(), strings.ToUpper(string(p)))
+		if err != nil || again != is {
+			t.Errorf("in capitals %s is %+v, %v; want %+v", p, again, err, is)
+		}
+	}
+	if me := self(t, repo); me.Login == string(Reeve) && seen[me.ID] != Reeve { // else it is an App
+		t.Errorf("the account of the credentials is %+v, who is %s", me, seen[me.ID])
+	}
+	for _, login := range []string{"nobody-of-that-name", ""} {
+		if is, err := known.Account(t.Context(), login); !errors.Is(err, forge.ErrNotFound) {
+			t.Errorf("%q is %+v, %v", login, is, err)
 		}
 	}
 }
@@ -164,7 +205,7 @@ func checkPullRequests(t *testing.T, w World) {
 		t.Errorf("the adapter says it is %+v at %s %s, want someone at %s %s", me, p.repo.Kind(), p.repo.Name(), w.Kind(), p.site.Name())
 	}
 	want := forge.PullRequest{
-		Number: p.number, Title: "Change a", Author: forge.User{Login: string(Ada)}, State: forge.Open,
+		Number: p.number, Title: "Change a", Author: account(t, p.repo, Ada), State: forge.Open,
 		Head: p.head, HeadBranch: "change", BaseBranch: "main",
 	}
 	got := awaitPull(t, p.repo, want)
@@ -193,11 +234,11 @@ func checkClosing(t *testing.T, w World) {
 	other := p.site.Push(t, Ada, "other", map[string]string{"b.txt": "b\n"}, false)
 	second := p.site.Open(t, Grace, "other", "Add b", false)
 	first := forge.PullRequest{
-		Number: p.number, Title: "Change a", Author: forge.User{Login: string(Ada)}, State: forge.Open,
+		Number: p.number, Title: "Change a", Author: account(t, p.repo, Ada), State: forge.Open,
 		Head: p.head, HeadBranch: "change", BaseBranch: "main",
 	}
 	left := awaitPull(t, p.repo, forge.PullRequest{
-		Number: second, Title: "Add b", Author: forge.User{Login: string(Grace)}, State: forge.Open,
+		Number: second, Title: "Add b", Author: account(t, p.repo, Grace), State: forge.Open,
 		Head: other, HeadBranch: "other", BaseBranch: "main",
 	})
 	awaitOpen(t, p.repo, awaitPull(t, p.repo, first), left)
@@ -218,7 +259,7 @@ func checkFork(t *testing.T, w World) {
 	head := site.PushFork(t, Mallory, "mine", map[string]string{"a.txt": "mine\n"})
 	n := site.Open(t, Mallory, "mine", "Mine", true)
 	got := awaitPull(t, repo, forge.PullRequest{
-		Number: n, Title: "Mine", Author: forge.User{Login: string(Mallory)}, State: forge.Open,
+		Number: n, Title: "Mine", Author: account(t, repo, Mallory), State: forge.Open,
 		Head: head, HeadBranch: "mine", BaseBranch: "main", Fork: true,
 	})
 	awaitOpen(t, repo, got)
@@ -322,13 +363,13 @@ func checkReviews(t *testing.T, w World) {
 		})
 	}
 	awaitReviews()
-	grace := forge.Review{Author: forge.User{Login: string(Grace)}, State: forge.Approved}
+	grace := forge.Review{Author: account(t, p.repo, Grace), State: forge.Approved}
 	p.site.Review(t, Grace, p.number, true, "fine")
 	awaitReviews(grace)
 	grace.State = forge.ChangesRequested
 	p.site.Review(t, Grace, p.number, false, "not so fine")
 	awaitReviews(grace)
-	reeve := forge.Review{Author: forge.User{Login: self(t, p.repo).Login}, State: forge.Approved}
+	reeve := forge.Review{Author: self(t, p.repo), State: forge.Approved}
 	if reeve.Author.Login == string(Reeve) { // an App is nobody who reviews
 		p.site.Review(t, Reeve, p.number, true, "")
 		awaitReviews(grace, reeve)

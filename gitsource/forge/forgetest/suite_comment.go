@@ -120,7 +120,7 @@ func checkCommentEdits(t *testing.T, w World) {
 	p := propose(t, w)
 	id := p.site.Comment(t, Grace, p.number, "reeve help")
 	awaitComments(t, p, time.Time{}, func(got []forge.Comment) error {
-		return differs([]forge.Comment{{ID: id, Author: forge.User{Login: string(Grace)}, Body: "reeve help"}}, got,
+		return differs([]forge.Comment{{ID: id, Author: account(t, p.repo, Grace), Body: "reeve help"}}, got,
 			cmpopts.IgnoreFields(forge.Comment{}, "URL", "CreatedAt"))
 	})
 	// Times may be of whole seconds: it is edited until that can be told.

@@ -23,6 +23,9 @@ func checkContributors(t *testing.T, w World) {
 			list, err := is.Contributors(ctx, p.number, commits)
 			var logins []string
 			for _, u := range list {
+				if is := account(t, p.repo, Person(u.Login)); u != is {
+					return nil, fmt.Errorf("it tells of %+v, who is %+v", u, is)
+				}
 				logins = append(logins, u.Login)
 			}
 			slices.Sort(logins)

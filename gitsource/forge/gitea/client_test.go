@@ -66,7 +66,7 @@ func TestASiteMayBeBelowAPath(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	me, err := adapter(t, server.URL+"/git/", "acme/infra", " "+canary+"\n").Self(t.Context())
-	if err != nil || me != (forge.User{Login: "reeve-bot"}) || asked.Load() != "GET /git/api/v1/user token "+canary {
+	if err != nil || me != (forge.User{Login: "reeve-bot", ID: "3"}) || asked.Load() != "GET /git/api/v1/user token "+canary {
 		t.Errorf("%+v, %v, asked %v", me, err, asked.Load())
 	}
 }
@@ -85,7 +85,7 @@ func TestAccountsOfGiteaItselfAreBots(t *testing.T) {
 	for _, c := range comments {
 		authors = append(authors, c.Author)
 	}
-	if diff := cmp.Diff([]forge.User{{Login: "Ghost", Bot: true}, {Login: "gitea-actions", Bot: true}, {Login: "Ghost", Bot: true}, {Login: "ada"}}, authors); diff != "" {
+	if diff := cmp.Diff([]forge.User{{Login: "Ghost", Bot: true}, {Login: "gitea-actions", Bot: true}, {Login: "Ghost", Bot: true}, {Login: "ada", ID: "9"}}, authors); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -92,6 +92,7 @@ type Repository struct {
 var (
 	_ forge.Repository   = (*Repository)(nil)
 	_ forge.Contributors = (*Repository)(nil)
+	_ forge.Accounts     = (*Repository)(nil)
 )
 
 // New checks the options. It asks nobody.
@@ -159,6 +160,23 @@ func (r *Repository) Self(ctx context.Context) (forge.User, error) {
 	return userOf(me), nil
 }
 
+// Account returns the account that has a login.
+func (r *Repository) Account(ctx context.Context, login string) (forge.User, error) {
+	what := "ask who " + login + " is"
+	if login == "" {
+		return forge.User{}, &forge.CallError{Call: what, Class: forge.Person, Err: fmt.Errorf("%w: no login", forge.ErrNotFound)}
+	}
+	var u *sdk.User
+	err := r.call(ctx, what, func(c *sdk.Client) (resp *sdk.Response, err error) {
+		u, resp, err = c.GetUserInfo(login)
+		return resp, err
+	})
+	if err != nil {
+		return forge.User{}, err
+	}
+	return userOf(u), nil
+}
+
 // SetStatus sets a commit status. Nothing is lost when it is done twice.
 func (r *Repository) SetStatus(ctx context.Context, commit string, s forge.Status) error {
 	if commit == "" {
@@ -211,7 +229,10 @@ func userOf(u *sdk.User) forge.User {
 	if u == nil {
 		return forge.User{Login: "Ghost", Bot: true}
 	}
-	return forge.User{Login: u.UserName, Bot: u.ID < 1}
+	if u.ID < 1 {
+		return forge.User{Login: u.UserName, Bot: true}
+	}
+	return forge.User{Login: u.UserName, ID: strconv.FormatInt(u.ID, 10)}
 }
 
 // call does one exchange. The SDK's clients hold the context and the token, so each

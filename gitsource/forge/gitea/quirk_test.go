@@ -194,7 +194,11 @@ func TestDismissedAndRepeatedReviewsAreNotInForce(t *testing.T) {
 		}
 		return got
 	}
-	grace := forge.Review{Author: forge.User{Login: string(forgetest.Grace)}, State: forge.ChangesRequested, Commit: head}
+	who, err := repo.(forge.Accounts).Account(t.Context(), string(forgetest.Grace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grace := forge.Review{Author: who, State: forge.ChangesRequested, Commit: head}
 	site.Review(t, forgetest.Grace, n, false, "no")
 	reviews(grace)
 	grace.State = forge.Approved

@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,7 @@ var (
 	_ forge.Repository   = (*Repository)(nil)
 	_ forge.LongTexts    = (*Repository)(nil)
 	_ forge.Contributors = (*Repository)(nil)
+	_ forge.Accounts     = (*Repository)(nil)
 )
 
 // part is what an owner or a repository may be called.
@@ -125,6 +127,19 @@ func (r *Repository) Self(ctx context.Context) (forge.User, error) {
 	return userOf(u), nil
 }
 
+// Account returns the account that has a login.
+func (r *Repository) Account(ctx context.Context, login string) (forge.User, error) {
+	call := "ask who " + login + " is"
+	if !loginName.MatchString(login) {
+		return forge.User{}, &forge.CallError{Call: call, Class: forge.Person, Err: fmt.Errorf("%w: nobody on GitHub is called so", forge.ErrNotFound)}
+	}
+	level, resp, err := r.api.client().Repositories.GetPermissionLevel(ctx, r.owner, r.name, url.PathEscape(login)) // which tells of anybody who
+	if err != nil {
+		return forge.User{}, failure(call, resp, err)
+	}
+	return userOf(level.GetUser()), nil
+}
+
 // OpenPullRequests lists them by age, so that one that is changed meanwhile does not
 // move to another page.
 func (r *Repository) OpenPullRequests(ctx context.Context) ([]forge.PullRequest, error) {
@@ -182,7 +197,11 @@ func userOf(u *github.User) forge.User {
 	if login == "" {
 		login = "ghost"
 	}
-	return forge.User{Login: login, Bot: u.GetType() == "Bot" || strings.HasSuffix(login, "[bot]")}
+	out := forge.User{Login: login, Bot: u.GetType() == "Bot" || strings.HasSuffix(login, "[bot]")}
+	if u.GetLogin() != "" && u.GetID() > 0 {
+		out.ID = strconv.FormatInt(u.GetID(), 10)
+	}
+	return out
 }
 
 // Comments lists the comments; GitHub gives them by age.

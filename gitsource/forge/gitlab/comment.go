@@ -95,7 +95,7 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 	}
 	// Whether we are a bot is no reason to fail after the comment was written.
 	out := r.plainComment(number, n)
-	out.Author = forge.User{Login: n.Author.Username, Bot: botName(n.Author.Username)}
+	out.Author = forge.User{Login: n.Author.Username, ID: accountID(n.Author.ID), Bot: botName(n.Author.Username)}
 	return out, nil
 }
 

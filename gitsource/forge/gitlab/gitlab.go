@@ -76,6 +76,7 @@ type Repository struct {
 var (
 	_ forge.Repository   = (*Repository)(nil)
 	_ forge.Contributors = (*Repository)(nil)
+	_ forge.Accounts     = (*Repository)(nil)
 )
 
 // New makes a Repository. It does no I/O; it fails when the address is none.
@@ -167,7 +168,7 @@ func (r *Repository) Self(ctx context.Context) (forge.User, error) {
 	if err != nil {
 		return forge.User{}, c.fail(resp, err)
 	}
-	return forge.User{Login: u.Username, Bot: u.Bot || botName(u.Username)}, nil
+	return forge.User{Login: u.Username, ID: accountID(u.ID), Bot: u.Bot || botName(u.Username)}, nil
 }
 
 // call is one thing that is done at the forge, in one or more exchanges.

@@ -102,7 +102,7 @@ func TestRecordedMergeRequestsAreRead(t *testing.T) {
 	as := func(f func(*forge.PullRequest)) forge.PullRequest {
 		p := forge.PullRequest{
 			Number: 14656, Title: "Add deletion support for designs", URL: "https://gitlab.com/gitlab-org/gitlab-ee/merge_requests/14656",
-			Author: forge.User{Login: "alexkalderimis"}, State: forge.Open, Draft: true, Head: head, HeadBranch: "delete-designs-v2",
+			Author: forge.User{Login: "alexkalderimis", ID: "3614858"}, State: forge.Open, Draft: true, Head: head, HeadBranch: "delete-designs-v2",
 			HeadRef: "refs/merge-requests/14656/head", BaseBranch: "master", UpdatedAt: time.Date(2019, 8, 20, 9, 9, 56, 690_000_000, time.UTC),
 		}
 		if f != nil {
@@ -401,8 +401,8 @@ func TestReviewsOfOlderGitLabs(t *testing.T) {
 	})
 	got, err := repository(t, s.url).Reviews(t.Context(), 7)
 	want := []forge.Review{
-		{ID: "user-5", Author: forge.User{Login: "grace"}, State: forge.Approved, Commit: "aaa", At: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)},
-		{ID: "user-6", Author: forge.User{Login: "project_1_bot_a0", Bot: true}, State: forge.Approved, At: time.Date(2026, 1, 3, 10, 0, 0, 0, time.UTC)},
+		{ID: "user-5", Author: forge.User{Login: "grace", ID: "5"}, State: forge.Approved, Commit: "aaa", At: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)},
+		{ID: "user-6", Author: forge.User{Login: "project_1_bot_a0", ID: "6", Bot: true}, State: forge.Approved, At: time.Date(2026, 1, 3, 10, 0, 0, 0, time.UTC)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

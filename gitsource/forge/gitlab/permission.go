@@ -3,6 +3,8 @@ package gitlab
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
@@ -20,19 +22,41 @@ func (r *Repository) Permission(ctx context.Context, login string) (forge.Permis
 	if err != nil {
 		return forge.None, err
 	}
-	users, resp, err := r.client.Users.ListUsers(&gitlab.ListUsersOptions{Username: &login}, c.opts...)
-	if err != nil {
-		return forge.None, c.fail(resp, err)
+	u, err := r.find(c, login)
+	if err != nil || u == nil || u.State != "active" {
+		return forge.None, err
 	}
-	for _, u := range users {
-		if strings.EqualFold(u.Username, login) {
-			if u.State != "active" {
-				return forge.None, nil
-			}
-			return r.permission(c, u.ID)
+	return r.permission(c, u.ID)
+}
+
+// Account returns the account that has a login.
+func (r *Repository) Account(ctx context.Context, login string) (forge.User, error) {
+	c, err := r.begin(ctx, "ask who "+login+" is")
+	if err != nil {
+		return forge.User{}, err
+	}
+	var u *gitlab.User
+	if login != "" { // GitLab would list everybody
+		if u, err = r.find(c, login); err != nil {
+			return forge.User{}, err
 		}
 	}
-	return forge.None, nil
+	if u == nil {
+		return forge.User{}, &forge.CallError{Call: c.what, Class: forge.Person, Err: fmt.Errorf("%w: nobody has that login", forge.ErrNotFound)}
+	}
+	return forge.User{Login: u.Username, ID: accountID(u.ID), Bot: u.Bot || botName(u.Username)}, nil
+}
+
+// find looks for the account that has a login; nil for none.
+func (r *Repository) find(c *call, login string) (*gitlab.User, error) {
+	users, resp, err := r.client.Users.ListUsers(&gitlab.ListUsersOptions{Username: &login}, c.opts...)
+	if err != nil {
+		return nil, c.fail(resp, err)
+	}
+	if i := slices.IndexFunc(users, func(u *gitlab.User) bool { return strings.EqualFold(u.Username, login) }); i >= 0 {
+		return users[i], nil
+	}
+	return nil, nil
 }
 
 func (r *Repository) permission(c *call, user int) (forge.Permission, error) {

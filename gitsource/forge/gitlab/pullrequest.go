@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/transport"
@@ -98,13 +99,21 @@ func headRef(number int) string { return fmt.Sprintf("refs/merge-requests/%d/hea
 // of services.
 var robot = regexp.MustCompile(`^((project|group)_\d+_bot(\d*|_[0-9a-f]+)|service_account_.+|(alert|support|security|automation|migration)-bot\d*|ghost\d*)$`)
 
+// accountID is a user's number as the port has it.
+func accountID(id int) string {
+	if id <= 0 {
+		return ""
+	}
+	return strconv.Itoa(id)
+}
+
 func botName(login string) bool { return robot.MatchString(login) }
 
 // user tells whether an account is a bot. The short form of an account that stands in
 // answers does not say, so it is asked once; where that is not allowed, the name
 // decides.
 func (r *Repository) user(ctx context.Context, id int, login string) (forge.User, error) {
-	u := forge.User{Login: login, Bot: botName(login)}
+	u := forge.User{Login: login, ID: accountID(id), Bot: botName(login)}
 	if u.Bot || id == 0 {
 		return u, nil
 	}

@@ -146,8 +146,8 @@ func (s *Store) RecordApproval(ctx context.Context, a pull.Approval) error {
 	err := s.inTx(ctx, opPull, func(ctx context.Context, tx *sql.Tx) error {
 		k := a.Stack
 		// A new row, so that the order is that in which it was said.
-		if _, err := tx.ExecContext(ctx, "DELETE FROM approvals WHERE org = ? AND env = ? AND kind = ? AND name = ? AND digest = ? AND actor = ?",
-			k.Org, k.Env, k.Kind, k.Name, a.PlanDigest, actorKey(a)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM approvals WHERE org = ? AND env = ? AND kind = ? AND name = ? AND digest = ? AND actor IN (?, ?)",
+			k.Org, k.Env, k.Kind, k.Name, a.PlanDigest, actorKey(a), loginKey(a)); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO approvals (org, env, kind, name, digest, actor, given_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -161,8 +161,17 @@ func (s *Store) RecordApproval(ctx context.Context, a pull.Approval) error {
 	return nil
 }
 
-// actorKey tells persons apart: the same name may stand for two on two forges.
-func actorKey(a pull.Approval) string { return a.Actor.Via + ":" + a.Actor.Name }
+// actorKey tells persons apart: the same name may stand for two on two forges, and for
+// another one on the same forge when it was given away. Who is renamed stays who it is.
+func actorKey(a pull.Approval) string {
+	if a.Actor.ID != "" {
+		return a.Actor.Via + "#" + a.Actor.ID
+	}
+	return loginKey(a)
+}
+
+// loginKey is of what was recorded without the account's number, as by an older release.
+func loginKey(a pull.Approval) string { return a.Actor.Via + ":" + a.Actor.Name }
 
 // Approvals returns what was said of a plan.
 func (s *Store) Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error) {

@@ -137,6 +137,21 @@ var pullTests = []namedTest{
 			t.Error("an approval of no plan was recorded")
 		}
 	}},
+	{"AnApprovalIsOfOneAccount", func(t *testing.T, s *subject) {
+		say := func(name, id string, rejected bool) {
+			a := approval("net", "d1", name, s.now)
+			a.Actor.ID, a.Rejected = id, rejected
+			s.equal("record", s.RecordApproval(s.ctx(), a), nil)
+		}
+		say("ada", "1", true)
+		say("ada", "2", false)
+		s.equal("who got the name of another", s.approvals(key("net"), "d1"), []string{"not ada", "ada"})
+		say("countess", "1", false)
+		s.equal("renamed", s.approvals(key("net"), "d1"), []string{"ada", "countess"})
+		say("grace", "", true)
+		say("grace", "3", false)
+		s.equal("before and after numbers were known", s.approvals(key("net"), "d1"), []string{"ada", "countess", "grace"})
+	}},
 	{"AnApplyUsesApprovalsUp", func(t *testing.T, s *subject) {
 		for _, stack := range []string{"net", "app"} {
 			s.equal("record", s.RecordApproval(s.ctx(), approval(stack, "d1", "ada", s.now)), nil)

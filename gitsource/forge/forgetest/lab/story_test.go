@@ -251,7 +251,9 @@ func TestAnApprovalIsForTheHeadOfItsTime(t *testing.T) {
 		ok(t, err)
 		return got
 	}
-	want := []forge.Review{{Author: forge.User{Login: "grace"}, State: forge.Approved, Commit: s.head}}
+	grace, err := s.repo.(forge.Accounts).Account(t.Context(), "grace")
+	ok(t, err)
+	want := []forge.Review{{Author: grace, State: forge.Approved, Commit: s.head}}
 	ignore := cmpopts.IgnoreFields(forge.Review{}, "ID", "At")
 	if diff := cmp.Diff(want, review(), ignore); diff != "" {
 		t.Errorf("approved (-want +got):\n%s", diff)
