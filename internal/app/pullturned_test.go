@@ -87,3 +87,34 @@ func TestWhatAPullRequestAppliedThatIsTurnedAwayIsGivenBack(t *testing.T) {
 		w.once(n)
 	})
 }
+
+// A close stops no apply that has begun, and a status that says how it ended says so when it
+// has.
+func TestTheStatusOfAnApplyThatOutlivesItsPullRequestIsTrue(t *testing.T) {
+	t.Parallel()
+	files := early("", "")
+	files["modules/slowly/main.tf"] = slowModule
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
+		w.shows(n, "Ready to apply")
+		id := w.says(forgetest.Ada, n, "reeve apply dev")
+		w.served.until("the apply began", func() bool { return w.lines("a") == "one" })
+		w.site.Close(t, forgetest.Ada, n)
+		w.shows(n, "Closed without a merge", "applying")
+		// An answer to a command comes after all that the close changed.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve help"), forge.ThumbsUp)
+		if got := w.site.Statuses(t, head)["reeve/apply: dev"]; got.State != forge.Pending {
+			t.Errorf("while it is applied the status is %s: %s", got.State, got.Description)
+		}
+		w.letsGo("a")
+		w.reacts(n, id, forge.ThumbsUp)
+		w.status(head, "reeve/apply: dev", forge.Success)
+		if got := w.said(head, "reeve/apply: dev"); got != "1 resource applied" {
+			t.Errorf("afterwards it says %q", got)
+		}
+		w.sees(n, fmt.Sprintf("reeve:config/%d/closed-", n), "is not as main wants it")
+		w.takesBack(devA, n)
+		w.once(n)
+	})
+}

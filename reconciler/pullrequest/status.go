@@ -118,7 +118,7 @@ func (s *sitting) endStatuses(ctx context.Context, pic picture, view comment.Pul
 		line := comment.Superseded(view.Head)
 		switch {
 		case st.Commit != view.Head:
-		case view.Elsewhere != nil:
+		case view.Elsewhere != nil && !closed[st.Context].GoesOn:
 			line = comment.TurnedAway(*view.Elsewhere)
 		default:
 			line = comment.Ended(closed[st.Context])

@@ -24,6 +24,9 @@ const (
 type StatusLine struct {
 	State StatusState
 	Text  string
+	// GoesOn tells that it is pending though the pull request is over: an apply that had
+	// begun is not stopped by a close.
+	GoesOn bool
 }
 
 // statusColumns is the longest description that every forge shows.
@@ -34,7 +37,7 @@ func statusLine(state StatusState, text string) StatusLine {
 	if r := []rune(text); len(r) > statusColumns {
 		text = string(r[:statusColumns-1]) + "…"
 	}
-	return StatusLine{state, text}
+	return StatusLine{State: state, Text: text}
 }
 
 // Statuses are the commit statuses of a pull request.
@@ -151,6 +154,11 @@ func (p arranged) applyStatuses() map[string]StatusLine {
 		}
 		for name, rows := range groups {
 			out[name] = applyStatus(rows)
+			if p.State == Closed && in(rows, RowApplying) > 0 {
+				line := statusLine(Pending, p.overWord()+"; still applying: "+appliedOf(rows))
+				line.GoesOn = true
+				out[name] = line
+			}
 		}
 	}
 	if p.Merged || p.State == Planning || p.State == Refused || p.Refused != "" || p.Errors > 0 { // over, or nobody knows
@@ -178,6 +186,15 @@ func (p arranged) statusName(org, env string) string {
 // Superseded is the last word on a head in whose place another was proposed.
 func Superseded(head string) StatusLine { return statusLine(Error, "superseded by "+shortCommit(head)) }
 
+// overWord says in a few words of a pull request that is not on its way to the followed
+// branch why that is.
+func (p Pull) overWord() string {
+	if p.Elsewhere != nil {
+		return "it goes into " + p.Elsewhere.Into + " now"
+	}
+	return "closed without a merge"
+}
+
 // TurnedAway is the last word on a pull request that was turned to another branch.
 func TurnedAway(e Elsewhere) StatusLine {
 	if e.Followed == "" {
@@ -189,7 +206,7 @@ func TurnedAway(e Elsewhere) StatusLine {
 // Ended is the last word of a status on a pull request that was closed, where line is
 // what it would say now: nobody will do what is pending.
 func Ended(line StatusLine) StatusLine {
-	if line.State != Pending && line.State != "" {
+	if line.State != Pending && line.State != "" || line.GoesOn {
 		return line
 	}
 	return statusLine(Error, strings.TrimSuffix("closed without a merge; "+line.Text, "; "))
@@ -211,5 +228,10 @@ func applyStatus(rows []row) StatusLine {
 	case in(rows, RowWaiting) > 0:
 		return statusLine(Pending, of(RowWaiting)+" waiting for approval")
 	}
-	return statusLine(Pending, of(RowApplied)+" applied")
+	return statusLine(Pending, appliedOf(rows))
+}
+
+// appliedOf is how many rows of those that change are applied.
+func appliedOf(rows []row) string {
+	return strconv.Itoa(in(rows, RowApplied)) + " of " + report.Plural(len(rows)-in(rows, RowUnchanged), "resource") + " applied"
 }

@@ -73,6 +73,22 @@ func TestNothingOfAClosedPullRequestStaysPending(t *testing.T) {
 			comment.StatusLine{State: comment.Success, Text: "1 plan: +1 ~3 -1 ±2 (1 in state only)"},
 			comment.StatusLine{State: comment.Success, Text: "2 of 2 approvals"},
 			map[string]comment.StatusLine{"prod": {State: comment.Error, Text: "closed without a merge; 0 of 1 resource applied"}}},
+		"while an apply goes on": {
+			closed(func(p *comment.Pull) {
+				p.Rows = p.Rows[1:2]
+				p.Rows[0].State, p.Rows[0].Has, p.AppliesBeforeMerge = comment.RowApplying, 2, true
+			}),
+			comment.StatusLine{State: comment.Success, Text: "1 plan: +1 ~3 -1 ±2 (1 in state only)"},
+			comment.StatusLine{State: comment.Success, Text: "2 of 2 approvals"},
+			map[string]comment.StatusLine{"prod": {State: comment.Pending, GoesOn: true, Text: "closed without a merge; still applying: 0 of 1 resource applied"}}},
+		"when that has ended": {
+			closed(func(p *comment.Pull) {
+				p.Rows = p.Rows[1:2]
+				p.Rows[0].State, p.Rows[0].Has, p.AppliesBeforeMerge = comment.RowApplied, 2, true
+			}),
+			comment.StatusLine{State: comment.Success, Text: "1 plan: +1 ~3 -1 ±2 (1 in state only)"},
+			comment.StatusLine{State: comment.Success, Text: "2 of 2 approvals"},
+			map[string]comment.StatusLine{"prod": {State: comment.Success, Text: "1 resource applied"}}},
 		"when it could not be merged": {
 			comment.Pull{State: comment.Closed, Refused: "conflicts"},
 			comment.StatusLine{State: comment.Failure, Text: "nothing is planned: conflicts"},
