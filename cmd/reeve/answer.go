@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -63,10 +64,16 @@ func (c *cli) newAnswer(a answer) *cobra.Command {
 					return anotherPlan(err, job, ans)
 				}
 				job = after
-				return c.print(job, func(w io.Writer) error {
+				if err := c.print(job, func(w io.Writer) error {
 					_, err := fmt.Fprintf(w, "%s %s: %s\n", job.ID, job.Desired.Key, answered(job))
 					return err
-				})
+				}); err != nil {
+					return err
+				}
+				if why := flowcontrol.Uncounted(job); a.verb == "approve" && why != "" { // who scripts it takes 0 for a yes
+					return fmt.Errorf("job %s of %s: the approval is recorded and has no effect: %s", job.ID, job.Desired.Key, report.Clean(why))
+				}
+				return nil
 			})
 		},
 	}
@@ -178,7 +185,9 @@ func newApprove(c *cli) *cobra.Command {
 		short: "Approve the plan of a job, or its start",
 		long: `approve lets a job that waits for a person go on. Without --plan the plan is shown, and the
 approval is for exactly the plan that was shown: should another one have taken its place, the
-approval is refused.`,
+approval is refused. One that does not count by the policy, as of who is not named there or
+proposed the change, is recorded and ends with exit code 3 and the reason; one that counts where
+more are needed ends with 0.`,
 		say: func(ctx context.Context, b api.Backend, a api.Answer) (stackjob.Job, error) { return b.Approve(ctx, a) }})
 }
 

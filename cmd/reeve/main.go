@@ -3,7 +3,7 @@
 // which code they exit is decided here, everything else elsewhere.
 //
 // Exit codes: 0 done, 1 findings (a diagnostic, a failed job, a difference), 2 wrong
-// usage, 3 the work could not be done.
+// usage, 3 the work could not be done, or has no effect (an approval that does not count).
 package main
 
 import (

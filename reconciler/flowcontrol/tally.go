@@ -94,6 +94,25 @@ func Count(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) Tally 
 	return tally(given, required, p)
 }
 
+// Uncounted says why the newest approval of a job that still waits does not count, by the
+// policy that it was judged with; "" when it does, or there is none.
+func Uncounted(job stackjob.Job) string {
+	n := len(job.Approvals)
+	if n == 0 || job.Policy == nil || job.Approvals[n-1].Rejected || !job.State.IsWaiting() {
+		return ""
+	}
+	t := countStart(job, *job.Policy)
+	if job.State == stackjob.WaitingApply && job.Plan != nil {
+		t = Count(job, *job.Plan, *job.Policy)
+	}
+	for _, aside := range t.Aside {
+		if strings.HasPrefix(aside, called(job.Approvals[n-1].Actor)+" ") {
+			return aside
+		}
+	}
+	return ""
+}
+
 // countStart does so for the start of a job, for which one person is enough.
 func countStart(job stackjob.Job, p stackjob.PolicyChoice) Tally {
 	var given []stackjob.Approval
