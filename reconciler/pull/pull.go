@@ -99,6 +99,9 @@ type Pull struct {
 	// Showing is what is about to be shown, or stands there already: then the answer of
 	// the forge was not heard. nil for nothing.
 	Showing *Showing `json:"showing,omitempty"`
+	// ClosedAt is by when it was last closed without a merge, by the forge's clock: nothing
+	// that was written before is an answer to what stands here since.
+	ClosedAt time.Time `json:"closedAt,omitzero"`
 	// Applies are those that were asked for before the merge, oldest first.
 	Applies []Apply `json:"applies,omitempty"`
 	// Freed are stacks whose turn ended without a merge and that are to be told of.
@@ -397,7 +400,8 @@ type Long struct {
 	URL    string `json:"url"`
 }
 
-// Approval is a person's word on one plan of one stack, wherever it is shown next.
+// Approval is a person's word on one plan of one stack, wherever it is shown next, until
+// the pull request ends in which it was given.
 type Approval struct {
 	Stack schema.ResourceKey `json:"stack"`
 	stackjob.Approval

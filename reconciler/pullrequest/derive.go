@@ -497,6 +497,9 @@ func startsSince(in picture) time.Time {
 // shownPlans are the plans that a picture shows, and what waits to be planned.
 func shownPlans(in picture, p comment.Pull) []pull.ShownPlan {
 	var out []pull.ShownPlan
+	if in.pull.Proposal.Closed {
+		return nil // nothing there is to be answered
+	}
 	for i, s := range in.rows {
 		if s.job != nil && s.carries && s.job.State == stackjob.WaitingStart {
 			out = append(out, pull.ShownPlan{Key: s.row.Key, Digest: startOf(s.job), Job: s.job.ID})

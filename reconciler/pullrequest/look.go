@@ -12,6 +12,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // sitting is one look at one pull request. Nobody else looks at it meanwhile.
@@ -61,6 +62,9 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 	}
 	if s.p.Proposal.Closed { // before it is told how all ended
 		if err := s.abandonRound(ctx); err != nil {
+			return err
+		}
+		if err := s.forget(ctx); err != nil {
 			return err
 		}
 	}
@@ -201,7 +205,32 @@ func (s *sitting) finish(ctx context.Context) error {
 	if err := s.release(ctx); err != nil {
 		return err
 	}
+	if err := s.forget(ctx); err != nil {
+		return err
+	}
 	s.p.Phase = pull.Done
+	return s.save(ctx)
+}
+
+// forget lets go of what was said here, when this has ended: who said yes to a proposal said
+// so of that one. Without it a yes would hold for whoever proposes the same, and after a
+// reopen, which nobody was asked about. What is applied, or being taken back, has its
+// approvals with its job.
+func (s *sitting) forget(ctx context.Context) error {
+	stacks, err := s.l.o.Records.ForgetApprovals(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	if len(stacks) > 0 { // which others may have counted
+		s.l.each(ctx, func(p pull.Pull) bool {
+			return p.Key != s.key && slices.ContainsFunc(stacks, func(k schema.ResourceKey) bool { return p.Round.Row(k) != nil })
+		})
+	}
+	if !s.p.Proposal.Closed || len(s.p.Shown) == 0 && s.p.Showing == nil && len(s.p.Reviewed) == 0 {
+		return nil
+	}
+	// Neither is what was written before the close, and read after a reopen, an answer.
+	s.p.Shown, s.p.Showing, s.p.Reviewed, s.p.ClosedAt = nil, nil, nil, s.p.Proposal.UpdatedAt
 	return s.save(ctx)
 }
 

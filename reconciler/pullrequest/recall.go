@@ -28,6 +28,9 @@ func (s *sitting) announce(ctx context.Context, body string, pic picture, plans 
 // it run.
 func (s *sitting) isNews(plans []pull.ShownPlan) bool {
 	n := len(s.p.Shown)
+	if s.p.Proposal.Closed {
+		return false // nothing there is to be answered, and what stood there is forgotten
+	}
 	if n == 0 {
 		return len(plans) > 0 || s.p.Round.Refused.Code == stackjob.ReasonUntrusted
 	}
@@ -66,7 +69,7 @@ func (s *sitting) recall(ctx context.Context) error {
 
 // remember adds what stands in the pull request since a comment was written or edited.
 func (s *sitting) remember(shown pull.Shown, c forge.Comment) {
-	for _, at := range []time.Time{c.CreatedAt, c.EditedAt} {
+	for _, at := range []time.Time{c.CreatedAt, c.EditedAt, s.p.ClosedAt} {
 		if at.After(shown.At) {
 			shown.At = at
 		}

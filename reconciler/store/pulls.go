@@ -52,6 +52,9 @@ type Pulls interface {
 	// WithdrawReview forgets what a forge's review said of the plans of a stack; what
 	// the same person has said since stays. An unknown one is no error.
 	WithdrawReview(ctx context.Context, stack schema.ResourceKey, p pull.Key, review string) error
+	// ForgetApprovals forgets what was said in a pull request of any plan, and returns the
+	// stacks that it was said of, sorted. What jobs have counted stays with them.
+	ForgetApprovals(ctx context.Context, p pull.Key) ([]schema.ResourceKey, error)
 
 	// TakeTurn puts a pull request at the end of a stack's queue; one that is in it
 	// already stays where it is.

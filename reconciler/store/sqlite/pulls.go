@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -189,6 +190,25 @@ func forgetApprovals(ctx context.Context, tx *sql.Tx, k schema.ResourceKey) erro
 		return fmt.Errorf("forget the approvals of %s: %w", k, err)
 	}
 	return nil
+}
+
+// ForgetApprovals forgets what was said in a pull request.
+func (s *Store) ForgetApprovals(ctx context.Context, p pull.Key) ([]schema.ResourceKey, error) {
+	var stacks []schema.ResourceKey
+	err := s.inTx(ctx, opPull, func(ctx context.Context, tx *sql.Tx) error {
+		stacks = nil // it may be tried again
+		said, err := documents[pull.Approval](ctx, tx, `DELETE FROM approvals
+			WHERE json_extract(document, '$.pull.repository') = ? AND json_extract(document, '$.pull.number') = ? RETURNING document`, p.Repository, p.Number)
+		for _, a := range said {
+			stacks = append(stacks, a.Stack)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("forget the approvals of %s: %w", p, err)
+	}
+	slices.SortFunc(stacks, schema.ResourceKey.Compare)
+	return slices.Compact(stacks), nil
 }
 
 // WithdrawReview forgets what a review said of a stack's plans.

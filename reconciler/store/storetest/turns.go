@@ -66,6 +66,26 @@ var turnTests = []namedTest{
 			t.Error("a turn of nobody was taken")
 		}
 	}},
+	{"WhatWasSaidInAPullRequestIsForgotten", func(_ *testing.T, s *subject) {
+		elsewhere := approval("net", "d1", "grace", s.now)
+		elsewhere.Pull = pr(8).Key
+		other := approval("net", "d1", "linus", s.now)
+		other.Pull.Repository = "other"
+		byReview := approval("app", "d3", "ada", s.now)
+		byReview.Review = "31"
+		for _, a := range []pull.Approval{approval("net", "d1", "ada", s.now), approval("net", "d2", "ada", s.now), byReview, elsewhere, other} {
+			s.equal("record", s.RecordApproval(s.ctx(), a), nil)
+		}
+		stacks, err := s.ForgetApprovals(s.ctx(), pr(7).Key)
+		s.equal("error", err, nil)
+		s.equal("stacks", stacks, []schema.ResourceKey{key("app"), key("net")})
+		s.equal("of others", s.approvals(key("net"), "d1"), []string{"grace", "linus"})
+		s.equal("another plan", s.approvals(key("net"), "d2"), []string(nil))
+		s.equal("a review", s.approvals(key("app"), "d3"), []string(nil))
+		stacks, err = s.ForgetApprovals(s.ctx(), pr(7).Key)
+		s.equal("error", err, nil)
+		s.equal("nothing is left", len(stacks), 0)
+	}},
 	{"AReviewIsWithdrawnAndNoWordOfAPerson", func(_ *testing.T, s *subject) {
 		byReview, said := approval("net", "d1", "ada", s.now), approval("net", "d1", "grace", s.now)
 		byReview.Review = "31"
