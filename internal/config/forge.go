@@ -147,6 +147,10 @@ func (k *checker) forge(p string, r *Repository) {
 		if s.from.IsZero() || s.name == ".previousWebhookSecret" && s.from.isAbsent() {
 			continue
 		}
+		if s.from.isAbsent() {
+			k.invalid(p+s.name+".file", "the file "+s.from.File+" is not there", "`reeve forge connect "+r.Name+" --url https://HOST` makes it, with HOST where the forge reaches the daemon; without webhookSecret the daemon polls alone")
+			continue
+		}
 		if v, ok := k.secret(p+s.name, s.from); ok && len(v.Reveal()) < MinSecretLength {
 			k.invalid(p+s.name, "the secret is too short", "at least 16 characters; `reeve forge connect` makes a good one")
 		}

@@ -53,7 +53,7 @@ func TestEveryFindingAboutAForgeNamesThePlaceAndTheWayOut(t *testing.T) {
 			"reeve.yaml:4:60: error: [invalid-value] | repositories[0].forge.webhookSecret: the secret is too short | at least 16 characters; `reeve forge connect` makes a good one",
 			"reeve.yaml:4:97: error: [invalid-value] | repositories[0].forge.previousWebhookSecret: the secret is too short | at least 16 characters; `reeve forge connect` makes a good one"}},
 		"no secret there": {here, fmt.Sprintf("{%s, webhookSecret: {file: %q}}", ok, filepath.Join(dir, "none")), []string{
-			"reeve.yaml:4:67: error: [invalid-value] | repositories[0].forge.webhookSecret.file: the file " + filepath.Join(dir, "none") + " cannot be read: no such file or directory | a file that the daemon's user can read"}},
+			"reeve.yaml:4:67: error: [invalid-value] | repositories[0].forge.webhookSecret.file: the file " + filepath.Join(dir, "none") + " is not there | `reeve forge connect infra --url https://HOST` makes it, with HOST where the forge reaches the daemon; without webhookSecret the daemon polls alone"}},
 		"only the previous": {here, "{" + ok + ", previousWebhookSecret: {env: TOKEN}}", []string{`reeve.yaml:4:10: error: [missing-field] | webhookSecret | the secret that is used now`}},
 		"too often":         {here, "{" + ok + ", pollInterval: 10ms}", []string{`reeve.yaml:4:59: error: [invalid-value] | repositories[0].forge.pollInterval: 10ms | 1s or more`}},
 	} {
