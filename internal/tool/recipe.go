@@ -28,6 +28,8 @@ var (
 	benchstatFiles embed.FS
 	//go:embed recipe/gitea
 	giteaFiles embed.FS
+	//go:embed recipe/pulumi
+	pulumiFiles embed.FS
 )
 
 // Recipe says how a program is built from source: a Go module whose tool
@@ -66,7 +68,7 @@ type Folders struct {
 
 // Recipes lists every recipe, for the command that builds them by name.
 func Recipes() []Recipe {
-	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe(), GiteaRecipe()}
+	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe(), GiteaRecipe(), PulumiRecipe()}
 }
 
 // OpenTofuRecipe builds tofu.

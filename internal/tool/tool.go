@@ -36,6 +36,7 @@ import (
 const (
 	NameTerraform = "terraform"
 	NameOpenTofu  = "tofu"
+	NamePulumi    = "pulumi"
 )
 
 // ErrNotInstalled means that a program is neither on PATH nor one we can build.
@@ -43,7 +44,7 @@ var ErrNotInstalled = errors.New("not installed")
 
 // Engine is a program that plans and applies.
 type Engine struct {
-	// Name is NameTerraform or NameOpenTofu.
+	// Name is NameTerraform, NameOpenTofu or NamePulumi.
 	Name string
 	// Path is absolute.
 	Path string

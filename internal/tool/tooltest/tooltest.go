@@ -32,7 +32,11 @@ type Engine = tool.Engine
 var (
 	terraform = sync.OnceValues(func() (Engine, error) { return tool.Terraform(context.Background()) })
 	openTofu  = sync.OnceValues(func() (Engine, error) { return tool.OpenTofu(context.Background()) })
-	mirror    = sync.OnceValues(func() (string, error) { return tool.ProviderMirror(context.Background()) })
+	pulumi    = sync.OnceValues(func() (pulumiAndPlugins, error) {
+		e, plugins, err := tool.Pulumi(context.Background())
+		return pulumiAndPlugins{e, plugins}, err
+	})
+	mirror = sync.OnceValues(func() (string, error) { return tool.ProviderMirror(context.Background()) })
 )
 
 // Engines returns the engines that tests run with: Terraform when it is
@@ -59,6 +63,22 @@ func OpenTofu(t testing.TB) Engine {
 		t.Fatalf("get OpenTofu: %v", err)
 	}
 	return e
+}
+
+type pulumiAndPlugins struct {
+	engine  Engine
+	plugins string
+}
+
+// Pulumi returns the pinned Pulumi, with the language host of YAML programs beside it,
+// and the folder of the provider "lab", for a project's plugins: see tool.PulumiRecipe.
+func Pulumi(t testing.TB) (e Engine, plugins string) {
+	t.Helper()
+	p, err := pulumi()
+	if err != nil {
+		t.Fatalf("get Pulumi: %v", err)
+	}
+	return p.engine, p.plugins
 }
 
 // CLIConfig returns the path of a CLI configuration with which an engine takes
