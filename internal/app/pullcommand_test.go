@@ -205,3 +205,59 @@ func TestADraftIsPlannedAsWell(t *testing.T) {
 		w.once(n)
 	})
 }
+
+// Whoever can comment can write commands as fast as a program does.
+func TestAFloodOfCommandsByWhoHasNoSayIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+		w.start()
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
+		w.shows(n, "reeve approve dev")
+		w.status(head, "reeve/approval", forge.Pending)
+		replies := func() (count int) {
+			for _, body := range w.ours(n) {
+				if strings.Contains(body, "/answer-") {
+					count++
+				}
+			}
+			return count
+		}
+		// The first few are answered, then a reaction says enough.
+		for _, text := range []string{"reeve approve dev", "reeve help", "reeve aprove", "reeve explain dev", "reeve plan"} {
+			id := w.says(forgetest.Mallory, n, text)
+			want := forge.Confused
+			if text == "reeve help" || text == "reeve explain dev" {
+				want = forge.ThumbsUp
+			}
+			w.reacts(n, id, want)
+		}
+		w.sees(n, "/answer-", "did you mean `approve`", "further commands of yours get a reaction at most")
+		if got := replies(); got != 3 {
+			t.Errorf("%d replies to five commands of somebody without a say", got)
+		}
+
+		before := w.front.wrote()
+		for range 40 {
+			w.site.Comment(t, forgetest.Mallory, n, "reeve approve dev")
+		}
+		// Who has a say is answered as ever, after all of these.
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve aprove dev"), forge.Confused)
+		w.sees(n, "/answer-", "`reeve aprove dev` · grace")
+		// Each reaction is a call or two; that of Grace's command is two of them, beside its reply.
+		if wrote := w.front.wrote() - before; wrote > 30 {
+			t.Errorf("%d calls that write something after 40 commands by somebody without a say", wrote)
+		}
+		if got := replies(); got != 4 {
+			t.Errorf("%d replies, expected one more, to Grace", got)
+		}
+		w.status(head, "reeve/approval", forge.Pending)
+
+		// After a push there is something new to ask about.
+		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
+		w.shows(n, head[:7], "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Mallory, n, "reeve explain dev"), forge.ThumbsUp)
+		w.sees(n, "`reeve explain dev` · mallory")
+		w.rests()
+		w.once(n)
+	})
+}

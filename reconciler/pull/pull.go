@@ -112,6 +112,11 @@ type Pull struct {
 	Reviewed []Reviewed `json:"reviewed,omitempty"`
 	// Answers are those to commands that were not posted yet.
 	Answers []Spoken `json:"answers,omitempty"`
+	// Told are those without a say here whose commands were answered since the head ToldOf was
+	// proposed, and ToldInAll how many replies they all got here.
+	Told      []Told `json:"told,omitempty"`
+	ToldOf    string `json:"toldOf,omitempty"`
+	ToldInAll int    `json:"toldInAll,omitempty"`
 	// Posts are the comments that were written, by what they are.
 	Posts []Post `json:"posts,omitempty"`
 	// Statuses are the commit statuses that were set.
@@ -340,8 +345,18 @@ type Command struct {
 	// Reason is one line for whoever wrote it.
 	Reason string `json:"reason,omitempty"`
 	// Reacted is the newest reaction that the forge has confirmed.
-	Reacted string    `json:"reacted,omitempty"`
+	Reacted string `json:"reacted,omitempty"`
+	// Unseen has no mark put on its comment before it has ended, and Silent none at all.
+	Unseen  bool      `json:"unseen,omitempty"`
+	Silent  bool      `json:"silent,omitempty"`
 	EndedAt time.Time `json:"endedAt,omitzero"`
+}
+
+// Told is how often somebody was answered: with a reply, and without.
+type Told struct {
+	By      string `json:"by"`
+	Replies int    `json:"replies,omitempty"`
+	Quiet   int    `json:"quiet,omitempty"`
 }
 
 // Spoken is an answer that is to be posted.

@@ -286,7 +286,7 @@ func (s *sitting) read(ctx context.Context) error {
 		}
 		for _, cmd := range command.Parse(c.Body) {
 			s.p.Commands = append(s.p.Commands, pull.Command{Comment: c.ID, Line: cmd.Line, Text: cmd.Text,
-				By: s.f.actor(c.Author), WrittenAt: c.CreatedAt, State: pull.Received})
+				By: s.f.actor(c.Author), WrittenAt: c.CreatedAt, State: pull.Received, Unseen: s.isUnseen(s.f.actor(c.Author))})
 			found = true
 		}
 	}
@@ -322,7 +322,7 @@ func (s *sitting) react(ctx context.Context) error {
 	for i := range s.p.Commands {
 		c := &s.p.Commands[i]
 		want := reactionOf(s.p.Commands, c.Comment)
-		if c.Reacted == string(want) {
+		if c.Reacted == string(want) || c.Silent || c.Unseen && (want == forge.Eyes || want == forge.Rocket) {
 			continue
 		}
 		err := s.f.Forge.React(ctx, s.key.Number, c.Comment, want)

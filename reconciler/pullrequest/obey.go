@@ -61,7 +61,9 @@ func (s *sitting) obey(ctx context.Context) error {
 		}
 		moved = true
 		if c.State == pull.Ended {
-			s.speak(*c, r)
+			if err := s.speak(ctx, c, r); err != nil {
+				return err
+			}
 		}
 		if err := s.save(ctx); err != nil {
 			return err
@@ -82,9 +84,16 @@ func parsed(text string) command.Command {
 }
 
 // speak writes down an answer that a reaction cannot tell; it is posted with the rest.
-func (s *sitting) speak(c pull.Command, r reply) {
+func (s *sitting) speak(ctx context.Context, c *pull.Command, r reply) error {
 	if r.answer == pull.Yes && r.text == "" {
-		return // a thumb says it; or, where another command of the comment has none, its line (answers)
+		return nil // a thumb says it; or, where another command of the comment has none, its line (answers)
+	}
+	ok, note, err := s.mayReply(ctx, c)
+	if err != nil || !ok {
+		return err
+	}
+	if note != "" {
+		r.reason = strings.TrimPrefix(r.reason+"; "+note, "; ")
 	}
 	name := fmt.Sprintf("answer-%s-%d", c.Comment, c.Line)
 	if len(s.together(c.Comment)) > 1 {
@@ -92,6 +101,7 @@ func (s *sitting) speak(c pull.Command, r reply) {
 	}
 	s.p.Answers = append(s.p.Answers, pull.Spoken{Name: name, Comment: c.Comment, Line: c.Line,
 		Command: c.Text, To: c.By.Name, Answer: r.answer, Reason: r.reason, Text: r.text})
+	return nil
 }
 
 // together are the commands of one comment.
