@@ -98,6 +98,45 @@ func TestWhatAMergeAppliedInPartIsRunAgain(t *testing.T) {
 	})
 }
 
+// One that failed after its merge is left alone; a comment, the branch and its jobs are heard.
+func TestWhatFailedAfterTheMergeIsRunAgainByPollingAlone(t *testing.T) {
+	t.Parallel()
+	onForges(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
+		w.hooks = false
+		w.start()
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/b.yaml": w.half("b", "one")})
+		w.shows(n, "reeve approve dev")
+		w.yes(n)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, "/outcome-", "The apply failed", "reeve rerun dev")
+		w.status(head, "reeve/apply: dev", forge.Failure)
+		w.mends("b")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve rerun dev"), forge.ThumbsUp)
+		w.sees(n, "/waits-", "reeve approve dev")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve approve dev"), forge.ThumbsUp)
+		w.status(head, "reeve/apply: dev", forge.Success)
+		w.once(n)
+	})
+}
+
+// What somebody mends with another pull request is told in the one that failed.
+func TestWhatFailedAfterTheMergeIsMendedByTheBranch(t *testing.T) {
+	t.Parallel()
+	onForges(t, map[string]string{"modules/halves/main.tf": halves, "acme/policies/only.yaml": policy("", "")}, func(t *testing.T, w *pullWorld) {
+		w.hooks = false
+		w.start()
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/b.yaml": w.half("b", "one")})
+		w.shows(n, "Ready to merge")
+		w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, "/outcome-", "The apply failed")
+		w.status(head, "reeve/apply: dev", forge.Failure)
+		w.mends("b")
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/b.yaml": w.half("b", "two")}, false)
+		w.status(head, "reeve/apply: dev", forge.Success)
+		w.once(n)
+	})
+}
+
 func TestAProducerAndItsConsumerAreAppliedBeforeTheMerge(t *testing.T) {
 	t.Parallel()
 	files := early("pauseBetweenPreviewAndUpdateOrDestroy: true", "")

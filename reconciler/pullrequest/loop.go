@@ -120,6 +120,10 @@ type followed struct {
 	mu sync.Mutex // guards what follows
 	// open are those that the last list had, by number; nil before the first.
 	open map[int]sighting
+	// asked is when the forge was asked last for those that are unfinished and not open.
+	asked map[int]time.Time
+	// seen is the commit of the followed branch that those at rest were derived with last.
+	seen string
 	err  error
 	// noLong is until when no long text is written, since the forge refused one.
 	noLong time.Time

@@ -60,7 +60,7 @@ func (s *sitting) mayMergeNow() bool {
 }
 
 // moved has the pull requests of a repository looked at whose plans were made for
-// another base than the one that is followed now.
+// another base than the one that is followed now, and those that were merged.
 func (l *Loop) moved(ctx context.Context, repository string) error {
 	view := l.o.Planner.View(repository)
 	if view == nil {
@@ -70,7 +70,18 @@ func (l *Loop) moved(ctx context.Context, repository string) error {
 	if err != nil {
 		return err
 	}
+	f := l.repository(repository)
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	news := f.seen != view.Revision.Commit
+	f.seen = view.Revision.Commit
+	f.mu.Unlock()
 	for _, p := range list {
+		if isAtRest(p) && !news {
+			continue // what it is made of is what it was
+		}
 		if p.Phase == pull.Landing || p.Round != nil && p.Round.Base != view.Revision.Commit {
 			l.schedule(p.Key, func(*task) {})
 		}

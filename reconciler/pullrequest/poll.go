@@ -3,11 +3,13 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/reconciler/pace"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
@@ -108,15 +110,41 @@ func (l *Loop) list(ctx context.Context, f *followed) error {
 	if err != nil {
 		return err
 	}
+	now, asked := l.o.Now(), map[int]time.Time{}
 	for _, p := range unfinished {
 		// One that was closed or merged; or one whose comments may have moved without
 		// its time, as where a forge does not count an edit.
-		if _, is := open[p.Key.Number]; !is || p.ByReview { // that a review was dismissed moves no time
-			l.schedule(p.Key, asking(nil))
+		_, is := open[p.Key.Number]
+		if is && !p.ByReview { // that a review was dismissed moves no time
+			continue
 		}
+		last, was := f.asked[p.Key.Number]
+		if !is && was && isAtRest(p) && now.Sub(last) < restFor(now.Sub(p.UpdatedAt)) {
+			asked[p.Key.Number] = last
+			continue
+		}
+		asked[p.Key.Number] = now
+		l.schedule(p.Key, asking(nil))
 	}
 	f.mu.Lock()
-	f.open = open
+	f.open, f.asked = open, asked
 	f.mu.Unlock()
 	return l.moved(ctx, f.Name)
 }
+
+// isAtRest tells of a merged pull request of which something failed that nobody has mended.
+// It may stay so for ever, and nothing of it moves by itself: its jobs tell when they move,
+// the followed branch when it does, and a webhook of comments.
+func isAtRest(p pull.Pull) bool {
+	at := slices.IndexFunc(p.Posts, func(post pull.Post) bool { return post.Name == planPost })
+	return p.Phase == pull.Landing && p.Landed != "" && at >= 0 && p.Posts[at].State == string(comment.Failed) &&
+		!slices.ContainsFunc(p.Commands, func(c pull.Command) bool { return c.State != pull.Ended })
+}
+
+// restsAtLast is how long it is at most until a forge is asked again for what was said in a
+// pull request at rest, where no webhook tells.
+const restsAtLast = time.Hour
+
+// restFor is how long a pull request is left alone of which nothing was written down for a
+// time: the longer, the rarer somebody comes back to it.
+func restFor(still time.Duration) time.Duration { return min(still/8, restsAtLast) }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 )
 
 func TestWhatMovesInTheSecondOfAListIsLookedAt(t *testing.T) {
@@ -45,5 +47,56 @@ func TestWhatMovesInTheSecondOfAListIsLookedAt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAMergedPullRequestThatFailedIsAskedForMoreSeldomTheLongerItRests(t *testing.T) {
+	t.Parallel()
+	const poll = time.Minute
+	merged := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	asked, last, longest := map[string]int{}, merged, time.Duration(0)
+	for at := merged.Add(poll); at.Before(merged.Add(30 * 24 * time.Hour)); at = at.Add(poll) {
+		if at.Sub(last) < restFor(at.Sub(merged)) {
+			continue
+		}
+		longest = max(longest, at.Sub(last))
+		switch since := at.Sub(merged); {
+		case since <= 8*time.Minute:
+			asked["while somebody may be at it"]++
+		case since <= 24*time.Hour:
+			asked["in a day"]++
+		default:
+			asked["in a month"]++
+		}
+		last = at
+	}
+	if asked["while somebody may be at it"] != 8 || asked["in a day"] > 60 || asked["in a month"] > 30*24 || longest > restsAtLast+poll {
+		t.Errorf("asked %v, at most %s apart", asked, longest)
+	}
+}
+
+func TestOnlyWhatFailedAfterTheMergeIsAtRest(t *testing.T) {
+	t.Parallel()
+	base := func(change func(*pull.Pull)) pull.Pull {
+		p := pull.Pull{Phase: pull.Landing, Landed: "1a2b3c4", Posts: []pull.Post{{Name: planPost, State: string(comment.Failed)}},
+			Commands: []pull.Command{{State: pull.Ended}}}
+		change(&p)
+		return p
+	}
+	for name, c := range map[string]struct {
+		p    pull.Pull
+		want bool
+	}{
+		"it failed":                      {base(func(*pull.Pull) {}), true},
+		"it is open":                     {base(func(p *pull.Pull) { p.Phase = pull.Open }), false},
+		"its merge is not here yet":      {base(func(p *pull.Pull) { p.Landed = "" }), false},
+		"somebody is asked":              {base(func(p *pull.Pull) { p.Posts[0].State = string(comment.Waiting) }), false},
+		"it is applied":                  {base(func(p *pull.Pull) { p.Posts[0].State = string(comment.Applying) }), false},
+		"nothing was said of it":         {base(func(p *pull.Pull) { p.Posts = nil }), false},
+		"a command is to be carried out": {base(func(p *pull.Pull) { p.Commands[0].State = pull.Started }), false},
+	} {
+		if got := isAtRest(c.p); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
