@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,10 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 		return err
 	}
 	if s.p.Phase == pull.Done {
-		return s.epilogue(ctx)
+		if err := s.epilogue(ctx); err != nil {
+			return err
+		}
+		return s.react(ctx)
 	}
 	if s.p.Proposal.Closed { // before it is told how all ended
 		if err := s.abandonRound(ctx); err != nil {
@@ -85,7 +89,10 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 	if err := s.land(ctx); err != nil {
 		return err
 	}
-	return s.show(ctx)
+	if err := s.show(ctx); err != nil {
+		return err
+	}
+	return s.react(ctx) // what a look that failed, or a daemon that died, had yet to put there
 }
 
 // epilogue answers what is said after the end.
@@ -326,7 +333,11 @@ func (s *sitting) react(ctx context.Context) error {
 			continue
 		}
 		err := s.f.Forge.React(ctx, s.key.Number, c.Comment, want)
-		if err != nil && !errors.Is(err, forge.ErrNotFound) { // else the comment was deleted
+		switch {
+		case err == nil, errors.Is(err, forge.ErrNotFound): // the comment was deleted
+		case unwanted(err):
+			s.l.log.Warn("a command could not be marked", "pull", s.key.String(), "comment", c.Comment, "error", err)
+		default:
 			return err
 		}
 		if err == nil {
@@ -343,6 +354,14 @@ func (s *sitting) react(ctx context.Context) error {
 		return nil
 	}
 	return s.save(ctx)
+}
+
+// unwanted tells of a reaction that it is not wanted, as where a conversation is locked:
+// asking again helps nobody, and what else is to be done does not depend on it. Of a
+// credential that is not good any more the look as a whole fails.
+func unwanted(err error) bool {
+	var call *forge.CallError
+	return errors.As(err, &call) && (call.Class == forge.Person || call.Class == forge.Bug) && call.Status != 0 && call.Status != http.StatusUnauthorized
 }
 
 // reactionOf is the reaction on a comment: the worst answer of its commands when all

@@ -45,11 +45,11 @@ func (s *sitting) obey(ctx context.Context) error {
 			continue
 		}
 		cmd := parsed(c.Text)
+		was := c.State // a new round writes down itself that it was asked for
 		r, err := s.answer(ctx, c, cmd)
 		if err != nil {
 			return err
 		}
-		was := c.State
 		if r.answer == "" {
 			c.State = pull.Started
 		} else {
