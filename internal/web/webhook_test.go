@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/web"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // deliveries has a server take deliveries, and tells how many bytes each had.
@@ -89,6 +92,44 @@ func TestADeliveryThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 		}
 		if len(kept) > 0 {
 			t.Error("a part of a delivery was kept")
+		}
+	}
+}
+
+// TestOnlyWhatIsKeptIsAccepted has every failure of keeping a delivery answered by a
+// status with which a forge knows that it must send it again, or need not.
+func TestOnlyWhatIsKeptIsAccepted(t *testing.T) {
+	t.Parallel()
+	const inside = "/var/lib/reeve/state.db"
+	var fails error
+	r := start(t, func(o *web.Options) {
+		o.Webhook = func(context.Context, string, http.Header, []byte) error { return fails }
+	})
+	for what, c := range map[string]struct {
+		err  error
+		code api.ErrorCode
+		want int
+	}{
+		"the store is full":     {errors.New(inside + ": database or disk is full"), api.CodeNotReady, http.StatusServiceUnavailable},
+		"it is forged":          {fmt.Errorf("%s: %w", inside, forge.ErrSignature), api.CodeSignature, http.StatusUnauthorized},
+		"nobody takes it":       {fmt.Errorf("%s: %w", inside, store.ErrNotFound), api.CodeNotFound, http.StatusNotFound},
+		"it cannot be read":     {web.NoDelivery(errors.New(inside)), api.CodeInvalid, http.StatusUnprocessableEntity},
+		"it is kept, and known": {nil, "", http.StatusAccepted},
+	} {
+		fails = c.err
+		res, err := http.Post(r.url+"/webhooks/config", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != c.want || strings.Contains(string(b), inside) {
+			t.Errorf("%s: answered %s: %s", what, res.Status, b)
+		}
+		if c.code != "" {
+			if p := problemIn(t, res, string(b)); p.Code != c.code {
+				t.Errorf("%s: %+v", what, p)
+			}
 		}
 	}
 }
