@@ -68,6 +68,8 @@ type Records interface {
 	Pull(ctx context.Context, key pull.Key) (pull.Pull, int64, error)
 	// Turns is of store.Pulls.
 	Turns(ctx context.Context) (pull.Turns, error)
+	// Releases is of store.Pulls.
+	Releases(ctx context.Context, stack schema.ResourceKey, limit int) ([]pull.Release, error)
 }
 
 // Hasher makes keyed hashes of values.

@@ -19,11 +19,11 @@ import (
 func newGet(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get",
-		Short: "List resources, jobs, policies, environments, repositories or pull requests",
+		Short: "List resources, jobs, policies, environments, repositories, pull requests or their turns",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGetResources(c), newGetJobs(c), newGetPolicies(c), newGetEnvironments(c), newGetRepositories(c), newGetPulls(c))
+	cmd.AddCommand(newGetResources(c), newGetJobs(c), newGetPolicies(c), newGetEnvironments(c), newGetRepositories(c), newGetPulls(c), newGetTurns(c))
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -54,8 +55,10 @@ type Explanation struct {
 	Observed  *stackjob.Observed    `json:"observed,omitempty"`
 	Job       *stackjob.Job         `json:"job,omitempty"`
 	History   []stackjob.Job        `json:"history,omitempty"`
-	Lines     []string              `json:"lines"` // the explanation in sentences, most important first
-	Next      []string              `json:"next"`  // commands that are valid now
+	// Released are the turns of the stack that operators ended, newest first.
+	Released []pull.Release `json:"released,omitempty"`
+	Lines    []string       `json:"lines"` // the explanation in sentences, most important first
+	Next     []string       `json:"next"`  // commands that are valid now
 }
 
 // EnvironmentStatus is one environment with counts of its resources by status.
@@ -147,6 +150,36 @@ type PullFilter struct {
 	Limit int
 }
 
+// TurnStatus is the place of a pull request in the queue of a stack that it applies before
+// it is merged.
+type TurnStatus struct {
+	Stack      schema.ResourceKey `json:"stack"`
+	Repository string             `json:"repository"`
+	Number     int                `json:"number"`
+	// Place is 0 for the one that holds the stack, 1 for the next.
+	Place int `json:"place"`
+	// By asked for it, At is when.
+	By stackjob.Actor `json:"by"`
+	At time.Time      `json:"at"`
+	// Applied tells that the stack is as this pull request made it.
+	Applied bool `json:"applied,omitempty"`
+	// Followed is false where the pull requests of the repository are not followed any
+	// more: nobody but an operator can end the turn.
+	Followed bool `json:"followed"`
+}
+
+// Unlock is an operator's word that ends turns.
+type Unlock struct {
+	Repository string         `json:"-"`
+	Number     int            `json:"-"`
+	Actor      stackjob.Actor `json:"-"`
+	// Selectors choose among the stacks of the pull request, as in its comments; none
+	// means all.
+	Selectors []string `json:"selectors,omitempty"`
+	// Reason is why; it is recorded and told in the pull request.
+	Reason string `json:"reason"`
+}
+
 // Change is one line of `reeve diff`: what the newest revision would do.
 type Change struct {
 	Key     schema.ResourceKey `json:"key"`
@@ -175,6 +208,9 @@ type Reading interface {
 	Changes(ctx context.Context, f Filter) ([]Change, error)
 	// Pulls lists the pull requests that are followed, newest number first.
 	Pulls(ctx context.Context, f PullFilter) ([]PullStatus, error)
+	// Turns lists which pull requests hold stacks or wait for them, by stack and in their
+	// order.
+	Turns(ctx context.Context, f Filter) ([]TurnStatus, error)
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
 	// Graph renders the graph of all organizations, of one (f.Org), or of what concerns one of its
 	// environments (f.Env): format is "mermaid", "dot" or "json".
@@ -211,6 +247,8 @@ type Acting interface {
 	Cancel(ctx context.Context, a Answer) (stackjob.Job, error)
 	// Rerun makes a new job for the same stack from its newest desired state.
 	Rerun(ctx context.Context, a Answer) (stackjob.Job, error)
+	// Unlock ends turns of a pull request that cannot be asked any more.
+	Unlock(ctx context.Context, u Unlock) ([]pull.Release, error)
 	// Poll looks at a repository now.
 	Poll(ctx context.Context, repository string, by stackjob.Actor) (RepositoryStatus, error)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -246,6 +247,11 @@ func (c *Client) Pulls(ctx context.Context, f PullFilter) ([]PullStatus, error) 
 	return items[PullStatus](ctx, c, "/pulls", v)
 }
 
+// Turns implements Backend.
+func (c *Client) Turns(ctx context.Context, f Filter) ([]TurnStatus, error) {
+	return items[TurnStatus](ctx, c, "/turns", f.values())
+}
+
 // Explain implements Backend.
 func (c *Client) Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error) {
 	return call[Explanation](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name), nil, nil)
@@ -338,6 +344,12 @@ func (c *Client) Rerun(ctx context.Context, a Answer) (stackjob.Job, error) {
 
 func (c *Client) answer(ctx context.Context, verb string, a Answer) (stackjob.Job, error) {
 	return call[stackjob.Job](ctx, c, http.MethodPost, route("jobs", string(a.Job), verb), nil, a)
+}
+
+// Unlock implements Backend; the actor is ignored, see Client.
+func (c *Client) Unlock(ctx context.Context, u Unlock) ([]pull.Release, error) {
+	l, err := call[List[pull.Release]](ctx, c, http.MethodPost, route("pulls", u.Repository, strconv.Itoa(u.Number), "unlock"), nil, u)
+	return l.Items, err
 }
 
 // Poll implements Backend; by is ignored, see Client.

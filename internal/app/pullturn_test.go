@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,7 +11,9 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // explained waits until everything that is known of a resource holds a text.
@@ -303,4 +306,74 @@ func (w *pullWorld) later() {
 	w.t.Helper()
 	began := time.Now().Unix()
 	w.served.until("a second is over", func() bool { return time.Now().Unix() > began })
+}
+
+// TestAnOperatorGivesBackWhatAPullRequestCannotBeAskedFor takes the forge out of the
+// configuration while a pull request holds a stack.
+func TestAnOperatorGivesBackWhatAPullRequestCannotBeAskedFor(t *testing.T) {
+	t.Parallel()
+	files := early("", "")
+	files["modules/slowly/main.tf"] = slowModule
+	onForges(t, files, func(t *testing.T, w *pullWorld) {
+		w.hooks = false
+		w.start()
+		ctx := t.Context()
+		w.letsGo("a")
+		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.slowly("a", "zero")}, false)
+		w.served.await(devA, stackjob.Succeeded)
+		w.holds("a")
+		n, _ := w.proposes("To one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
+		w.shows(n, "reeve apply dev")
+		id := w.says(forgetest.Ada, n, "reeve apply dev")
+		w.served.until("the apply began", func() bool { return w.lines("a") == "zero one" })
+		unlock := func(reason string, selectors ...string) ([]pull.Release, error) {
+			return w.served.Unlock(ctx, api.Unlock{Repository: "config", Number: n, Selectors: selectors, Reason: reason})
+		}
+		if _, err := unlock("now"); !errors.Is(err, store.ErrStackBusy) {
+			t.Fatalf("given back in the middle of an apply: %v", err)
+		}
+		w.letsGo("a")
+		w.reacts(n, id, forge.ThumbsUp)
+
+		with := w.settings()
+		without := with
+		without.Repositories, _, _ = strings.Cut(with.Repositories, "    forge:\n")
+		w.served.writeSettings(without)
+		w.served.told(inForce, 1)
+		turns, err := w.served.Turns(ctx, api.Filter{Org: "acme"})
+		if err != nil || len(turns) != 1 || turns[0].Stack.String() != devA || turns[0].Number != n || turns[0].Place != 0 || !turns[0].Applied || turns[0].Followed {
+			t.Fatalf("the turns are %+v, %v", turns, err)
+		}
+		w.explained(devA, fmt.Sprintf("config#%d", n))
+		if _, err := unlock("none of it", "prod"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("what was not chosen is given back: %v", err)
+		}
+		if _, err := unlock(" "); !errors.Is(err, api.ErrInvalid) {
+			t.Errorf("given back for no reason: %v", err)
+		}
+		ended, err := unlock("its forge is gone", "dev/*/a")
+		if err != nil || len(ended) != 1 || !ended[0].Applied || ended[0].By.Name == "" {
+			t.Fatalf("ended %+v, %v", ended, err)
+		}
+
+		// It is the branch's again, whose plan takes it back and waits for a person.
+		back := w.takesBack(devA, n)
+		w.explained(devA, fmt.Sprintf("It was held for pull request config#%d until %s ended that", n, ended[0].By.Name))
+		w.explained(devA, `"its forge is gone"`)
+		if got := w.lines("a"); got != "zero one" {
+			t.Errorf("a was made %q", got)
+		}
+
+		// Followed again, the pull request is told, and holds nothing.
+		w.served.writeSettings(with)
+		w.served.told(inForce, 2)
+		w.sees(n, "an operator of the daemon gave back", "its forge is gone", "waits for a person")
+		if turns, err := w.served.Turns(ctx, api.Filter{}); err != nil || len(turns) != 0 {
+			t.Errorf("the turns are %+v, %v", turns, err)
+		}
+		if j := w.served.jobs(devA)[0]; j.ID != back.ID && j.Purpose == stackjob.Reconcile {
+			t.Errorf("job %s was made: %s", j.ID, j.Reason)
+		}
+		w.once(n)
+	})
 }

@@ -27,6 +27,9 @@ type Records interface {
 	store.Jobs
 	store.Stacks
 	store.Revisions
+	// Turns and Releases are of store.Pulls.
+	Turns(ctx context.Context) (pull.Turns, error)
+	Releases(ctx context.Context, stack schema.ResourceKey, limit int) ([]pull.Release, error)
 }
 
 // Watcher tells that events were written.
@@ -51,6 +54,10 @@ type Options struct {
 	// Concerning are the pull requests that have to do with a resource and its job; nil where
 	// none are followed.
 	Concerning func(ctx context.Context, key schema.ResourceKey, job *stackjob.Job) ([]report.PullOf, error)
+	// Release ends turns, and Follows tells whether pull requests of a repository are
+	// followed.
+	Release func(ctx context.Context, key pull.Key, chosen func(schema.ResourceKey) bool, by stackjob.Actor, reason string) ([]pull.Release, error)
+	Follows func(repository string) bool
 	// IsOwn tells whether an actor proposed what a job carries out; nil where no pull
 	// requests are followed.
 	IsOwn func(ctx context.Context, job stackjob.Job, by stackjob.Actor) (bool, error)

@@ -107,6 +107,9 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 	if e.History, err = d.o.Records.List(ctx, store.JobQuery{Org: k.Org, Env: k.Env, Kind: k.Kind, Name: k.Name, Limit: history}); err != nil {
 		return e, err
 	}
+	if e.Released, err = d.o.Records.Releases(ctx, k, history); err != nil {
+		return e, err
+	}
 	var pulls []report.PullOf
 	if d.o.Concerning != nil {
 		if pulls, err = d.o.Concerning(ctx, k, e.Job); err != nil {
@@ -114,7 +117,7 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 		}
 	}
 	e.Lines = report.Explain(report.Subject{Pulls: pulls, Key: k, Status: e.Resource.Status, Reason: e.Resource.Reason, Because: e.Resource.Because,
-		Policy: e.Policy, Producers: e.Producers, Consumers: e.Consumers, Observed: e.Observed, Job: e.Job})
+		Policy: e.Policy, Producers: e.Producers, Consumers: e.Consumers, Observed: e.Observed, Job: e.Job, Released: e.Released})
 	if e.Job != nil {
 		e.Next = report.Next(*e.Job)
 	}

@@ -43,7 +43,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	r.write("sj_1", "log\n")
-	fill := strings.NewReplacer("{id}", "sj_1", "{org}", "acme", "{env}", "dev", "{kind}", "Environment", "{name}", "main")
+	fill := strings.NewReplacer("{number}", "7", "{id}", "sj_1", "{org}", "acme", "{env}", "dev", "{kind}", "Environment", "{name}", "main")
 
 	const ok = 200
 	// For each way in: what is answered to reading and to acting.

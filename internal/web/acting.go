@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -19,6 +20,18 @@ type answerBody struct {
 type answerInput struct {
 	JobPath
 	Body *answerBody `required:"false"`
+}
+
+type unlockInput struct {
+	Repository string      `path:"repository" maxLength:"200" doc:"The name in the configuration."`
+	Number     int         `path:"number" minimum:"1"`
+	Body       *unlockBody `required:"false"`
+}
+
+// unlockBody is why turns are ended, and which.
+type unlockBody struct {
+	Selectors []string `json:"selectors,omitempty" maxItems:"100" doc:"Which of its stacks: prod, prod/TerraformStack/web-*; all when left out."`
+	Reason    string   `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, for the record. Without one nothing is ended."`
 }
 
 // acting registers what changes something. Who acts is the caller that admit found, never
@@ -47,6 +60,15 @@ func (r registrar) acting() {
 			return oneOf(j, nil)
 		})
 	}
+	post(r, "/pulls/{repository}/{number}/unlock", "unlockPull", "End turns of a pull request that cannot be asked to give them back", func(ctx context.Context, in *unlockInput) (*list[pull.Release], error) {
+		u := api.Unlock{Repository: in.Repository, Number: in.Number, Actor: callerOf(ctx).actor}
+		if in.Body != nil {
+			u.Selectors, u.Reason = in.Body.Selectors, in.Body.Reason
+		}
+		ended, err := r.backend.Unlock(ctx, u)
+		r.acted(ctx, "unlock", pull.Key{Repository: in.Repository, Number: in.Number}.String(), err)
+		return listOf(ended, err)
+	})
 	post(r, "/repositories/{name}/poll", "pollRepository", "Look at a repository now", func(ctx context.Context, in *struct {
 		Name string `path:"name" maxLength:"200"`
 	},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -132,6 +133,12 @@ func (m *memory) Policies(_ context.Context, f api.Filter) ([]api.PolicyStatus, 
 
 func (m *memory) Repositories(context.Context) ([]api.RepositoryStatus, error) {
 	return []api.RepositoryStatus{{Name: "config", URL: "https://example.com/config.git", Commit: "abc", PolledAt: day}}, m.note("repositories")
+}
+
+var turn = api.TurnStatus{Stack: vpc, Repository: "config", Number: 7, Place: 1, By: stackjob.Actor{Name: "ada", Via: "gitea"}, At: day, Followed: true}
+
+func (m *memory) Turns(_ context.Context, f api.Filter) ([]api.TurnStatus, error) {
+	return []api.TurnStatus{turn}, m.note(f)
 }
 
 func (m *memory) Changes(_ context.Context, f api.Filter) ([]api.Change, error) {
@@ -273,6 +280,9 @@ func (m *memory) Cancel(_ context.Context, a api.Answer) (stackjob.Job, error) {
 }
 func (m *memory) Rerun(_ context.Context, a api.Answer) (stackjob.Job, error) {
 	return m.act("rerun", a)
+}
+func (m *memory) Unlock(_ context.Context, u api.Unlock) ([]pull.Release, error) {
+	return []pull.Release{{Stack: vpc, Pull: pull.Key{Repository: u.Repository, Number: u.Number}, By: u.Actor, At: day, Reason: u.Reason}}, m.note(u)
 }
 func (m *memory) Poll(_ context.Context, repository string, by stackjob.Actor) (api.RepositoryStatus, error) {
 	return api.RepositoryStatus{Name: repository}, m.note(verb{"poll " + repository, api.Answer{Actor: by}})

@@ -202,6 +202,9 @@ func (r registrar) reading() {
 	) (*list[api.PullStatus], error) {
 		return listOf(r.backend.Pulls(ctx, api.PullFilter{Repository: in.Repository, All: in.All, Limit: in.Limit}))
 	})
+	get(r, "/turns", "listTurns", "Which pull requests hold stacks, or wait for them", func(ctx context.Context, in *FilterQuery) (*list[api.TurnStatus], error) {
+		return listOf(r.backend.Turns(ctx, in.filter()))
+	})
 	get(r, "/resources/{org}/{env}/{kind}/{name}", "explainResource", "All that is known of one resource, and why", func(ctx context.Context, in *struct {
 		Org  string `path:"org" maxLength:"200"`
 		Env  string `path:"env" maxLength:"200"`

@@ -28,6 +28,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/internal/web"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -221,6 +222,14 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 				a.Actor = c.actor
 				same(t, "told to "+v, r.lastAsked(), nil, any(verb{v, a}))
 			}
+			u := api.Unlock{Repository: "a/config", Number: 7, Selectors: []string{"dev/*"}, Reason: "gone ✓", Actor: stackjob.Actor{Name: "somebody else"}}
+			ended, err := cl.Unlock(ctx, u)
+			same(t, "unlock", ended, err, []pull.Release{{Stack: vpc, Pull: pull.Key{Repository: "a/config", Number: 7}, By: c.actor, At: day, Reason: "gone ✓"}})
+			u.Actor = c.actor
+			same(t, "told to unlock", r.lastAsked(), nil, any(u))
+			turns, err := cl.Turns(ctx, api.Filter{Org: "acme", Name: "v*"})
+			same(t, "turns", turns, err, []api.TurnStatus{turn})
+			same(t, "asked for turns", r.lastAsked(), nil, any(api.Filter{Org: "acme", Name: "v*"}))
 			st, err := cl.Poll(ctx, "config", stackjob.System)
 			same(t, "poll", st, err, api.RepositoryStatus{Name: "config"})
 			same(t, "told to poll", r.lastAsked(), nil, any(verb{"poll config", api.Answer{Actor: c.actor}}))

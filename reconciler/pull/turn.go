@@ -1,6 +1,8 @@
 package pull
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -16,6 +18,19 @@ type Turn struct {
 	// By asked for it, At is when.
 	By stackjob.Actor `json:"by"`
 	At time.Time      `json:"at"`
+}
+
+// Release is the end of a turn by an operator's word, where the pull request itself could
+// not be asked any more.
+type Release struct {
+	Stack schema.ResourceKey `json:"stack"`
+	Pull  Key                `json:"pull"`
+	By    stackjob.Actor     `json:"by"`
+	At    time.Time          `json:"at"`
+	// Reason is why, in the operator's words.
+	Reason string `json:"reason"`
+	// Applied tells that the pull request may have changed the stack.
+	Applied bool `json:"applied,omitempty"`
 }
 
 // Turns are the queues of stacks, each in the order in which they asked.
@@ -110,4 +125,33 @@ func (p *Pull) ShownAt(t time.Time) *Shown {
 		found = &p.Shown[i]
 	}
 	return found
+}
+
+// EndApplies writes down that the turns of stacks are ended from outside: what was asked
+// for there is over.
+func (p *Pull) EndApplies(stacks []schema.ResourceKey) {
+	for i := range p.Applies {
+		a := &p.Applies[i]
+		if !slices.Contains(stacks, a.Stack) {
+			continue
+		}
+		if !a.Ended() {
+			a.Result, a.Reason = stackjob.Superseded, stackjob.Reason{Code: stackjob.ReasonTurnEnded, Detail: p.Key.String()}
+		}
+		a.Over = true // what comes next is planned against whatever the branch makes of it
+	}
+	if p.Round != nil {
+		p.Round.Stale = true
+	}
+}
+
+// Tell has it said in the pull request that an operator ended turns.
+func (p *Pull) Tell(ended []Release) {
+	for i, r := range ended {
+		why := "an operator of the daemon gave back " + r.Stack.String() + ": " + r.Reason
+		if r.Applied {
+			why += " (it was applied from here, and is not as " + p.Proposal.BaseBranch + " wants it: the branch's own plan is made now, and waits for a person whatever the policy says)"
+		}
+		p.Answers = append(p.Answers, Spoken{Name: fmt.Sprintf("released-%d-%d", r.At.UnixMicro(), i), Command: "reeve unlock", To: r.By.Name, Answer: Yes, Reason: why})
+	}
 }

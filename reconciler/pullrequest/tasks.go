@@ -3,6 +3,7 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
@@ -27,6 +28,57 @@ type task struct {
 	waiters []chan error
 	// failures in a row.
 	failures int
+	// alone are those who wait to have the pull request for themselves (Loop.alone).
+	alone []chan struct{}
+}
+
+// alone does something while nobody looks at a pull request, and has it looked at then.
+func (l *Loop) alone(ctx context.Context, key pull.Key, do func() error) error {
+	l.mu.Lock()
+	t := l.tasks[key]
+	if t == nil {
+		t = &task{}
+		l.tasks[key] = t
+	}
+	if t.running {
+		mine := make(chan struct{})
+		t.alone = append(t.alone, mine)
+		l.mu.Unlock()
+		select {
+		case <-mine:
+		case <-ctx.Done():
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if i := slices.Index(t.alone, mine); i >= 0 {
+				t.alone = slices.Delete(t.alone, i, i+1)
+			} else { // it is ours in this very moment
+				t.running = false
+				l.next(key, t)
+			}
+			return ctx.Err()
+		}
+	} else {
+		t.running = true
+		l.mu.Unlock()
+	}
+	err := do()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.running, t.again = false, true
+	l.next(key, t)
+	return err
+}
+
+// next lets the next one have a pull request: who waits to be alone, or a look. The caller
+// holds mu.
+func (l *Loop) next(key pull.Key, t *task) {
+	if !t.running && len(t.alone) > 0 {
+		next := t.alone[0]
+		t.alone, t.running = t.alone[1:], true
+		close(next)
+		return
+	}
+	l.begin(key, t)
 }
 
 // Look looks at a pull request now, asking the forge, and returns when that look has
@@ -118,6 +170,7 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 	l.metrics.looked(err)
 	switch {
 	case ctx.Err() != nil:
+		l.next(key, t)
 		return
 	case errors.Is(err, forge.ErrNotFound) && t.failures >= notThere:
 		// Nobody knows of it but a delivery. When it is there after all, the list of
@@ -137,11 +190,11 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 			l.later(key, t, next, false)
 		}
 	}
-	if !t.again && t.timer == nil && len(t.waiters) == 0 {
+	if !t.again && t.timer == nil && len(t.waiters) == 0 && len(t.alone) == 0 {
 		delete(l.tasks, key)
 		return
 	}
-	l.begin(key, t)
+	l.next(key, t)
 }
 
 // notThere is how often a pull request is looked for that the forge does not know.

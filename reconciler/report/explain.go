@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -26,6 +27,8 @@ type Subject struct {
 	Job *stackjob.Job
 	// Pulls are the pull requests that have to do with it.
 	Pulls []PullOf
+	// Released are the turns that operators ended, newest first.
+	Released []pull.Release
 }
 
 // PullOf is a pull request that has to do with a resource.
@@ -89,6 +92,7 @@ func Explain(s Subject) []string {
 	}
 	add(s.policy()...)
 	add(s.lastMade())
+	add(s.released())
 	add(keys("It needs ", s.Producers), keys("It is needed by ", s.Consumers))
 	for i := range lines {
 		lines[i] = Clean(lines[i])
@@ -137,7 +141,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonWaitsForProducer: "It goes on by itself when they have succeeded.",
 	stackjob.ReasonBlocked:          "It goes on by itself when those have succeeded: look at them first.",
 	stackjob.ReasonStillNeeded:      "Remove the references to it, or its readers, first.",
-	stackjob.ReasonHeldByPull:       "Whoever merges or closes that pull request, or comments `reeve unlock` there.",
+	stackjob.ReasonHeldByPull:       "Whoever merges or closes that pull request, or comments `reeve unlock` there; an operator with `reeve unlock` where it cannot be asked any more.",
 	stackjob.ReasonTurnEnded:        "Nothing of it is applied. Comment `reeve apply` in the pull request again if it is still wanted.",
 	stackjob.ReasonTakesBack:        "Anybody who may approve can let it go on, after looking at the plan. To keep what was applied, merge that pull request.",
 	stackjob.ReasonStateInUse:       "Nothing of it is destroyed: what it made belongs to that stack now. To have it destroyed, give that stack another place for its state first.",
@@ -264,6 +268,15 @@ func (s Subject) lastMade() string {
 		line += " with " + o.Engine
 	}
 	return line + "."
+}
+
+// released says by whom it was last given back for a pull request that could not be asked.
+func (s Subject) released() string {
+	if len(s.Released) == 0 {
+		return ""
+	}
+	r := s.Released[0]
+	return fmt.Sprintf("It was held for pull request %s until %s ended that on %s: %s.", r.Pull, r.By.Name, r.At.UTC().Format("2006-01-02 15:04 MST"), strconv.Quote(r.Reason))
 }
 
 // shortCommit is a commit as people read it; "folder:" stays in front of a folder's

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
@@ -315,6 +316,9 @@ func TestExplanationsReadLikeThis(t *testing.T) {
 			Pulls: []report.PullOf{{Name: "infra#7", URL: "https://git.example.com/acme/infra/pulls/7\x1b[0m", Role: report.PullMerged}, {Name: "infra#8", Role: report.PullApplies}}},
 		"explain-frozen": {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
 		"explain-bare":   {Key: key},
+		"explain-released": {Key: key, Status: "applied", Released: []pull.Release{
+			{Pull: pull.Key{Repository: "infra", Number: 7}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "it was \"deleted\"" + evil},
+			{Pull: pull.Key{Repository: "infra", Number: 6}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "older"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -64,6 +64,13 @@ type Pulls interface {
 	// EndTurns takes a pull request out of the queues of stacks, or of all when none
 	// are named, and returns those that it held or waited for.
 	EndTurns(ctx context.Context, p pull.Key, stacks ...schema.ResourceKey) ([]schema.ResourceKey, error)
+	// Release ends one turn and keeps who ended it and why, both or neither. It fails with
+	// ErrNotFound when there is no such turn, and with ErrStackBusy while a job of the
+	// pull request is applied to the stack.
+	Release(ctx context.Context, r pull.Release) error
+	// Releases returns the turns of a stack that were ended so, newest first, at most
+	// limit.
+	Releases(ctx context.Context, stack schema.ResourceKey, limit int) ([]pull.Release, error)
 }
 
 // DeliveriesKept is how long the ids of finished deliveries are remembered at least:

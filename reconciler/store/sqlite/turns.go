@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -63,4 +65,50 @@ func (s *Store) EndTurns(ctx context.Context, p pull.Key, stacks ...schema.Resou
 		return nil, fmt.Errorf("end the turns of %s: %w", p, err)
 	}
 	return ended, nil
+}
+
+// Release ends one turn by an operator's word.
+func (s *Store) Release(ctx context.Context, r pull.Release) error {
+	if r.Stack.IsZero() || r.By.Name == "" || r.Reason == "" {
+		return errors.New("end a turn: it does not say of what, by whom or why")
+	}
+	err := s.inTx(ctx, opPull, func(ctx context.Context, tx *sql.Tx) error {
+		k := r.Stack
+		var busy bool
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM jobs WHERE org = ? AND env = ? AND kind = ? AND name = ? AND state = ?
+			AND json_extract(document, '$.pull') = ?)`, k.Org, k.Env, k.Kind, k.Name, stackjob.Applying, r.Pull.String()).Scan(&busy); err != nil {
+			return err
+		}
+		if busy {
+			return store.ErrStackBusy
+		}
+		n, err := affected(tx.ExecContext(ctx, "DELETE FROM turns WHERE org = ? AND env = ? AND kind = ? AND name = ? AND repository = ? AND number = ?",
+			k.Org, k.Env, k.Kind, k.Name, r.Pull.Repository, r.Pull.Number))
+		if err == nil && n == 0 {
+			err = store.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO releases (org, env, kind, name, released_at, document) VALUES (?, ?, ?, ?, ?, ?)",
+			k.Org, k.Env, k.Kind, k.Name, micros(r.At), toJSON(r))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end the turn of %s of %s: %w", r.Stack, r.Pull, err)
+	}
+	return nil
+}
+
+// Releases returns the turns of a stack that an operator ended.
+func (s *Store) Releases(ctx context.Context, stack schema.ResourceKey, limit int) ([]pull.Release, error) {
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	out, err := documents[pull.Release](ctx, s.read, "SELECT document FROM releases WHERE org = ? AND env = ? AND kind = ? AND name = ? ORDER BY seq DESC LIMIT ?",
+		stack.Org, stack.Env, stack.Kind, stack.Name, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the ended turns of %s: %w", stack, err)
+	}
+	return out, nil
 }

@@ -65,6 +65,7 @@ func pruneTx(ctx context.Context, tx *sql.Tx, o store.PruneOptions, now time.Tim
 		{&n.Revisions, `DELETE FROM revisions WHERE compared_at < ?
 			AND seq < (SELECT max(r.seq) FROM revisions r WHERE r.repository = revisions.repository)`, []any{before}},
 		{&n.Pulls, "DELETE FROM pulls WHERE phase = 'done' AND updated_at < ?", []any{before}},
+		{new(int), "DELETE FROM releases WHERE released_at < ?", []any{before}},
 		{&n.Approvals, "DELETE FROM approvals WHERE given_at < ?", []any{before}},
 		{&n.Deliveries, "DELETE FROM deliveries WHERE finished_at < ?", []any{micros(now.Add(-store.DeliveriesKept))}},
 	} {

@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -85,6 +88,35 @@ var turnTests = []namedTest{
 		stacks, err = s.ForgetApprovals(s.ctx(), pr(7).Key)
 		s.equal("error", err, nil)
 		s.equal("nothing is left", len(stacks), 0)
+	}},
+	{"AnOperatorEndsATurnAndSaysWhy", func(t *testing.T, s *subject) {
+		s.turn("net", 7)
+		s.turn("net", 8)
+		s.turn("app", 7)
+		r := pull.Release{Stack: key("net"), Pull: pr(7).Key, By: stackjob.Actor{Name: "root", Via: "socket"}, At: s.now, Reason: "it was deleted", Applied: true}
+		s.equal("error", s.Release(s.ctx(), r), nil)
+		s.reopen()
+		holder, _ := s.turns().Holder(key("net"))
+		s.equal("the next", holder, pr(8).Key)
+		s.equal("the other stays", s.turns().Place(key("app"), pr(7).Key), 0)
+		if err := s.Release(s.ctx(), r); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("ended twice: %v", err)
+		}
+		second := r
+		second.Pull, second.At, second.Reason, second.Applied = pr(8).Key, s.now.Add(time.Second), "so was this", false
+		s.equal("error", s.Release(s.ctx(), second), nil)
+		said, err := s.Releases(s.ctx(), key("net"), 10)
+		s.equal("error", err, nil)
+		s.equal("newest first", said, []pull.Release{second, r})
+		said, err = s.Releases(s.ctx(), key("net"), 1)
+		s.equal("error", err, nil)
+		s.equal("as many as asked for", said, []pull.Release{second})
+		for _, bad := range []pull.Release{{Stack: key("app"), Pull: pr(7).Key, Reason: "x"}, {Stack: key("app"), Pull: pr(7).Key, By: r.By}} {
+			if err := s.Release(s.ctx(), bad); err == nil {
+				t.Errorf("ended by nobody or for no reason: %+v", bad)
+			}
+		}
+		s.equal("still there", s.turns().Place(key("app"), pr(7).Key), 0)
 	}},
 	{"AReviewIsWithdrawnAndNoWordOfAPerson", func(_ *testing.T, s *subject) {
 		byReview, said := approval("net", "d1", "ada", s.now), approval("net", "d1", "grace", s.now)
