@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -56,9 +57,9 @@ func (r *Reconciler) turnOver(ctx context.Context, j stackjob.Job, choice stackj
 // was not merged: whatever the branch does to it takes that back. "" when it was the
 // branch, or one that was merged.
 func (r *Reconciler) takesBack(ctx context.Context, key schema.ResourceKey, is *stackjob.Observed) (string, error) {
-	from := ""
+	from, at := "", time.Time{}
 	if is != nil {
-		from = is.Pull
+		from, at = is.Pull, is.AppliedAt
 	} else {
 		jobs, err := r.o.Records.List(ctx, store.JobQuery{Org: key.Org, Env: key.Env, Kind: key.Kind, Name: key.Name, Limit: recent})
 		if err != nil {
@@ -66,7 +67,7 @@ func (r *Reconciler) takesBack(ctx context.Context, key schema.ResourceKey, is *
 		}
 		for _, j := range jobs {
 			if j.Purpose == stackjob.Reconcile && j.Action == stackjob.Destroy && j.State == stackjob.Succeeded {
-				from = j.Pull
+				from, at = j.Pull, j.EndedAt
 				break
 			}
 		}
@@ -79,7 +80,8 @@ func (r *Reconciler) takesBack(ctx context.Context, key schema.ResourceKey, is *
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
-	if err != nil || p.Proposal.Merged {
+	// One that was recorded after that is another repository's, of the same number.
+	if err != nil || p.Proposal.Merged && !at.Before(p.CreatedAt) {
 		return "", nil // or long over
 	}
 	return from, nil

@@ -48,10 +48,13 @@ type PullRequest struct {
 	Number int    `json:"number"`
 	Title  string `json:"title"`
 	// URL is its page.
-	URL    string `json:"url"`
-	Author User   `json:"author"`
-	State  State  `json:"state"`
-	Draft  bool   `json:"draft,omitempty"`
+	URL string `json:"url"`
+	// RepositoryID is the forge's id of the repository that it is in, which stays when
+	// that is given another name; "" when the forge does not tell.
+	RepositoryID string `json:"repositoryId,omitempty"`
+	Author       User   `json:"author"`
+	State        State  `json:"state"`
+	Draft        bool   `json:"draft,omitempty"`
 	// Head is the commit that is proposed; HeadBranch its branch.
 	Head       string `json:"head"`
 	HeadBranch string `json:"headBranch"`

@@ -82,8 +82,11 @@ type Proposal struct {
 
 // Pull is all that is remembered of a pull request.
 type Pull struct {
-	Key      Key      `json:"key"`
-	Phase    Phase    `json:"phase"`
+	Key   Key   `json:"key"`
+	Phase Phase `json:"phase"`
+	// Origin is the repository on the forge that it is in. The key names that of the
+	// configuration, which may come to stand for another one.
+	Origin   string   `json:"origin,omitempty"`
 	Proposal Proposal `json:"proposal"`
 	// Round is the newest round of plans; nil before the first.
 	Round *Round `json:"round,omitempty"`

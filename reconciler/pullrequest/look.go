@@ -46,6 +46,9 @@ func (s *sitting) look(ctx context.Context, ask bool, seen *forge.PullRequest) e
 		return err
 	}
 	s.p, s.version = p, version
+	if p.Origin == "" || p.Origin != s.f.origin() {
+		ask = true // else what is recorded of one repository could be told in another
+	}
 	if ask {
 		mine, err := s.facts(ctx, seen)
 		if err != nil || !mine {
@@ -140,7 +143,15 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 		}
 		pr = &got
 	}
-	if s.l.o.Planner.View(s.key.Repository) == nil && (s.version == 0 || pr.BaseBranch != s.p.Proposal.BaseBranch) {
+	isNew, origin := s.version == 0, originOf(*pr, s.f.Forge.Name())
+	s.f.setOrigin(origin)
+	if s.p.Origin != "" && s.p.Origin != origin {
+		if over, err := s.replace(ctx); err != nil || !over {
+			return false, err
+		}
+		isNew = true
+	}
+	if s.l.o.Planner.View(s.key.Repository) == nil && (isNew || pr.BaseBranch != s.p.Proposal.BaseBranch) {
 		s.l.askSoon(s.key, soon) // nobody knows yet whether it is one of ours
 		return false, nil
 	}
@@ -148,9 +159,14 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 	if was.Merged && is.Elsewhere { // another branch is followed since
 		return true, s.finish(ctx)
 	}
-	s.p.Proposal = is
+	first := s.p.Origin == ""
+	s.p.Proposal, s.p.Origin = is, origin
 	switch {
-	case s.version == 0 && (pr.State != forge.Open || is.Elsewhere):
+	case isNew && (pr.State != forge.Open || is.Elsewhere):
+		if s.version != 0 { // in the place of another one
+			s.p.Phase = pull.Done
+			return false, s.save(ctx)
+		}
 		return false, nil // it ended before anybody here knew of it, or is none of ours
 	case s.p.Phase == pull.Done && is.Elsewhere:
 		if pr.State == forge.Open && !was.Elsewhere {
@@ -167,7 +183,7 @@ func (s *sitting) facts(ctx context.Context, seen *forge.PullRequest) (mine bool
 	case s.p.Phase == pull.Open && s.p.Proposal.Merged:
 		s.p.Phase = pull.Landing
 	}
-	if s.version == 0 || was != s.p.Proposal {
+	if first || was != s.p.Proposal {
 		return true, s.save(ctx)
 	}
 	return true, nil

@@ -125,6 +125,8 @@ type followed struct {
 	// seen is the commit of the followed branch that those at rest were derived with last.
 	seen string
 	err  error
+	// at is the repository on the forge (originOf); "" before the forge was asked.
+	at string
 	// noLong is until when no long text is written, since the forge refused one.
 	noLong time.Time
 }

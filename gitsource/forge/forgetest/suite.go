@@ -164,10 +164,10 @@ func awaitPull(t *testing.T, repo forge.Repository, want forge.PullRequest) forg
 		if got, err = repo.PullRequest(ctx, want.Number); err != nil {
 			return err
 		}
-		if got.URL == "" || got.UpdatedAt.IsZero() || got.HeadRef == "" {
-			return fmt.Errorf("without page, time or ref: %+v", got)
+		if got.URL == "" || got.UpdatedAt.IsZero() || got.HeadRef == "" || got.RepositoryID == "" {
+			return fmt.Errorf("without page, time, ref or repository: %+v", got)
 		}
-		return differs(want, got, cmpopts.IgnoreFields(forge.PullRequest{}, "URL", "UpdatedAt", "HeadRef"))
+		return differs(want, got, cmpopts.IgnoreFields(forge.PullRequest{}, "URL", "UpdatedAt", "HeadRef", "RepositoryID"))
 	})
 	return got
 }

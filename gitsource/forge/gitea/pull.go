@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	sdk "code.gitea.io/sdk/gitea"
@@ -90,6 +91,9 @@ func pullOf(p *sdk.PullRequest) forge.PullRequest {
 	}
 	if p.Base != nil {
 		out.BaseBranch = p.Base.Ref
+		if p.Base.RepoID != 0 {
+			out.RepositoryID = strconv.FormatInt(p.Base.RepoID, 10)
+		}
 	}
 	if p.Updated != nil {
 		out.UpdatedAt = p.Updated.UTC()

@@ -104,7 +104,7 @@ func await(t *testing.T, what string, objection func() error) {
 func awaitPull(t *testing.T, repo forge.Repository, want forge.PullRequest) {
 	t.Helper()
 	want.HeadRef = fmt.Sprintf("refs/pull/%d/head", want.Number)
-	ignore := cmpopts.IgnoreFields(forge.PullRequest{}, "URL", "UpdatedAt", "Title", "Author", "MergeCommit")
+	ignore := cmpopts.IgnoreFields(forge.PullRequest{}, "URL", "UpdatedAt", "Title", "Author", "MergeCommit", "RepositoryID")
 	await(t, "look at the pull request", func() error {
 		got, err := repo.PullRequest(t.Context(), want.Number)
 		if err != nil {
@@ -437,5 +437,23 @@ func TestMoreOpenPullRequestsThanOnAPageAreListed(t *testing.T) {
 	mustAsk(t, owner, http.MethodGet, "/repos/"+site.Name()+"/pulls?limit=50", nil, &first)
 	if len(first) >= n {
 		t.Errorf("the first page holds all %d", len(first))
+	}
+}
+
+func TestARepositoryThatIsRenamedKeepsItsID(t *testing.T) {
+	t.Parallel()
+	_, repo, n, _ := beginPull(t)
+	before, err := repo.PullRequest(t.Context(), n)
+	if err != nil || before.RepositoryID == "" {
+		t.Fatalf("the id is %q, %v", before.RepositoryID, err)
+	}
+	_, name, _ := strings.Cut(repo.Name(), "/")
+	mustAsk(t, owner, http.MethodPatch, "/repos/"+repo.Name(), map[string]any{"name": name + "-now"}, nil)
+	t.Cleanup(func() { // it is removed by its first name
+		mustAsk(t, owner, http.MethodPatch, "/repos/"+repo.Name()+"-now", map[string]any{"name": name}, nil)
+	})
+	after, err := repo.PullRequest(t.Context(), n) // the old name leads on
+	if err != nil || after.RepositoryID != before.RepositoryID || after.URL == before.URL {
+		t.Errorf("renamed: %q was %q, at %s, %v", after.RepositoryID, before.RepositoryID, after.URL, err)
 	}
 }

@@ -182,6 +182,9 @@ func pullRequestOf(pr *github.PullRequest) forge.PullRequest {
 		Fork:       head.Repo == nil || head.Repo.GetID() != base.GetRepo().GetID(),
 		BaseBranch: base.GetRef(), UpdatedAt: pr.GetUpdatedAt().Time,
 	}
+	if id := base.GetRepo().GetID(); id != 0 {
+		out.RepositoryID = strconv.FormatInt(id, 10)
+	}
 	switch { // a list tells no "merged", but always the time of it
 	case !pr.GetMergedAt().IsZero():
 		out.State, out.MergeCommit = forge.Merged, pr.GetMergeCommitSHA()

@@ -101,7 +101,7 @@ func TestRecordedMergeRequestsAreRead(t *testing.T) {
 	const head, squashed, merged = "8e0b45049b6253b8984cde9241830d2851168142", "5b0b45049b6253b8984cde9241830d2851168142", "3c0b45049b6253b8984cde9241830d2851168142"
 	as := func(f func(*forge.PullRequest)) forge.PullRequest {
 		p := forge.PullRequest{
-			Number: 14656, Title: "Add deletion support for designs", URL: "https://gitlab.com/gitlab-org/gitlab-ee/merge_requests/14656",
+			Number: 14656, Title: "Add deletion support for designs", URL: "https://gitlab.com/gitlab-org/gitlab-ee/merge_requests/14656", RepositoryID: "278964",
 			Author: forge.User{Login: "alexkalderimis", ID: "3614858"}, State: forge.Open, Draft: true, Head: head, HeadBranch: "delete-designs-v2",
 			HeadRef: "refs/merge-requests/14656/head", BaseBranch: "master", UpdatedAt: time.Date(2019, 8, 20, 9, 9, 56, 690_000_000, time.UTC),
 		}

@@ -67,6 +67,9 @@ func (r *Repository) pullRequest(ctx context.Context, m *gitlab.MergeRequest) (f
 		BaseBranch: m.TargetBranch,
 		UpdatedAt:  at(m.UpdatedAt),
 	}
+	if m.TargetProjectID != 0 {
+		p.RepositoryID = strconv.Itoa(m.TargetProjectID)
+	}
 	if m.Author != nil {
 		var err error
 		if p.Author, err = r.user(ctx, m.Author.ID, m.Author.Username); err != nil {
