@@ -271,7 +271,7 @@ func checkFork(t *testing.T, w World) {
 func checkDrafts(t *testing.T, w World) {
 	p := propose(t, w)
 	want := forge.PullRequest{
-		Number: p.number, Title: "Change a", Author: forge.User{Login: string(Ada)}, State: forge.Open,
+		Number: p.number, Title: "Change a", Author: account(t, p.repo, Ada), State: forge.Open,
 		Head: p.head, HeadBranch: "change", BaseBranch: "main",
 	}
 	check := func(title string, draft bool) {
