@@ -93,6 +93,14 @@ type Comment struct {
 	EditedAt time.Time `json:"editedAt,omitzero"`
 }
 
+// WrittenAt is when the body came to be as it is.
+func (c Comment) WrittenAt() time.Time {
+	if c.EditedAt.After(c.CreatedAt) {
+		return c.EditedAt
+	}
+	return c.CreatedAt
+}
+
 // Reaction is an emoji on a comment.
 type Reaction string
 
@@ -192,9 +200,9 @@ type Repository interface {
 	// CreateComment writes a comment. It is not repeated when its outcome is unknown:
 	// the error is then [ErrUnknownOutcome], and the caller looks for what it wrote.
 	CreateComment(ctx context.Context, number int, body string) (Comment, error)
-	// EditComment replaces a body. It fails with [ErrNotFound] when the comment was
-	// deleted.
-	EditComment(ctx context.Context, number int, id, body string) error
+	// EditComment replaces a body and returns the comment as the forge's answer has it. It
+	// fails with [ErrNotFound] when the comment was deleted.
+	EditComment(ctx context.Context, number int, id, body string) (Comment, error)
 	// React puts a reaction on a comment; doing so twice is like once.
 	React(ctx context.Context, number int, comment string, r Reaction) error
 	// SetStatus sets a commit status.

@@ -105,6 +105,9 @@ type Pull struct {
 	// ClosedAt is by when it was last closed without a merge, by the forge's clock: nothing
 	// that was written before is an answer to what stands here since.
 	ClosedAt time.Time `json:"closedAt,omitzero"`
+	// Doubts are the times in which somebody else's text may have stood in the living
+	// comment, oldest first.
+	Doubts []Doubt `json:"doubts,omitempty"`
 	// Applies are those that were asked for before the merge, oldest first.
 	Applies []Apply `json:"applies,omitempty"`
 	// Freed are stacks whose turn ended without a merge and that are to be told of.
@@ -257,6 +260,42 @@ type Shown struct {
 	Plans []ShownPlan `json:"plans"`
 }
 
+// Doubt is a time in which somebody else's text may have stood in the living comment: from
+// what the daemon last wrote there until it wrote anew, by the forge's clock.
+type Doubt struct {
+	From time.Time `json:"from"`
+	// To is the zero time as long as that lasts.
+	To time.Time `json:"to,omitzero"`
+}
+
+// keptDoubts is how many are remembered.
+const keptDoubts = 20
+
+// Doubt begins a doubt, unless one lasts.
+func (p *Pull) Doubt(from time.Time) {
+	if n := len(p.Doubts); n > 0 && p.Doubts[n-1].To.IsZero() {
+		return
+	}
+	p.Doubts = append(p.Doubts, Doubt{From: from})
+	p.Doubts = p.Doubts[max(0, len(p.Doubts)-keptDoubts):]
+}
+
+// Settle ends the doubt that lasts: the daemon's own text stands there since.
+func (p *Pull) Settle(at time.Time) {
+	if n := len(p.Doubts); n > 0 && p.Doubts[n-1].To.IsZero() {
+		p.Doubts[n-1].To = at
+	}
+}
+
+// Doubted tells whether nobody knows what stood in the pull request when something was
+// written. Forges tell no more than seconds: that of the end is in doubt, too.
+func (p *Pull) Doubted(t time.Time) bool {
+	t = t.Truncate(time.Second)
+	return slices.ContainsFunc(p.Doubts, func(d Doubt) bool {
+		return !t.Before(d.From.Truncate(time.Second)) && (d.To.IsZero() || !t.After(d.To.Truncate(time.Second)))
+	})
+}
+
 // Showing is what a body shows that is about to be written.
 type Showing struct {
 	// Body is the body's digest. Shown has no time yet.
@@ -391,6 +430,11 @@ type Post struct {
 	// gives back what it was given, so that a body that is another was changed.
 	Plain string `json:"plain,omitempty"`
 	Exact bool   `json:"exact,omitempty"`
+	// Edited is the forge's time of what the daemon last wrote there, as the forge's answer
+	// had it. Dated tells that the forge goes on telling that time, so that a later one is
+	// somebody else's edit.
+	Edited time.Time `json:"edited,omitzero"`
+	Dated  bool      `json:"dated,omitempty"`
 	// Next is of the body that is about to stand there, or does already: then the
 	// answer of the forge was not heard.
 	Next string `json:"next,omitempty"`

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -108,5 +109,42 @@ func TestKeysAreReadable(t *testing.T) {
 	}
 	if !(Key{}).IsZero() || (Key{Number: 1}).IsZero() {
 		t.Error("only the key of nothing is zero")
+	}
+}
+
+func TestDoubtsLastUntilTheDaemonWritesAnew(t *testing.T) {
+	t.Parallel()
+	at := func(s float64) time.Time {
+		return time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second)))
+	}
+	var p Pull
+	doubted := func(want string) {
+		t.Helper()
+		got := ""
+		for _, s := range []float64{9.9, 10, 10.7, 15, 20.9, 21, 30, 35.5, 40} {
+			if p.Doubted(at(s)) {
+				got += fmt.Sprint(s, " ")
+			}
+		}
+		if got != want {
+			t.Errorf("in doubt is %q, want %q", got, want)
+		}
+	}
+	doubted("")
+	p.Settle(at(1))
+	p.Doubt(at(10.5))
+	p.Doubt(at(14)) // it lasts already
+	doubted("10 10.7 15 20.9 21 30 35.5 40 ")
+	p.Settle(at(20.1))
+	p.Settle(at(29))
+	doubted("10 10.7 15 20.9 ")
+	p.Doubt(at(35))
+	doubted("10 10.7 15 20.9 35.5 40 ")
+	for i := range 50 {
+		p.Settle(at(float64(100 + 2*i)))
+		p.Doubt(at(float64(101 + 2*i)))
+	}
+	if len(p.Doubts) != keptDoubts || !p.Doubted(at(300)) {
+		t.Errorf("%d doubts are kept: %+v", len(p.Doubts), p.Doubts)
 	}
 }

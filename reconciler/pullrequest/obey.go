@@ -146,7 +146,8 @@ func (s *sitting) answer(ctx context.Context, c *pull.Command, cmd command.Comma
 		return confused("%s", why), nil
 	}
 	if c.State == pull.Received && (cmd.Verb == command.Approve || cmd.Verb == command.Apply || cmd.Verb == command.Override) {
-		if other, err := s.isOverwritten(ctx); err != nil || other {
+		other, err := s.isOverwritten(ctx)
+		if err != nil || other || s.p.Doubted(c.WrittenAt) {
 			return no("somebody changed the comment in which the plans stand; it is written anew: look again and repeat it"), err
 		}
 	}

@@ -147,7 +147,9 @@ func (s *sitting) shown(ctx context.Context, pic picture, view comment.Pull) err
 	if err != nil {
 		return err
 	}
-	s.p.Posts[at].Exact = short(plain(c.Body)) == s.p.Posts[at].Plain
+	if err := s.compare(ctx, &s.p.Posts[at], c); err != nil {
+		return err
+	}
 	s.remember(pull.Shown{At: startsSince(pic), Round: view.Round, Head: s.p.Round.Head, Plans: plans}, c)
 	s.p.Showing = nil
 	return s.save(ctx)

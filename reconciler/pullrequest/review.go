@@ -173,6 +173,9 @@ func (s *sitting) count(ctx context.Context, r forge.Review, rows []subject) (pu
 			continue // the person's own word came later
 		}
 		if !rejects {
+			if s.p.Doubted(r.At) {
+				continue
+			}
 			if other, err := s.isOverwritten(ctx); err != nil || other {
 				return out, err
 			}

@@ -64,11 +64,22 @@ func (s *sitting) stands(ctx context.Context, post *pull.Post, body string) (boo
 	if errors.Is(err, forge.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && plain(c.Body) == plain(body), err
+	if err != nil || plain(c.Body) != plain(body) {
+		return false, err
+	}
+	s.wrote(post, c)
+	return true, nil
 }
 
 // put edits a post; one that is not there, or that somebody deleted, it writes anew.
 func (s *sitting) put(ctx context.Context, post *pull.Post, body string) error {
+	if post.Name == planPost && len(s.p.Shown) > 0 {
+		// Else what somebody else wrote there would be gone, and what was answered to it would
+		// be taken for an answer to ours.
+		if _, err := s.suspects(ctx, post); err != nil {
+			return err
+		}
+	}
 	if next := short(body); post.Next != next {
 		post.Next = next
 		if err := s.save(ctx); err != nil {
@@ -77,9 +88,10 @@ func (s *sitting) put(ctx context.Context, post *pull.Post, body string) error {
 	}
 	post.At = s.now()
 	if post.ID != "" {
-		err := s.f.Forge.EditComment(ctx, s.key.Number, post.ID, body)
+		c, err := s.f.Forge.EditComment(ctx, s.key.Number, post.ID, body)
 		if err == nil {
 			s.l.metrics.writes.WithLabelValues("edit").Inc()
+			s.wrote(post, c)
 		}
 		if !errors.Is(err, forge.ErrNotFound) {
 			return err
@@ -95,6 +107,7 @@ func (s *sitting) put(ctx context.Context, post *pull.Post, body string) error {
 	}
 	s.l.metrics.writes.WithLabelValues("comment").Inc()
 	post.ID = c.ID
+	s.wrote(post, c)
 	return nil
 }
 

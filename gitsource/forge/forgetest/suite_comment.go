@@ -94,17 +94,29 @@ func checkCommentWriting(t *testing.T, w World) {
 	limit := p.repo.Limits().CommentBytes
 	for _, letter := range []string{"a", "ä", "😀"} {
 		want.Body = strings.Repeat(letter, limit/len(letter))
-		if err := p.repo.EditComment(t.Context(), p.number, written.ID, want.Body); err != nil {
+		edited, err := p.repo.EditComment(t.Context(), p.number, written.ID, want.Body)
+		if err != nil {
 			t.Fatalf("make it as long as it may be: %v", err)
 		}
+		if err := differs(want, edited, ignore, cmpopts.IgnoreFields(forge.Comment{}, "EditedAt")); err != nil {
+			t.Errorf("the answer to the edit: %v", err)
+		}
 		awaitComment(want)
+		// The answer tells when it was, as asking later does: who edits it is told from us by that.
+		await(t, "get the time of the edit", func(ctx context.Context) error {
+			got, err := p.repo.Comment(ctx, p.number, written.ID)
+			if err != nil {
+				return err
+			}
+			return differs(edited.WrittenAt(), got.WrittenAt())
+		})
 	}
 	if said := p.site.Comments(t, p.number); len(said) != 1 || said[0].By != me.Login || said[0].Body != want.Body {
 		t.Errorf("people see %d comments, want the one", len(said))
 	}
 
 	p.site.DeleteComment(t, Reeve, p.number, written.ID)
-	if err := p.repo.EditComment(t.Context(), p.number, written.ID, "again"); !errors.Is(err, forge.ErrNotFound) {
+	if _, err := p.repo.EditComment(t.Context(), p.number, written.ID, "again"); !errors.Is(err, forge.ErrNotFound) {
 		t.Errorf("edit a comment that was deleted: %v", err)
 	}
 	if _, err := p.repo.Comment(t.Context(), p.number, written.ID); !errors.Is(err, forge.ErrNotFound) {

@@ -77,19 +77,24 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 }
 
 // EditComment replaces a comment's body.
-func (r *Repository) EditComment(ctx context.Context, number int, id, body string) error {
+func (r *Repository) EditComment(ctx context.Context, number int, id, body string) (forge.Comment, error) {
 	call := fmt.Sprintf("edit comment %s of pull request %d", id, number)
 	if body == "" {
-		return emptyBody(call)
+		return forge.Comment{}, emptyBody(call)
 	}
 	n, err := commentID(call, id)
 	if err != nil {
-		return err
+		return forge.Comment{}, err
 	}
-	return r.call(ctx, call, func(c *sdk.Client) (*sdk.Response, error) {
-		_, resp, err := c.EditIssueComment(r.owner, r.name, n, sdk.EditIssueCommentOption{Body: body})
+	var edited *sdk.Comment
+	err = r.call(ctx, call, func(c *sdk.Client) (resp *sdk.Response, err error) {
+		edited, resp, err = c.EditIssueComment(r.owner, r.name, n, sdk.EditIssueCommentOption{Body: body})
 		return resp, err
 	})
+	if err != nil {
+		return forge.Comment{}, err
+	}
+	return commentOf(edited), nil
 }
 
 // React puts a reaction on a comment. The port's names are Gitea's.

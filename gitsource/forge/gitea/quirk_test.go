@@ -315,7 +315,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	for what, err := range map[string]error{
 		"a comment of another pull request": get(repo.Comment(ctx, second, id)),
 		"a comment without a number":        get(repo.Comment(ctx, n, "7/../../..")),
-		"edit a comment without a number":   repo.EditComment(ctx, n, "", "x"),
+		"edit a comment without a number":   get(repo.EditComment(ctx, n, "", "x")),
 		"react without a number":            repo.React(ctx, n, "-3", forge.Eyes),
 		"comments of no pull request":       get(repo.Comments(ctx, 99, time.Time{})),
 		"reviews of no pull request":        get(repo.Reviews(ctx, 99)),
@@ -330,7 +330,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"write nothing":       get(repo.CreateComment(ctx, n, "")),
-		"edit to nothing":     repo.EditComment(ctx, n, id, ""),
+		"edit to nothing":     get(repo.EditComment(ctx, n, id, "")),
 		"a status of nothing": repo.SetStatus(ctx, "", forge.Status{Context: "c", State: forge.Success}),
 	} {
 		if !hasClass(err, 0, forge.Bug) {

@@ -267,14 +267,17 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 }
 
 // EditComment replaces a body.
-func (r *Repository) EditComment(ctx context.Context, number int, id, body string) error {
+func (r *Repository) EditComment(ctx context.Context, number int, id, body string) (forge.Comment, error) {
 	call := fmt.Sprintf("edit comment %s of %s", id, r.at(number))
 	n, err := idOf(call, id)
 	if err != nil {
-		return err
+		return forge.Comment{}, err
 	}
-	_, resp, err := r.api.client().Issues.EditComment(ctx, r.owner, r.name, n, &github.IssueComment{Body: &body})
-	return failure(call, resp, err)
+	c, resp, err := r.api.client().Issues.EditComment(ctx, r.owner, r.name, n, &github.IssueComment{Body: &body})
+	if err != nil {
+		return forge.Comment{}, failure(call, resp, err)
+	}
+	return commentOf(c), nil
 }
 
 // React puts a reaction on a comment.

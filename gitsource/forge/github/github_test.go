@@ -287,7 +287,7 @@ func TestWhatWasLostIsRepeatedWhereItDoesNoHarm(t *testing.T) {
 		method string
 		do     func() error
 	}{
-		{"PATCH", func() error { return repo.EditComment(t.Context(), n, c.ID, "edited") }},
+		{"PATCH", func() error { _, err := repo.EditComment(t.Context(), n, c.ID, "edited"); return err }},
 		{"POST", func() error { return repo.React(t.Context(), n, c.ID, forge.Eyes) }},
 		{"POST", func() error {
 			return repo.SetStatus(t.Context(), head, forge.Status{Context: "reeve/plan", State: forge.Success})
@@ -475,7 +475,7 @@ func TestARenamedRepositoryIsFoundByItsOldName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := repo.EditComment(t.Context(), n, c.ID, "hello again"); err != nil {
+	if _, err := repo.EditComment(t.Context(), n, c.ID, "hello again"); err != nil {
 		t.Error(err)
 	}
 	if said := site.Comments(t, n); len(said) != 1 || said[0].Body != "hello again" {

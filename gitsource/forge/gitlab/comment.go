@@ -94,26 +94,32 @@ func (r *Repository) CreateComment(ctx context.Context, number int, body string)
 		return forge.Comment{}, &forge.CallError{Call: c.what, Status: resp.StatusCode, Class: forge.Bug, Err: errors.New("GitLab took the text as commands to itself (lines that begin with \"/\") and wrote no comment")}
 	}
 	// Whether we are a bot is no reason to fail after the comment was written.
-	out := r.plainComment(number, n)
-	out.Author = forge.User{Login: n.Author.Username, ID: accountID(n.Author.ID), Bot: botName(n.Author.Username)}
-	return out, nil
+	return r.ownComment(number, n), nil
 }
 
 // EditComment replaces the text of a note.
-func (r *Repository) EditComment(ctx context.Context, number int, id, body string) error {
+func (r *Repository) EditComment(ctx context.Context, number int, id, body string) (forge.Comment, error) {
 	c, err := r.begin(ctx, fmt.Sprintf("edit comment %s of merge request !%d", id, number))
 	if err != nil {
-		return err
+		return forge.Comment{}, err
 	}
 	note, err := noteID(c.what, id)
 	if err != nil {
-		return err
+		return forge.Comment{}, err
 	}
-	_, resp, err := r.client.Notes.UpdateMergeRequestNote(r.project, number, note, &gitlab.UpdateMergeRequestNoteOptions{Body: &body}, c.opts...)
+	n, resp, err := r.client.Notes.UpdateMergeRequestNote(r.project, number, note, &gitlab.UpdateMergeRequestNoteOptions{Body: &body}, c.opts...)
 	if err != nil {
-		return c.fail(resp, err)
+		return forge.Comment{}, c.fail(resp, err)
 	}
-	return nil
+	// Whether we are a bot is no reason to fail after it was written.
+	return r.ownComment(number, n), nil
+}
+
+// ownComment is a note that this account has written just now.
+func (r *Repository) ownComment(number int, n *gitlab.Note) forge.Comment {
+	out := r.plainComment(number, n)
+	out.Author = forge.User{Login: n.Author.Username, ID: accountID(n.Author.ID), Bot: botName(n.Author.Username)}
+	return out
 }
 
 // awards are GitLab's names of the reactions.
