@@ -120,7 +120,7 @@ type PullStatus struct {
 	Author string `json:"author"`
 	// State is a word of a closed set: "planning", "refused" (nothing is planned), "failed",
 	// "waiting" (somebody must approve), "approved", "nothing" (no resource changes), "applying"
-	// (it was merged), "applied", "closed".
+	// (it was merged), "applied", "closed" (without a merge, or turned to a branch that is not followed).
 	State string `json:"state"`
 	// Head is the proposed commit, and Base the one of the followed branch that it is planned for.
 	Head string `json:"head,omitempty"`
