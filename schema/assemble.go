@@ -281,7 +281,7 @@ func (a *assembly) root() {
 func (a *assembly) modules() {
 	check := func(sources []localSource, s scope) {
 		for i := range sources {
-			if d, missing := sources[i].check(a.state.folders, a.src); missing {
+			if d, missing := sources[i].check(a.state, a.src); missing {
 				a.findings = append(a.findings, finding{Diagnostic: d, freezes: []scope{s}})
 			}
 		}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -121,6 +122,9 @@ func (r *reader) notADocument(v *value, kf *field) {
 		if near := nearest(v.fields[i].key, envelopeFields); near == "kind" {
 			d.Hint, at = `did you mean "kind"?`, v.fields[i].keyAt
 		}
+	}
+	if strings.HasPrefix(path.Base(r.text.path), "Pulumi.") {
+		d.Hint = "a Pulumi program has a folder of its own, below an environment's folder or in modules/"
 	}
 	r.report(d, at)
 }
@@ -330,4 +334,32 @@ func (r *reader) agree(e *envelope) {
 	}
 	check("org", s.org, &e.Metadata.Org)
 	check("env", s.env, &e.Metadata.Env)
+}
+
+// cutField takes a field out of a document's spec; nil when it is not there.
+func cutField(e *envelope, name string) (envelope, *field) {
+	out := *e
+	if e.spec == nil || e.spec.val.kind != mapValue {
+		return out, nil
+	}
+	var found *field
+	cut := e.spec.val
+	cut.fields = nil
+	for i := range e.spec.val.fields {
+		if f := e.spec.val.fields[i]; f.key == name && found == nil {
+			found = &f
+		} else {
+			cut.fields = append(cut.fields, f)
+		}
+	}
+	out.spec = &field{key: e.spec.key, keyAt: e.spec.keyAt, val: cut}
+	return out, found
+}
+
+// withField puts a field back that was cut out.
+func withField(v value, f *field) value {
+	if f != nil {
+		v.fields = append(append([]field(nil), v.fields...), *f)
+	}
+	return v
 }

@@ -35,6 +35,7 @@ func (b *resourceBinder) executionKey(prefix, name string) (text string, at plac
 func (b *resourceBinder) executionKeys() {
 	b.res.Provisioner = b.ctx.provisioner
 	if s, at, ok := b.executionKey("", "provisioner"); ok {
+		b.engineAt = at
 		switch p := Provisioner(strings.ToLower(s)); p {
 		case Terraform, OpenTofu, Pulumi:
 			b.res.Provisioner = p
@@ -47,7 +48,28 @@ func (b *resourceBinder) executionKeys() {
 		}
 	}
 	b.preventDestroy()
-	b.backend()
+}
+
+// otherEngine refuses an engine that a stack's kind excludes, where the document itself
+// names it, with the kind that is for it. What it was said in is cut out of the spec.
+func (b *resourceBinder) otherEngine(e *envelope, excluded ...Provisioner) bool {
+	rest, said := cutField(e, "provisioner")
+	name, at, where := string(b.res.Provisioner), b.engineAt, "provisioner"
+	if said != nil {
+		name, at, where = said.val.text, said.val.at, "spec.provisioner"
+	}
+	if (said == nil && at == place{}) || !slices.Contains(excluded, Provisioner(name)) {
+		return false
+	}
+	d := diag.Diagnostic{Code: diag.InvalidValue, Detail: where, Found: name}
+	if b.e.Kind == KindPulumiStack {
+		d.Expected, d.Hint = "pulumi for a PulumiStack", "for Terraform or OpenTofu code use a TerraformStack"
+	} else {
+		d.Expected, d.Hint = "terraform or tofu for a TerraformStack", "for a Pulumi program use a PulumiStack"
+	}
+	b.fail(d, at)
+	*e = rest
+	return true
 }
 
 // preventDestroy honours the annotation under any prefix: its owners never fixed one,

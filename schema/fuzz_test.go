@@ -23,12 +23,16 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\n---\n? x\n: {<<: [1]}\n"), []byte("{"))
 	f.Add([]byte("apiVersion: test.planton.dev/v1\nkind: Network\nmetadata: {name: \"\u2028é\"}\nspec: {cidrBlock: !!str 1, size: 0x1F, peer: {value: x}}"), []byte(""))
 	f.Add([]byte("%YAML 1.2\n%TAG ! x\n---\r\na: |\r\n\tb\r...\r\nb: 1e999999999\n"), []byte("\xef\xbb\xbfa: b"))
+	f.Add([]byte(pulumiStack("s", ", annotations: {pulumi.planton.dev/stack.fqdn: a/b/c, pulumi.stackreeve.dev/backend.url: 'azblob://c?sas=x'}", "config: {a: {secret: ~}, 'b:c': [{secret: 1}]}", "stack: {name: '..'}")),
+		[]byte(strings.Replace(component("Network", "cidrBlock: {type: string}"), "terraform:", "pulumi:", 1)))
+	f.Add([]byte(pulumiStack("s", "", "backend: {url: 'postgres://h/d?table=t'}", "secretsProvider: hashivault://k")), []byte(""))
 	f.Fuzz(func(t *testing.T, resource, catalogue []byte) {
 		files := fstest.MapFS{
 			"acme/components/net.yaml":     {Data: []byte(component("Network", "cidrBlock: {type: string, writeOnly: true}\n      size: {type: integer, default: 3}"))},
 			"acme/components/fuzz.yaml":    {Data: catalogue},
 			"acme/modules/network/main.tf": {Data: []byte("x")},
 			"acme/dev/fuzz.yaml":           {Data: resource},
+			"modules/web/Pulumi.yaml":      {Data: catalogue},
 			"acme/prod/net.yaml":           {Data: []byte("apiVersion: test.planton.dev/v1\nkind: Network\nmetadata: {name: a}\nspec: {cidrBlock: x}\n")},
 		}
 		src, err := schema.FromFS(files)
@@ -48,6 +52,9 @@ func FuzzLoad(f *testing.F) {
 			checkWithin(t, d, files)
 		}
 		for _, r := range tree.Resources() {
+			if p := r.Pulumi; (p != nil) != (r.Provisioner == schema.Pulumi) || p != nil && (p.Stack == "" || p.SecretsProvider == "") {
+				t.Errorf("%s has the settings %+v", r.Provisioner, p)
+			}
 			again, err := schema.Canonical(r.Inputs)
 			if err != nil || !bytes.Equal(again, r.Inputs) {
 				t.Errorf("inputs %s are not canonical: %s, %v", r.Inputs, again, err)

@@ -59,12 +59,17 @@ func pieces() []string {
 		net("a", "{cidrBlock: 5}") + "---\n" + net("c", "{}"), net("d", "{cidrBlok: x}"),
 		own("TerraformStack", "s", "{module: ./code, variables: {a: {valueFrom: {kind: Network, name: a, fieldPath: status.outputs.id}}}}"),
 		own("TerraformStack", "s", "{module: /acme/modules/network}"),
-		own("Environment", "x", "{protected: true, provisioner: tofu}"), own("Organization", "x", "{provisioner: terraform}"),
+		own("PulumiStack", "p", "{program: ../sub, config: {a: {secret: {valueFrom: {kind: Network, name: a, fieldPath: status.outputs.id}}}, aws:region: x}, backend: {url: 's3://b'}, stack: {name: x}}"),
+		own("PulumiStack", "q", "{program: ./sub, config: {a: {b: {secret: c}}}, backend: {url: 's3://B/'}, stack: {name: x}}"),
+		own("PulumiStack", "q", "{module: ./sub, provisioner: tofu, backend: {url: 'https://u:p@x'}, secretsProvider: 'awskms://'}"),
+		"apiVersion: test.planton.dev/v1\nkind: Network\nmetadata: {name: a, annotations: {planton.dev/provisioner: pulumi, pulumi.planton.dev/stack.fqdn: o/p}}\nspec: {cidrBlock: x}\n",
+		own("Environment", "x", "{protected: true, provisioner: tofu}"), own("Environment", "x", "{provisioner: pulumi}"), own("Organization", "x", "{provisioner: terraform}"),
 		own("FlowControlPolicy", "p", "{selector: {kind: environment, id: dev}, flowControl: {isManual: true}}"),
 		own("FlowControlPolicy", "q", "{selector: {kind: Network, id: 'a*'}, flowControl: {}}") + "---\n" +
 			own("FlowControlPolicy", "r", "{selector: {kind: Network, id: 'a?*'}, flowControl: {}}"),
 		component("Network", "cidrBlock: {type: string}"), component("Network", "cidrBlock: {type: string, default: d}\n      size: {type: integer, default: 1}"),
 		component("Network", "cidrBlock: {type: nonsense}"),
+		own("IacModule", "n", "{kind: Network, provisioner: pulumi, path: /acme/dev/sub}"),
 		own("IacModule", "m", "{kind: Network, provisioner: tofu, git: {url: 'https://example.com/m.git'}}"),
 		own("IdentityAccount", "ada", "{logins: [github:ada]}"), own("IdentityAccount", "grace", "{logins: [github:ADA]}"),
 		own("IdentityAccount", "bob", "{logins: [bob]}"), own("Team", "core", "{members: [ada, grace]}"), own("Team", "core", "{members: [github:ada]}"),
@@ -91,7 +96,7 @@ func TestIncrementalLoadEqualsColdLoad(t *testing.T) {
 			edits := map[string]string{}
 			for range rapid.IntRange(1, 4).Draw(t, "edits") {
 				if rapid.IntRange(0, 4).Draw(t, "code") == 0 {
-					edits[rapid.SampledFrom(code).Draw(t, "path")] = rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "text")
+					edits[rapid.SampledFrom(code).Draw(t, "path")] = rapid.SampledFrom([]string{"", "x", "y", "name: a\nruntime: go\n", "name: b\nruntime: {name: yaml}\n"}).Draw(t, "text")
 					continue
 				}
 				edits[rapid.SampledFrom(paths).Draw(t, "path")] = rapid.SampledFrom(texts).Draw(t, "text")

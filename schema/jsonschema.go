@@ -16,7 +16,8 @@ const CombinedSchema = "all"
 
 // OwnKinds lists the kinds that need no component, in alphabetical order.
 func OwnKinds() []string {
-	return []string{KindDeploymentComponent, KindEnvironment, KindFlowControlPolicy, KindIacModule, KindIdentityAccount, KindOrganization, KindTeam, KindTerraformStack}
+	return []string{KindDeploymentComponent, KindEnvironment, KindFlowControlPolicy, KindIacModule, KindIdentityAccount, KindOrganization,
+		KindPulumiStack, KindTeam, KindTerraformStack}
 }
 
 // JSONSchema is the schema of a whole document of an own kind, for editors; false for
@@ -221,6 +222,7 @@ func ownSpecJSON() map[string]json.RawMessage {
 		KindIacModule:           iacModuleSpec{},
 		KindIdentityAccount:     accountSpec{},
 		KindOrganization:        OrganizationSpec{},
+		KindPulumiStack:         pulumiStackSpec{},
 		KindTeam:                teamSpec{},
 		KindTerraformStack:      terraformStackSpec{},
 	} {

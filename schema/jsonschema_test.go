@@ -54,13 +54,15 @@ func TestEditorAndLoaderAgree(t *testing.T) {
 		"acme/teams/core.yaml":        "apiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: core}\nspec: {members: [ada, 'github:grace', {memberType: identity_account, slug: ada}]}\n",
 		"acme/dev/s.yaml":             schematest.Stack("s", "/m", "variables: {a: [1]}", "backend: {type: s3, config: {bucket: b}}", "varFiles: [a]"),
 		"acme/dev/t.yaml":             schematest.Stack("t", "{git: {url: 'https://example.com/x.git'}}"),
+		"acme/dev/p.yaml": pulumiStack("p", "", "config: {region: eu, aws:region: eu, db: {secret: {user: u}}, tree: {a: {b: [1]}}, ref: {valueFrom: {kind: TerraformStack, name: s, fieldPath: status.outputs.x}}}",
+			"provisioner: pulumi", "backend: {url: 'https://api.pulumi.com'}", "secretsProvider: passphrase", "stack: {organization: acme, project: p, name: n}", "preventDestroy: true"),
 		"acme/dev/w.yaml": `apiVersion: test.planton.dev/v1
 kind: Widget
 metadata: {name: w, labels: {a: b}, relationships: [{kind: TerraformStack, name: s, type: uses}]}
 spec: {cidrBlock: {valueFrom: {kind: TerraformStack, name: s, fieldPath: status.outputs.x}}, nodeCount: 1, vpcId: {value: x}}
 `,
 	}
-	files := map[string]string{"m/main.tf": "", "modules/widget/main.tf": ""}
+	files := map[string]string{"m/main.tf": "", "modules/web/Pulumi.yaml": program, "modules/widget/main.tf": ""}
 	for p, c := range documents {
 		files[p] = c
 	}
@@ -85,6 +87,7 @@ spec: {cidrBlock: {valueFrom: {kind: TerraformStack, name: s, fieldPath: status.
 	for _, wrong := range []string{"kind: Widget\napiVersion: a/v1\nmetadata: {}\nspec: {}", "kind: Widget\napiVersion: a/v1\nmetadata: {name: a}\nspec: {nodeCount: x}",
 		"kind: TerraformStack\napiVersion: a/v1\nmetadata: {name: a}\nspec: {module: [x]}",
 		"kind: Team\napiVersion: a/v1\nmetadata: {name: a}\nspec: {members: [{login: x}]}", "kind: IdentityAccount\napiVersion: a/v1\nmetadata: {name: a}\nspec: {logins: [{forge: svn, login: x}]}",
+		pulumiStack("p", "", "config: {a: {secret: x, b: y}}"), pulumiStack("p", "", "config: {'a:b:c': 1}"), pulumiStack("p", "", "provisioner: tofu"), pulumiStack("p", "", "backend: {}"),
 		"kind: Nobody\napiVersion: a/v1\nmetadata: {name: a}\nspec: {}"} {
 		if compiled(t, schemas[schema.CombinedSchema]).Validate(decoded(t, wrong)) == nil {
 			t.Errorf("the combined schema takes %s", wrong)

@@ -17,13 +17,14 @@ const (
 	KindIacModule           = "IacModule"
 	KindFlowControlPolicy   = "FlowControlPolicy"
 	KindTerraformStack      = "TerraformStack"
+	KindPulumiStack         = "PulumiStack"
 )
 
 // Provisioner names the engine that runs a stack. The empty value means "not
 // said": the organization's default, then the daemon's.
 type Provisioner string
 
-// The provisioners. Pulumi documents load; running them is the Pulumi engine's.
+// The provisioners.
 const (
 	Terraform Provisioner = "terraform"
 	OpenTofu  Provisioner = "tofu"
@@ -153,8 +154,41 @@ type Backend struct {
 	Config map[string]string `json:"config,omitempty"`
 }
 
+// PassphraseProvider is the secrets provider of a stack that names no key: a passphrase
+// that the daemon makes of its own key.
+const PassphraseProvider = "passphrase"
+
+// PulumiSettings say which of Pulumi's stacks a resource is, and where and under which
+// key its state is kept. Names are those that Pulumi itself allows.
+type PulumiSettings struct {
+	// Organization is the first part of the full name organization/project/stack. ""
+	// is the backend's own: "organization" in a file, a bucket or a database, which
+	// have no other, and the one of whoever is logged in at Pulumi Cloud.
+	Organization string `json:"organization,omitempty"`
+	// Project is the second part. "" is the name in the program's Pulumi.yaml;
+	// anything else takes that name's place.
+	Project string `json:"project,omitempty"`
+	// Stack is the last part, "<env>.<Kind>.<name>" where none is written. Never "".
+	Stack string `json:"stack"`
+	// BackendURL is where the state is kept: a URL of file, s3, gs, azblob, postgres
+	// or (Pulumi Cloud) https, without credentials. "" is a folder of the stack's
+	// own in the daemon's data folder.
+	BackendURL string `json:"backendUrl,omitempty"`
+	// SecretsProvider is what the secrets in the state are encrypted with:
+	// PassphraseProvider, or the URL of a key (awskms, azurekeyvault, gcpkms,
+	// hashivault). Never "".
+	SecretsProvider string `json:"secretsProvider"`
+	// SecretConfig are the keys of Inputs whose values are marked as secret, sorted.
+	// What a sensitive output is put into is secret as well, and found out only when
+	// the inputs are resolved.
+	SecretConfig []string `json:"secretConfig,omitempty"`
+	// StackInput says that Inputs are what a catalogue's program reads as a file
+	// ({"target": …}) and no configuration.
+	StackInput bool `json:"stackInput,omitempty"`
+}
+
 // Resource is a Cloud Resource: one document whose kind a component registers, or
-// a TerraformStack. It is what a stack is made of and what a Stack Job changes.
+// a TerraformStack or PulumiStack. It is what a stack is made of and what a Stack Job changes.
 type Resource struct {
 	Document
 	Key ResourceKey
@@ -162,16 +196,21 @@ type Resource struct {
 	// been consulted. Provisioner may be "" (the daemon's default).
 	Module      ModuleSource
 	Provisioner Provisioner
-	Backend     Backend
+	// Backend is for Terraform and OpenTofu, and the zero value for Pulumi.
+	Backend Backend
+	// Pulumi is for Pulumi, and nil for Terraform and OpenTofu.
+	Pulumi *PulumiSettings
 	// Inputs are the engine's variables as canonical JSON (sorted keys): exactly
 	// {"metadata": …, "spec": …} for a catalogue kind (keys in the module's
-	// spelling), the stack's own variables for a TerraformStack. References
-	// are still in it as {"valueFrom": {kind, env, name, fieldPath}} with
+	// spelling), or for its Pulumi program {"target": {apiVersion, kind, metadata,
+	// spec}} (keys in the schema's spelling, as protobuf's JSON has it); the stack's
+	// own variables for a TerraformStack, the configuration for a PulumiStack, with
+	// {secret: x} as x. References are still in it as {"valueFrom": {kind, env, name, fieldPath}} with
 	// kind and env filled in; Resolve puts the values there.
 	Inputs json.RawMessage
 	// Spec is the spec as canonical JSON: what `spec.*` references of others read
 	// (see Lookup). Fields have the names of the schema, defaults are filled in, and
-	// {value: x} is x.
+	// {value: x} is x. Secret configuration is not in it.
 	Spec json.RawMessage
 	// VarFiles are files of the module's folder passed as -var-file, in order.
 	VarFiles []string

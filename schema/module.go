@@ -179,18 +179,38 @@ func (r *reader) local(l []localSource, src ModuleSource, p Provisioner, f *fiel
 		missing: r.text.show(diag.Diagnostic{Code: diag.MissingModule, Detail: fmt.Sprintf("folder %q", "/"+src.Path)}, at)})
 }
 
-// check gives the diagnostic for a source whose folder holds no module.
-func (l *localSource) check(folders map[string]*codeFolder, src Source) (diag.Diagnostic, bool) {
+// stackSource is local for a stack, whose kind says which code it runs.
+func (r *reader) stackSource(l []localSource, src ModuleSource, p Provisioner, f *field) []localSource {
+	n := len(l)
+	l = r.local(l, src, p, f)
+	for i := range l[n:] {
+		l[n+i].otherCode = "there is a Pulumi program: use a PulumiStack"
+		if p == Pulumi {
+			l[n+i].otherCode = "there is Terraform code: use a TerraformStack"
+		}
+	}
+	return l
+}
+
+// check gives the diagnostic for a source whose folder holds no module, or one that
+// cannot be run.
+func (l *localSource) check(s *state, src Source) (diag.Diagnostic, bool) {
 	key := path.Clean(l.path)
 	d := l.missing
+	folders := s.folders
 	c := folders[key]
 	switch {
-	case l.provisioner == Pulumi && c != nil && c.pulumi > 0, l.provisioner != Pulumi && c != nil && c.terraform > 0:
+	case l.provisioner == Pulumi && c != nil && c.pulumi > 0:
+		return l.checkProject(s.project(key))
+	case l.provisioner != Pulumi && c != nil && c.terraform > 0:
 		return d, false
 	}
 	d.Found, d.Expected = "no such folder", "a folder with *.tf files"
 	if _, ok := src.FolderHash(l.path); ok {
 		d.Found = "a folder without *.tf files" // it is the one that was meant
+		if c != nil {
+			d.Hint = l.otherCode
+		}
 	} else if near := nearest(key, sortedKeys(folders)); near != "" {
 		d.Hint = fmt.Sprintf("did you mean %q?", "/"+near)
 	}

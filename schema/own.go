@@ -16,7 +16,7 @@ import (
 // warning, so that a repository that has them loads.
 var notYet = []string{"ApiKey", "ConfigMap", "CookieCutterTemplate", "Connection", "DnsDomain", "GithubAction", "GithubWorkflow",
 	"IacProvisionerMapping", "IamPolicy", "IamRole", "InfraChart", "InfraJob", "InfraPipeline", "InfraProject", "InfraStack",
-	"Pipeline", "PromotionPolicy", "ProviderCredentialMapping", "PulumiStack", "Secret", "SecretVersion", "SecretsGroup", "Service",
+	"Pipeline", "PromotionPolicy", "ProviderCredentialMapping", "Secret", "SecretVersion", "SecretsGroup", "Service",
 	"StackJob", "StackJobRunner", "Variable", "VariableGroup", "VariablesGroup"}
 
 // isNotYet tells whether a kind is one that later work will read.
@@ -55,6 +55,13 @@ var unusedFields = map[string][]string{
 		"gitRepo.gitCredentialId", "gitRepo.webUrl", "gitRepo.readmeUrl", "gitRepo.overviewMarkdownUrl"},
 }
 
+// otherNames are how fields are called in the kind beside: who writes one has looked at
+// the wrong page of the manual.
+var otherNames = map[string]map[string]string{
+	KindTerraformStack: {"program": "module", "config": "variables"},
+	KindPulumiStack:    {"module": "program", "variables": "config"},
+}
+
 // spec checks the spec of an own kind against its schema and decodes it into out.
 // The result is the walked spec, for places; nil when it was wrong.
 func (r *reader) spec(e *envelope, out any) *value {
@@ -67,7 +74,7 @@ func (r *reader) spec(e *envelope, out any) *value {
 			v = e.spec.val
 		}
 	}
-	w := &walker{reporter: r.reporter}
+	w := &walker{reporter: r.reporter, alsoCalled: otherNames[e.Kind]}
 	v = w.withoutUnused(v, unusedFields[e.Kind], "")
 	v = w.walk(v, s.shape, (*fieldPath)(nil).field("spec"))
 	w.validate(&v, s, keyAt, "spec")
@@ -163,6 +170,8 @@ type boundPolicy struct {
 type localSource struct {
 	path        string
 	provisioner Provisioner
+	// otherCode is the hint for a folder with another engine's code.
+	otherCode string
 	// missing is the diagnostic to give when it does not.
 	missing diag.Diagnostic
 }

@@ -28,6 +28,8 @@ type parsedFile struct {
 	// unreadable says that a document is missing from all this because of an error in
 	// its YAML.
 	unreadable bool
+	// project is what a program's Pulumi.yaml says; nil in any other file.
+	project *pulumiProject
 	// organization says that an Organization document lies at the root, where it is not read.
 	organization bool
 }
@@ -94,10 +96,14 @@ func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 		}
 		r.report(d, place{})
 		return f, nil
-	case e.code != "" && (e.layout.role == mixed || e.layout.scope.env == ""):
+	case e.code != "" && (e.layout.role == mixed || e.layout.scope.env == "") && !e.isProject():
 		return f, nil
 	}
 	data, err := l.read(src, e)
+	if errors.Is(err, errTooLarge) && e.isProject() {
+		f.project = &pulumiProject{file: e.path, wrong: "it is too large"}
+		return f, nil
+	}
 	if errors.Is(err, errTooLarge) {
 		f.unreadable = true
 		r.report(diag.Diagnostic{Code: diag.FileTooLarge, Expected: fmt.Sprintf("at most %d bytes", l.opts.MaxFileBytes),
@@ -106,6 +112,12 @@ func (l *loader) parseFile(src Source, e *entry) (*parsedFile, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if e.isProject() {
+		f.project = readProject(e.path, data)
+		if e.layout.role == mixed || e.layout.scope.env == "" {
+			return f, nil
+		}
 	}
 	f.text.data = data
 	docs, findings := parse(f.text, l.opts)

@@ -48,6 +48,9 @@ type resourceBinder struct {
 	ctx *surroundings
 	out *boundFile
 	res *Resource
+	// engineAt is where an annotation or label names the engine; the zero place when
+	// none does.
+	engineAt place
 }
 
 func (b *resourceBinder) fail(d diag.Diagnostic, at place) {
@@ -66,7 +69,7 @@ func (b *resourceBinder) bind() {
 		}
 		b.out.declared = append(b.out.declared, declaration{key: key, at: b.text.show(diag.Diagnostic{}, at)})
 	}
-	if !known && e.Kind != KindTerraformStack {
+	if !known && e.Kind != KindTerraformStack && e.Kind != KindPulumiStack {
 		b.unknownKind()
 		return
 	}
@@ -83,10 +86,15 @@ func (b *resourceBinder) bind() {
 		b.res.References = append(b.res.References, Reference{Kind: Relationship, From: key, Type: rel.typ, Path: "metadata.relationships",
 			To: ResourceKey{Org: s.org, Env: env, Kind: rel.kind, Name: Slug(rel.name)}, Pos: b.text.position(rel.at)})
 	}
-	if e.Kind == KindTerraformStack {
+	switch e.Kind {
+	case KindTerraformStack:
 		b.checkGroup(e)
+		b.backend()
 		b.terraformStack()
-	} else {
+	case KindPulumiStack:
+		b.checkGroup(e)
+		b.pulumiStack()
+	default:
 		b.checkAPIVersion(c)
 		b.catalogued(c)
 	}
@@ -115,7 +123,7 @@ func (b *resourceBinder) unknownKind() {
 		d.Hint = fmt.Sprintf("the kind is called %q now", now)
 	}
 	if d.Hint == "" {
-		d.Hint = "register it with a DeploymentComponent, or use a TerraformStack"
+		d.Hint = "register it with a DeploymentComponent, or use a TerraformStack or PulumiStack"
 	}
 	b.fail(d, b.e.kindAt)
 }
@@ -169,27 +177,44 @@ func (b *resourceBinder) catalogued(c *boundComponent) {
 		b.e.bad = true
 	}
 	b.res.References = append(b.res.References, w.refs...)
-	v = withDefaults(unwrapped(v, c.spec.shape), c.spec.shape)
-	b.res.Spec = v.appendJSON(nil)
-	spec := moduleSpelling(v, c.spec.shape)
+	plain := withDefaults(unwrapped(v, c.spec.shape), c.spec.shape)
+	b.res.Spec = plain.appendJSON(nil)
+	b.pickModule(c)
+	if b.res.Provisioner == Pulumi {
+		b.pulumiSettings(&pulumiStackSpec{}, nil)
+		b.res.Pulumi.StackInput = true
+		b.res.Inputs = b.stackInput(c, withDefaults(v, c.spec.shape))
+		return
+	}
+	b.backend()
+	spec := moduleSpelling(plain, c.spec.shape)
 	in := append([]byte(`{"metadata":`), b.inputMetadata()...)
 	in = append(in, `,"spec":`...)
 	b.res.Inputs = append(spec.appendJSON(in), '}')
-	b.pickModule(c)
 }
 
-// inputMetadata are the fields of metadata that a module's variable declares.
+// metadataFor are fields of metadata as a module reads them. Which Terraform's variable
+// declares, all do; slug and group are for those that read the whole manifest.
+type metadataFor struct {
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Env         string            `json:"env"`
+	Group       string            `json:"group,omitempty"`
+	ID          string            `json:"id,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Name        string            `json:"name"`
+	Org         string            `json:"org"`
+	Slug        string            `json:"slug,omitempty"`
+	Tags        []string          `json:"tags,omitempty"`
+}
+
+// inputMetadata are the fields of metadata that a Terraform module's variable declares.
 func (b *resourceBinder) inputMetadata() []byte {
 	m := b.e.Metadata
-	raw, err := json.Marshal(struct {
-		Annotations map[string]string `json:"annotations,omitempty"`
-		Env         string            `json:"env"`
-		ID          string            `json:"id,omitempty"`
-		Labels      map[string]string `json:"labels,omitempty"`
-		Name        string            `json:"name"`
-		Org         string            `json:"org"`
-		Tags        []string          `json:"tags,omitempty"`
-	}{m.Annotations, m.Env, m.ID, m.Labels, m.Name, m.Org, m.Tags})
+	return b.metadataJSON(metadataFor{Annotations: m.Annotations, Env: m.Env, ID: m.ID, Labels: m.Labels, Name: m.Name, Org: m.Org, Tags: m.Tags})
+}
+
+func (b *resourceBinder) metadataJSON(m metadataFor) []byte {
+	raw, err := json.Marshal(m)
 	if err == nil {
 		raw, err = canonical(raw)
 	}
@@ -236,28 +261,18 @@ func (b *resourceBinder) pickModule(c *boundComponent) {
 			have = append(have, string(p))
 		}
 	}
-	b.fail(diag.Diagnostic{Code: diag.MissingModule, Detail: fmt.Sprintf("kind %s has no module for %s", b.e.Kind, b.res.Provisioner),
-		Expected: oneOf(have)}, b.e.kindAt)
+	d := diag.Diagnostic{Code: diag.MissingModule, Detail: fmt.Sprintf("kind %s has no module for %s", b.e.Kind, b.res.Provisioner), Expected: oneOf(have)}
+	if (b.engineAt == place{}) && len(have) > 0 {
+		d.Hint = fmt.Sprintf("the engine is the folder's default; the annotation stackreeve.dev/provisioner: %s says another for this resource", have[0])
+	}
+	b.fail(d, b.e.kindAt)
 }
 
 // terraformStack reads a TerraformStack.
 func (b *resourceBinder) terraformStack() {
 	var spec terraformStackSpec
-	e := *b.e
-	var variables *field
-	if e.spec != nil && e.spec.val.kind == mapValue {
-		cut := e.spec.val
-		cut.fields = nil
-		for i := range e.spec.val.fields {
-			f := e.spec.val.fields[i]
-			if f.key == "variables" {
-				variables = &e.spec.val.fields[i]
-				continue
-			}
-			cut.fields = append(cut.fields, f)
-		}
-		e.spec = &field{key: e.spec.key, keyAt: e.spec.keyAt, val: cut}
-	}
+	e, variables := cutField(b.e, "variables")
+	refused := b.otherEngine(&e, Pulumi)
 	v := b.spec(&e, &spec)
 	b.e.bad = b.e.bad || e.bad
 	b.res.Inputs = json.RawMessage(`{}`)
@@ -277,11 +292,11 @@ func (b *resourceBinder) terraformStack() {
 	if spec.Provisioner != "" {
 		b.res.Provisioner = Provisioner(spec.Provisioner)
 	}
-	if b.res.Provisioner == Pulumi {
-		b.fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "provisioner", Found: "pulumi", Expected: "terraform or tofu for a TerraformStack"}, b.e.kindAt)
-		return
+	if b.res.Provisioner == Pulumi && !refused {
+		b.fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "provisioner", Found: "pulumi, the folder's default", Expected: "terraform or tofu for a TerraformStack",
+			Hint: "say which of them in spec.provisioner; for a Pulumi program use a PulumiStack"}, b.e.kindAt)
 	}
-	b.out.sources = b.local(b.out.sources, src, Terraform, mf)
+	b.out.sources = b.stackSource(b.out.sources, src, Terraform, mf)
 	if spec.Backend != nil {
 		b.res.Backend = Backend{Type: spec.Backend.Type, Config: spec.Backend.Config}
 		if f, ok := v.get("backend"); ok {
@@ -294,13 +309,8 @@ func (b *resourceBinder) terraformStack() {
 	if vf, ok := v.get("varFiles"); ok {
 		b.varFiles(vf)
 	}
-	full := v.appendJSON(nil)
-	if variables != nil {
-		whole := *v
-		whole.fields = append(append([]field(nil), v.fields...), *variables)
-		full = whole.appendJSON(nil)
-	}
-	b.res.Spec = full
+	whole := withField(*v, variables)
+	b.res.Spec = whole.appendJSON(nil)
 }
 
 func (b *resourceBinder) variables(f *field) {

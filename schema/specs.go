@@ -109,6 +109,49 @@ func (terraformStackSpec) JSONSchemaExtend(s *jsonschema.Schema) {
 	}
 }
 
+// pulumiStackSpec is the spec of kind PulumiStack.
+type pulumiStackSpec struct {
+	Program         moduleSpec         `json:"program" jsonschema_description:"Where the Pulumi program is: a folder with a Pulumi.yaml."`
+	Config          json.RawMessage    `json:"config,omitempty" jsonschema_description:"The stack's configuration: values by name (region) or namespace and name (aws:region). {secret: VALUE} marks one as secret; references are allowed anywhere."`
+	Provisioner     string             `json:"provisioner,omitempty" jsonschema:"enum=pulumi" jsonschema_description:"The engine, which can only be pulumi."`
+	Backend         *pulumiBackendSpec `json:"backend,omitempty" jsonschema_description:"Where the state is kept; without it a folder in the daemon's data folder."`
+	SecretsProvider address            `json:"secretsProvider,omitempty" jsonschema_description:"What secrets in the state are encrypted with: passphrase (the daemon's own, and the default), or the URL of a key: awskms, azurekeyvault, gcpkms or hashivault."`
+	Stack           *pulumiNameSpec    `json:"stack,omitempty" jsonschema_description:"The stack's name at Pulumi, for one that is there already."`
+	PreventDestroy  bool               `json:"preventDestroy,omitempty" jsonschema_description:"Refuses every plan that destroys the stack."`
+}
+
+// JSONSchemaExtend says what the configuration looks like.
+func (pulumiStackSpec) JSONSchemaExtend(s *jsonschema.Schema) {
+	v, ok := s.Properties.Get("config")
+	if !ok {
+		return
+	}
+	v.Type = "object"
+	v.PropertyNames = &jsonschema.Schema{Pattern: configKey.String()}
+	v.AdditionalProperties = &jsonschema.Schema{If: &jsonschema.Schema{Type: "object", Required: []string{"secret"}},
+		Then: &jsonschema.Schema{MaxProperties: new(uint64(1))}}
+}
+
+type pulumiBackendSpec struct {
+	URL address `json:"url" jsonschema_description:"A URL of file, s3, gs, azblob, postgres or https (Pulumi Cloud), without credentials."`
+}
+
+// pulumiNameSpec are the parts of the name organization/project/stack.
+type pulumiNameSpec struct {
+	Organization string `json:"organization,omitempty" jsonschema_description:"The organization at Pulumi Cloud; other backends have none."`
+	Project      string `json:"project,omitempty" jsonschema_description:"The project; without it the name in the program's Pulumi.yaml."`
+	Name         string `json:"name,omitempty" jsonschema_description:"The stack's own name; without it <env>.<Kind>.<name>."`
+}
+
+// address is a URL that should hold no credential. Should it hold one all the same, no
+// diagnostic shows it.
+type address string
+
+// JSONSchema is a text that is not shown.
+func (address) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", MinLength: new(uint64(1)), Extras: map[string]any{"x-sensitive": true}}
+}
+
 type backendSpec struct {
 	Type   string   `json:"type" jsonschema:"enum=local,enum=s3,enum=gcs,enum=azurerm,enum=http,enum=pg,enum=module" jsonschema_description:"The backend; \"module\" is whatever the module's own code declares."`
 	Config settings `json:"config,omitempty" jsonschema_description:"The backend's settings, without credentials."`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/stackreeve/stackreeve/schema/diag"
@@ -47,6 +48,46 @@ func (b Backend) StatePlace() string {
 		return joinPlace("pg", sameURL(set("conn_str")), "schema "+set("schema_name"))
 	}
 	return ""
+}
+
+// placeParameters are the parameters of a Pulumi backend's URL that lead to another place.
+var placeParameters = map[string][]string{"s3": {"endpoint"}, "azblob": {"domain", "storage_account"}, "postgres": {"table"}}
+
+// StatePlace is the place that the settings name for the state of a stack, in words that
+// are the same for every way to write it; "" without a backend's URL, when nobody but
+// the stack itself has it. project is what counts where the settings name none: the
+// name in the program's Pulumi.yaml.
+func (p *PulumiSettings) StatePlace(project string) string {
+	u, err := url.Parse(p.BackendURL)
+	if p.BackendURL == "" || err != nil {
+		return ""
+	}
+	where := sameURL((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/" + strings.Trim(path.Clean("/"+u.Path), "/")}).String())
+	parts := []string{"pulumi", where}
+	for _, name := range placeParameters[u.Scheme] {
+		v := u.Query().Get(name)
+		if name == "endpoint" {
+			v = sameURL(v)
+		}
+		if v != "" && (name != "table" || v != "pulumi_state") {
+			parts = append(parts, name+" "+v)
+		}
+	}
+	return joinPlace(append(parts, "stack "+p.Organization+"/"+cmp.Or(p.Project, project)+"/"+p.Stack)...)
+}
+
+// statePlace is the place of a resource's state, as far as its documents tell it. A
+// program that is not here calls its project by a name that is not known; the same
+// program always by the same.
+func (a *assembly) statePlace(r *Resource) string {
+	if r.Pulumi == nil {
+		return r.Backend.StatePlace()
+	}
+	project := "the project of " + r.Module.URL + "//" + r.Module.Path
+	if p := a.state.project(path.Clean(r.Module.Path)); r.Module.IsLocal() && p != nil && p.name != "" {
+		project = p.name
+	}
+	return r.Pulumi.StatePlace(project)
 }
 
 func joinPlace(parts ...string) string {
@@ -94,7 +135,7 @@ func shownPlace(b Backend, where string) string {
 func (a *assembly) statePlaces() {
 	first := map[string]*Resource{}
 	for _, r := range a.out.resources {
-		where := r.Backend.StatePlace()
+		where := a.statePlace(r)
 		if where == "" {
 			continue
 		}
@@ -109,6 +150,10 @@ func (a *assembly) statePlaces() {
 		d.Found = shownPlace(r.Backend, where)
 		d.Expected = "a place of its own for each stack"
 		d.Hint = "name another place in one of the two, or take one of the two documents away"
+		if r.Pulumi != nil {
+			d.Found = fmt.Sprintf("the stack %s of the same project at the same backend", r.Pulumi.Stack)
+			d.Hint = "give one of the two another name or backend, or take one of the two documents away"
+		}
 		d.Related = []diag.Related{{Pos: a.declared[other.Key].at.Pos, Message: "the other stack"}}
 		a.findings = append(a.findings, finding{Diagnostic: d, freezes: []scope{{r.Key.Org, r.Key.Env}, {other.Key.Org, other.Key.Env}}})
 	}

@@ -22,6 +22,8 @@ type walker struct {
 	key  ResourceKey
 	refs []Reference
 	bad  bool
+	// alsoCalled are other names of the fields of the spec itself.
+	alsoCalled map[string]string
 	// meant are the paths of fields that an unknown field was probably meant to be.
 	meant map[string]bool
 }
@@ -146,14 +148,17 @@ func (w *walker) walkMap(v value, s *shape, at *fieldPath) value {
 func (w *walker) unknownField(f field, s *shape, at *fieldPath) {
 	w.bad = true
 	names := sortedKeys(s.props)
-	if best := nearest(f.key, names); best != "" {
+	best, hint := nearest(f.key, names), didYouMean(f.key, names)
+	if other := w.alsoCalled[f.key]; other != "" && at.parent == nil {
+		best, hint = other, fmt.Sprintf("it is called %q here", other)
+	}
+	if best != "" {
 		if w.meant == nil {
 			w.meant = map[string]bool{}
 		}
 		w.meant[at.field(best).String()] = true
 	}
-	w.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in %s", f.key, at), Expected: oneOf(names),
-		Hint: didYouMean(f.key, names)}, f.keyAt)
+	w.report(diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in %s", f.key, at), Expected: oneOf(names), Hint: hint}, f.keyAt)
 }
 
 // unwrapped gives {value: x} as x where the schema has Planton's StringValueOrRef.

@@ -61,6 +61,7 @@ const (
 	DuplicateResource   Code = "duplicate-resource"
 	StateShared         Code = "state-shared"
 	MissingModule       Code = "missing-module"
+	InvalidProgram      Code = "invalid-program"
 	CredentialInURL     Code = "credential-in-url"
 	DanglingReference   Code = "dangling-reference"
 	IncompleteReference Code = "incomplete-reference"
@@ -113,6 +114,7 @@ var summaries = map[Code]string{
 	DuplicateResource:   "two documents describe the same resource",
 	StateShared:         "two stacks keep their state in the same place",
 	MissingModule:       "the module does not exist",
+	InvalidProgram:      "the program cannot be run by Pulumi",
 	CredentialInURL:     "a URL must not hold credentials",
 	DanglingReference:   "the reference leads nowhere",
 	IncompleteReference: "the reference does not say what it reads",
