@@ -211,7 +211,8 @@ func (w *Worker) afterSuccess(ctx context.Context, job stackjob.Job, before *sta
 	if err != nil {
 		return err
 	}
-	if before == nil || st.Observed == nil || !before.Complete || !sameOutputs(before.Outputs, st.Observed.Outputs) || isRerun(job) {
+	// What a pull request had made and this took back kept others waiting (diff).
+	if before == nil || st.Observed == nil || !before.Complete || before.Pull != "" || !sameOutputs(before.Outputs, st.Observed.Outputs) || isRerun(job) {
 		w.r.CompareAgain(job.Desired.Repository)
 	}
 	return nil

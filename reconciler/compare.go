@@ -220,7 +220,7 @@ func unwanted(v *View, j stackjob.Job) stackjob.Reason {
 	ch := v.changes[k]
 	switch {
 	case ch != nil && ch.Action == j.Action:
-		if ch.Refused != nil && ch.Refused.Code != stackjob.ReasonBlocked { // a blocked one waits
+		if ch.Refused != nil && (ch.Refused.Code != stackjob.ReasonBlocked || ch.ReadsUnmerged) { // a blocked one waits
 			return *ch.Refused
 		}
 		return stackjob.Reason{}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/internal/api"
 )
 
 // chain is a, b that reads it and c that reads b, under a policy.
@@ -73,6 +74,52 @@ func TestWhatReadsAnOutputThatMovesIsPlannedWhenThatIsAppliedFromThePullRequest(
 		w.site.Merge(t, forgetest.Ada, n)
 		w.sees(n, "/outcome-", "All 2 applied", "before its merge")
 		if got := w.lines("a") + "|" + w.lines("b"); got != "one two|one two" {
+			t.Errorf("applied: %s", got)
+		}
+		w.once(n)
+	})
+}
+
+// TestTheBranchAppliesNothingThatReadsWhatIsNotMerged applies the first two of a chain from
+// a pull request. The second is then as its document wants it, also in the branch's eyes.
+func TestTheBranchAppliesNothingThatReadsWhatIsNotMerged(t *testing.T) {
+	t.Parallel()
+	const c = "acme/dev/TerraformStack/c"
+	onForgesWith(t, chain(policy("", "  applyBeforeMerge: true\n")), func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.served.until("all are there", func() bool { return w.lines("c") == "one" })
+		n, _ := w.proposes("Another text", map[string]string{"acme/dev/a.yaml": w.document("a", "two")})
+		w.shows(n, bLater, cLater, "reeve apply dev")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev/TerraformStack/a"), forge.ThumbsUp)
+		w.shows(n, "📋 planned | `"+devB)
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve apply dev/TerraformStack/b"), forge.ThumbsUp)
+		w.shows(n, "📋 planned | `"+c)
+
+		// The branch looks again and leaves what reads them alone.
+		other := w.site.Push(t, forgetest.Grace, "main", map[string]string{"readme.md": "moved\n"}, false)
+		w.compares(other)
+		w.explained(c, devA+" (held-by-pull), by way of "+devB)
+		if got := w.lines("a") + "|" + w.lines("b") + "|" + w.lines("c"); got != "one two|one two|one" {
+			t.Fatalf("applied: %s", got)
+		}
+
+		// Given back, the branch takes back the first, then what reads it; the last is as it was.
+		w.says(forgetest.Grace, n, "reeve unlock")
+		back := w.takesBack(devA, n)
+		w.explained(c, "by way of "+devB)
+		if _, err := w.served.Approve(t.Context(), api.Answer{Job: back.ID, PlanDigest: back.Plan.Digest}); err != nil {
+			t.Fatal(err)
+		}
+		back = w.takesBack(devB, n)
+		if _, err := w.served.Approve(t.Context(), api.Answer{Job: back.ID, PlanDigest: back.Plan.Digest}); err != nil {
+			t.Fatal(err)
+		}
+		w.served.until("the branch has it back", func() bool { return w.lines("b") == "one two one" })
+		w.served.until("nothing differs", func() bool {
+			list, err := w.served.Changes(t.Context(), api.Filter{})
+			return err == nil && len(list) == 0
+		})
+		if got := w.lines("a") + "|" + w.lines("c"); got != "one two one|one" {
 			t.Errorf("applied: %s", got)
 		}
 		w.once(n)

@@ -149,9 +149,9 @@ func (d *Desk) resourceStatus(v *reconciler.View, r *schema.Resource, st stackjo
 }
 
 // outdated tells that a change of the view has been carried out since the view was
-// made.
+// made: one that was refused has not.
 func outdated(st stackjob.Stack, ch *diff.Change) bool {
-	return ch.Action == stackjob.Apply && st.Open == nil && st.Observed != nil && st.Observed.Complete &&
+	return ch.Action == stackjob.Apply && ch.Refused == nil && st.Open == nil && st.Observed != nil && st.Observed.Complete &&
 		st.Observed.Desired.Digest() == ch.Desired.Digest() && (st.Last == nil || st.Last.State == stackjob.Succeeded)
 }
 

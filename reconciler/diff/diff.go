@@ -89,6 +89,9 @@ type Change struct {
 	Hold *stackjob.Reason
 	// Refused says why it may not happen as things stand.
 	Refused *stackjob.Reason
+	// ReadsUnmerged tells that it is refused because of what it would read: a job that is
+	// there already must not read that either.
+	ReadsUnmerged bool
 	// Settled is the job that already tried the same desired state and ended
 	// without success. A rerun, a new desired state, the same one after it was not
 	// wanted for a while, or a producer that was applied since starts it again. When its Reason is a rule's refusal, the

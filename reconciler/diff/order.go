@@ -119,6 +119,7 @@ func (c *comparison) order() {
 			}
 		}
 	}
+	c.refuseUnmerged()
 	c.orderDestroys()
 	for _, ch := range c.changes {
 		slices.SortFunc(ch.After, schema.ResourceKey.Compare)
@@ -126,6 +127,48 @@ func (c *comparison) order() {
 	}
 	c.sorted = c.topological()
 	c.refuseBlocked()
+}
+
+// refuseUnmerged refuses what reads a stack that a pull request applied and that is as its
+// document wants it only because what it reads is not: its outputs are made of what no
+// branch has. When that is merged, nothing is left to refuse; when it is taken back, the
+// stack between them changes too and goes first. To wait for it would not do: then both
+// would be free in the same moment.
+func (c *comparison) refuseUnmerged() {
+	for _, ch := range c.changes {
+		if ch.Action != stackjob.Apply || !ch.Starts() {
+			continue
+		}
+		var by []string
+		seen := map[schema.ResourceKey]bool{ch.Key: true}
+		var through func(k schema.ResourceKey)
+		through = func(k schema.ResourceKey) {
+			o := c.in.Stacks[k].Observed
+			if _, differs := c.changes[k]; seen[k] || differs || o == nil || o.Pull == "" {
+				return
+			}
+			seen[k] = true
+			for _, p := range o.Desired.Producers {
+				other, differs := c.changes[p]
+				if !differs {
+					through(p)
+					continue
+				}
+				why := "it is not as wanted"
+				if !other.Starts() {
+					why = notStarting(other)
+				}
+				by = append(by, p.String()+" ("+why+"), by way of "+k.String())
+			}
+		}
+		for _, p := range ch.Desired.Producers {
+			through(p)
+		}
+		if len(by) > 0 {
+			slices.Sort(by)
+			ch.Refused, ch.ReadsUnmerged = &stackjob.Reason{Code: stackjob.ReasonBlocked, Detail: nameSome(slices.Compact(by))}, true
+		}
+	}
 }
 
 // orderDestroys makes each destroy wait for the stacks that read it, and refuses it
