@@ -201,7 +201,7 @@ func (l *localSource) check(s *state, src Source) (diag.Diagnostic, bool) {
 	c := folders[key]
 	switch {
 	case l.provisioner == Pulumi && c != nil && c.pulumi > 0:
-		return l.checkProject(s.project(key))
+		return l.checkProject(projectIn(s.entries, key))
 	case l.provisioner != Pulumi && c != nil && c.terraform > 0:
 		return d, false
 	}

@@ -30,11 +30,11 @@ func (e *entry) isProject() bool {
 	return e.code != "" && e.mode == 0 && e.code == path.Dir(e.path) && (path.Base(e.path) == "Pulumi.yaml" || path.Base(e.path) == "Pulumi.yml")
 }
 
-// project is what the Pulumi.yaml of a folder says; nil when it is not known. Of two
+// projectIn is what the Pulumi.yaml of a folder says; nil when it is not known. Of two
 // files Pulumi takes Pulumi.yaml.
-func (s *state) project(folder string) *pulumiProject {
+func projectIn(files map[string]*entry, folder string) *pulumiProject {
 	for _, name := range []string{"Pulumi.yaml", "Pulumi.yml"} {
-		if e := s.entries[path.Join(folder, name)]; e != nil {
+		if e := files[path.Join(folder, name)]; e != nil {
 			return e.file.project
 		}
 	}

@@ -237,8 +237,14 @@ func TestProjectIsFollowed(t *testing.T) {
 		{edits: map[string]string{"modules/b/Pulumi.yaml": "x: [&r go]\nname: third\nruntime: *r\n80: {<<: 1}\n"}},
 	} {
 		src = src.commit(step.edits)
-		if got := strings.Join(codes(mustLoad(t, l, src).Diagnostics()), " "); got != step.want {
+		tree := mustLoad(t, l, src)
+		if got := strings.Join(codes(tree.Diagnostics()), " "); got != step.want {
 			t.Errorf("step %d gives %q, want %q", i, got, step.want)
+		}
+		for _, r := range tree.Resources() {
+			if p := tree.PulumiSettings(r); r.Pulumi.Project != "" || r.Key.Name == "a" && p.Project != "web" || i == 0 && r.Key.Name == "b" && p.Project != "other" {
+				t.Errorf("step %d: the project of %s is %q, with the program's %q", i, r.Key.Name, r.Pulumi.Project, p.Project)
+			}
 		}
 	}
 }

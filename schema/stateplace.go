@@ -55,9 +55,9 @@ var placeParameters = map[string][]string{"s3": {"endpoint"}, "azblob": {"domain
 
 // StatePlace is the place that the settings name for the state of a stack, in words that
 // are the same for every way to write it; "" without a backend's URL, when nobody but
-// the stack itself has it. project is what counts where the settings name none: the
-// name in the program's Pulumi.yaml.
-func (p *PulumiSettings) StatePlace(project string) string {
+// the stack itself has it. Where they name no project, the program's module stands for
+// it: the same program always has the same one.
+func (p *PulumiSettings) StatePlace(module ModuleSource) string {
 	u, err := url.Parse(p.BackendURL)
 	if p.BackendURL == "" || err != nil {
 		return ""
@@ -73,21 +73,37 @@ func (p *PulumiSettings) StatePlace(project string) string {
 			parts = append(parts, name+" "+v)
 		}
 	}
-	return joinPlace(append(parts, "stack "+p.Organization+"/"+cmp.Or(p.Project, project)+"/"+p.Stack)...)
+	project := p.Project
+	if project == "" {
+		project = "the project of " + module.URL + "//" + module.Path
+	}
+	return joinPlace(append(parts, "stack "+p.Organization+"/"+project+"/"+p.Stack)...)
 }
 
-// statePlace is the place of a resource's state, as far as its documents tell it. A
-// program that is not here calls its project by a name that is not known; the same
-// program always by the same.
+// PulumiSettings are the settings of a resource with its project, where that is known:
+// the one that the settings name, or else the name in the Pulumi.yaml of a program of
+// this repository. Nil for what Pulumi does not run.
+func (t *Tree) PulumiSettings(r *Resource) *PulumiSettings { return pulumiSettingsIn(t.files, r) }
+
+func pulumiSettingsIn(files map[string]*entry, r *Resource) *PulumiSettings {
+	if r.Pulumi == nil || r.Pulumi.Project != "" || !r.Module.IsLocal() {
+		return r.Pulumi
+	}
+	p := projectIn(files, path.Clean(r.Module.Path))
+	if p == nil || p.name == "" {
+		return r.Pulumi
+	}
+	out := *r.Pulumi
+	out.Project = p.name
+	return &out
+}
+
+// statePlace is the place of a resource's state, as far as its documents tell it.
 func (a *assembly) statePlace(r *Resource) string {
-	if r.Pulumi == nil {
-		return r.Backend.StatePlace()
+	if p := pulumiSettingsIn(a.state.entries, r); p != nil {
+		return p.StatePlace(r.Module)
 	}
-	project := "the project of " + r.Module.URL + "//" + r.Module.Path
-	if p := a.state.project(path.Clean(r.Module.Path)); r.Module.IsLocal() && p != nil && p.name != "" {
-		project = p.name
-	}
-	return r.Pulumi.StatePlace(project)
+	return r.Backend.StatePlace()
 }
 
 func joinPlace(parts ...string) string {

@@ -43,7 +43,49 @@ func desiredMoved(was, is *stackjob.Desired, moduleUnknown bool) []stackjob.Beca
 	if detail, moved := backendMoved(was.Backend, is.Backend); moved {
 		out = append(out, stackjob.Because{Cause: stackjob.CauseBackend, Detail: detail})
 	}
+	if parts := pulumiMoved(was.Pulumi, is.Pulumi); len(parts) > 0 {
+		out = append(out, stackjob.Because{Cause: stackjob.CauseBackend, Detail: strings.Join(parts, ", ")})
+	}
 	return out
+}
+
+// pulumiMoved names what moved in which of Pulumi's stacks it is and in how its state is
+// kept; a URL by its name only. A stack that went to or from Pulumi moved as a whole.
+func pulumiMoved(was, is *schema.PulumiSettings) []string {
+	if was == nil || is == nil {
+		return nil
+	}
+	var parts []string
+	for _, s := range []struct{ name, was, is string }{{"organization", was.Organization, is.Organization}, {"project", was.Project, is.Project}, {"stack", was.Stack, is.Stack}} {
+		if s.was != s.is {
+			parts = append(parts, s.name+" "+arrow(s.was, s.is))
+		}
+	}
+	if was.BackendURL != is.BackendURL {
+		parts = append(parts, "backend")
+	}
+	if was.SecretsProvider != is.SecretsProvider {
+		parts = append(parts, "secrets provider")
+	}
+	return parts
+}
+
+// secretsMoved names the configuration that is marked as secret in only one of two
+// settings.
+func secretsMoved(was, is *schema.PulumiSettings) string {
+	if was == nil || is == nil {
+		return ""
+	}
+	var moved []string
+	for _, l := range [][2][]string{{was.SecretConfig, is.SecretConfig}, {is.SecretConfig, was.SecretConfig}} {
+		for _, key := range l[0] {
+			if !slices.Contains(l[1], key) {
+				moved = append(moved, key)
+			}
+		}
+	}
+	slices.Sort(moved)
+	return namePaths(moved)
 }
 
 // specMoved tells whether the inputs moved, and names them (never their values:
@@ -53,6 +95,9 @@ func specMoved(was, is *stackjob.Desired) (string, bool) {
 	var parts []string
 	if !bytes.Equal(was.Inputs, is.Inputs) {
 		parts = append(parts, namePaths(movedPaths(was.Inputs, is.Inputs)))
+	}
+	if secrets := secretsMoved(was.Pulumi, is.Pulumi); secrets != "" {
+		parts = append(parts, "which is secret: "+secrets)
 	}
 	if !slices.Equal(was.VarFiles, is.VarFiles) {
 		parts = append(parts, "var files")

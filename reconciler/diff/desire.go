@@ -18,7 +18,7 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	d := stackjob.Desired{
 		Key: r.Key, Name: r.Metadata.Name, Repository: in.Repository, Commit: in.Commit, File: r.Pos.File, Line: r.Pos.Line,
 		Inputs: r.Inputs, Spec: r.Spec, VarFiles: r.VarFiles, Module: r.Module, Provisioner: r.Provisioner,
-		Backend: r.Backend, PreventDestroy: r.PreventDestroy, Producers: producers(r),
+		Backend: r.Backend, Pulumi: in.Tree.PulumiSettings(r), PreventDestroy: r.PreventDestroy, Producers: producers(r),
 	}
 	if d.Provisioner == "" {
 		d.Provisioner = folder

@@ -247,7 +247,7 @@ func (c *comparison) removals() {
 			Because: append([]stackjob.Because{{Cause: stackjob.CauseRemoved, Detail: st.Observed.Desired.File}}, unfinished(st)...),
 			Hold:    held(st, stackjob.Destroy),
 		}
-		heir, inherited := c.heir(st.Observed.Desired.Backend)
+		heir, inherited := c.heir(st.Observed.Desired)
 		switch {
 		case isHeld:
 			ch.Refused = &stackjob.Reason{Code: stackjob.ReasonHeldByPull, Detail: holder}
@@ -268,15 +268,16 @@ func (c *comparison) removals() {
 // heir is the stack whose document names the place of a state that was recorded for
 // another one: a stack that was given another name, above all. To destroy what is in
 // that state would destroy what is the heir's.
-func (c *comparison) heir(b schema.Backend) (schema.ResourceKey, bool) {
-	where := b.StatePlace()
+func (c *comparison) heir(d stackjob.Desired) (schema.ResourceKey, bool) {
+	where := d.StatePlace()
 	if where == "" {
 		return schema.ResourceKey{}, false
 	}
 	if c.places == nil {
 		c.places = map[string]schema.ResourceKey{}
 		for _, r := range c.in.Tree.Resources() {
-			if p := r.Backend.StatePlace(); p != "" {
+			wanted := stackjob.Desired{Module: r.Module, Backend: r.Backend, Pulumi: c.in.Tree.PulumiSettings(r)}
+			if p := wanted.StatePlace(); p != "" {
 				c.places[p] = r.Key
 			}
 		}

@@ -68,13 +68,16 @@ type Desired struct {
 	ModuleRevision string             `json:"moduleRevision"`
 	Provisioner    schema.Provisioner `json:"provisioner"`
 	Backend        schema.Backend     `json:"backend"`
-	PreventDestroy bool               `json:"preventDestroy,omitempty"`
+	// Pulumi is for Pulumi, with the project where the repository tells it; nil for
+	// other engines.
+	Pulumi         *schema.PulumiSettings `json:"pulumi,omitempty"`
+	PreventDestroy bool                   `json:"preventDestroy,omitempty"`
 	// Producers are the stacks that it reads or must follow.
 	Producers []schema.ResourceKey `json:"producers,omitempty"`
 }
 
 // Digest is the digest of what a stack is made of: inputs, module revision, var
-// files, provisioner and backend. Commit, file, name and policy have no part in
+// files, provisioner, backend and Pulumi's settings. Commit, file, name and policy have no part in
 // it: a move of a file changes nothing.
 func (d Desired) Digest() string {
 	return digestOf(struct {
@@ -84,7 +87,17 @@ func (d Desired) Digest() string {
 		Revision    string
 		Provisioner schema.Provisioner
 		Backend     schema.Backend
-	}{d.Inputs, d.VarFiles, d.Module.URL + "//" + d.Module.Path, d.ModuleRevision, d.Provisioner, d.Backend})
+		Pulumi      *schema.PulumiSettings `json:",omitempty"`
+	}{d.Inputs, d.VarFiles, d.Module.URL + "//" + d.Module.Path, d.ModuleRevision, d.Provisioner, d.Backend, d.Pulumi})
+}
+
+// StatePlace is the place that the state is in as far as it was written down, in words
+// to compare; "" when only the stack itself has it, or nobody knows.
+func (d Desired) StatePlace() string {
+	if d.Pulumi != nil {
+		return d.Pulumi.StatePlace(d.Module)
+	}
+	return d.Backend.StatePlace()
 }
 
 // Cause is why a stack changes: which input moved. It is an enumeration that
