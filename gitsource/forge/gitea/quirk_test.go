@@ -449,9 +449,9 @@ func TestARepositoryThatIsRenamedKeepsItsID(t *testing.T) {
 	}
 	_, name, _ := strings.Cut(repo.Name(), "/")
 	mustAsk(t, owner, http.MethodPatch, "/repos/"+repo.Name(), map[string]any{"name": name + "-now"}, nil)
-	t.Cleanup(func() { // it is removed by its first name
+	defer func() { // it is removed by its first name; a cleanup would come after the end of the test's context
 		mustAsk(t, owner, http.MethodPatch, "/repos/"+repo.Name()+"-now", map[string]any{"name": name}, nil)
-	})
+	}()
 	after, err := repo.PullRequest(t.Context(), n) // the old name leads on
 	if err != nil || after.RepositoryID != before.RepositoryID || after.URL == before.URL {
 		t.Errorf("renamed: %q was %q, at %s, %v", after.RepositoryID, before.RepositoryID, after.URL, err)
