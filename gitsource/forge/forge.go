@@ -278,6 +278,9 @@ type Delivery struct {
 	Repository string
 	// Number is the pull request; 0 for a push and a ping.
 	Number int
+	// Head is the head that the delivery of a TopicPullRequest names; the forge's API may
+	// not tell of it yet.
+	Head string
 	// Branch is what was pushed to, for TopicPush.
 	Branch string
 	// Comment is the id of the comment for TopicComment, and Created tells that it

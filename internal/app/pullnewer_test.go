@@ -138,7 +138,8 @@ func TestACommandIsMarkedBeforeItHasEnded(t *testing.T) {
 }
 
 // TestAForgeThatIsBehindItselfIsWaitedFor has GitHub not find a pull request that it has
-// just told of, and GitLab know a head only after it has been looked at for a while.
+// just told of, and GitLab know a head only after it has been looked at for a while. Nobody
+// polls: what a delivery tells of is looked for until it is there.
 func TestAForgeThatIsBehindItselfIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
@@ -147,7 +148,6 @@ func TestAForgeThatIsBehindItselfIsWaitedFor(t *testing.T) {
 			t.Skip("a real server is behind itself when it likes")
 		}
 		behind.Lag(3)
-		w.polls = true // what a delivery tells of may not be there when it comes
 		w.start()
 		n, first := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, first[:7], "reeve approve dev")

@@ -479,9 +479,10 @@ type Delivery struct {
 	Repository string    `json:"repository"`
 	ID         string    `json:"id"`
 	ReceivedAt time.Time `json:"receivedAt"`
-	// Topic, Number, Branch and Comment are what it was about (forge.Delivery).
+	// Topic, Number, Head, Branch and Comment are what it was about (forge.Delivery).
 	Topic   string `json:"topic"`
 	Number  int    `json:"number,omitempty"`
+	Head    string `json:"head,omitempty"`
 	Branch  string `json:"branch,omitempty"`
 	Comment string `json:"comment,omitempty"`
 }

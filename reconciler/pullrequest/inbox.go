@@ -18,7 +18,7 @@ import (
 // then it is worked on.
 func (l *Loop) Receive(ctx context.Context, repository string, d forge.Delivery) error {
 	fresh, err := l.o.Records.Receive(ctx, pull.Delivery{Repository: repository, ID: d.ID, ReceivedAt: l.o.Now(),
-		Topic: string(d.Topic), Number: d.Number, Branch: d.Branch, Comment: d.Comment})
+		Topic: string(d.Topic), Number: d.Number, Head: d.Head, Branch: d.Branch, Comment: d.Comment})
 	if err != nil {
 		return err
 	}
@@ -128,11 +128,7 @@ func (l *Loop) handle(ctx context.Context, d pull.Delivery) error {
 			return nil
 		}
 		key := pull.Key{Repository: d.Repository, Number: d.Number}
-		look := l.Look
-		if forge.Topic(d.Topic) == forge.TopicReview {
-			look = l.lookForReview
-		}
-		err := look(ctx, key)
+		err := l.lookFor(ctx, key, d)
 		if errors.Is(err, forge.ErrNotFound) && l.o.Now().Sub(d.ReceivedAt) > settles {
 			return nil // it is gone, or was never there
 		}
@@ -141,15 +137,16 @@ func (l *Loop) handle(ctx context.Context, d pull.Delivery) error {
 	return nil
 }
 
-// reviewsLate is when to look again after a delivery that tells of a review and a look
-// that found nothing new: a forge may tell of it before it lists it.
-var reviewsLate = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+// late is when to look again after a look that did not find what a delivery tells of: a
+// forge may deliver before its own API knows.
+var late = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
 
-// lookForReview looks at a pull request until the reviews that count are others than they
-// were, as far as any policy counts them, a few times at most. What shows up later than
-// that is found by the poll.
-func (l *Loop) lookForReview(ctx context.Context, key pull.Key) error {
-	before, err := l.reviewed(ctx, key)
+// lookFor looks at a pull request until what a delivery tells of has shown up, a few times
+// at most; those who wait for the same pull request share looks. A delivery is believed no
+// more than that there is something to look for: what is planned is what the forge's API
+// tells. What shows up later than that is found by the poll.
+func (l *Loop) lookFor(ctx context.Context, key pull.Key, d pull.Delivery) error {
+	before, err := l.known(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -157,22 +154,31 @@ func (l *Loop) lookForReview(ctx context.Context, key pull.Key) error {
 		if err := l.Look(ctx, key); err != nil {
 			return err
 		}
-		after, err := l.reviewed(ctx, key)
-		if err != nil || !after.ByReview || again == len(reviewsLate) || !slices.EqualFunc(before.Reviewed, after.Reviewed,
-			func(a, b pull.Reviewed) bool { return a.ID == b.ID }) {
+		after, err := l.known(ctx, key)
+		if err != nil || again == len(late) || !isBehind(d, before, after) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(reviewsLate[again]):
+		case <-time.After(late[again]):
 		}
 	}
 }
 
-// reviewed is a pull request with the reviews that were counted; nothing for one that
-// nobody knows yet.
-func (l *Loop) reviewed(ctx context.Context, key pull.Key) (pull.Pull, error) {
+// isBehind tells whether the forge has yet to tell of what a delivery was about.
+func isBehind(d pull.Delivery, before, after pull.Pull) bool {
+	switch forge.Topic(d.Topic) {
+	case forge.TopicPullRequest: // an old delivery, of a head that is gone, ends with the last look
+		return d.Head != "" && after.Phase == pull.Open && !after.Proposal.Closed && after.Proposal.Head != d.Head
+	case forge.TopicReview: // as far as any policy counts them
+		return after.ByReview && slices.EqualFunc(before.Reviewed, after.Reviewed, func(a, b pull.Reviewed) bool { return a.ID == b.ID })
+	}
+	return false
+}
+
+// known is what is recorded of a pull request; nothing for one that nobody knows yet.
+func (l *Loop) known(ctx context.Context, key pull.Key) (pull.Pull, error) {
 	p, _, err := l.o.Records.Pull(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		err = nil

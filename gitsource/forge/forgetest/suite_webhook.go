@@ -64,7 +64,7 @@ func (r *receiver) awaitDelivery(t *testing.T, parser forge.WebhookParser, secre
 				t.Fatalf("a delivery cannot be read: %v\n%v\n%s", err, d.header, d.body)
 			}
 			if slices.Contains(or, parsed.Topic) {
-				parsed.Topic = want.Topic
+				parsed.Topic, parsed.Head = want.Topic, want.Head
 			}
 			if differs(want, parsed, cmpopts.IgnoreFields(forge.Delivery{}, "ID")) == nil {
 				return nil
@@ -90,11 +90,11 @@ func checkDeliveries(t *testing.T, w World) {
 	expect := func(d forge.Delivery, or ...forge.Topic) { t.Helper(); r.awaitDelivery(t, parser, secret, d, or...) }
 	push, pull, comment, review := about, about, about, about
 
-	site.Push(t, Ada, "change", map[string]string{"a.txt": "two\n"}, false)
+	head := site.Push(t, Ada, "change", map[string]string{"a.txt": "two\n"}, false)
 	push.Topic, push.Branch = forge.TopicPush, "change"
 	expect(push)
 	number := site.Open(t, Ada, "change", "Change a", false)
-	pull.Topic, pull.Number = forge.TopicPullRequest, number
+	pull.Topic, pull.Number, pull.Head = forge.TopicPullRequest, number, head
 	expect(pull)
 	id := site.Comment(t, Grace, number, "reeve plan")
 	comment.Topic, comment.Number, comment.Comment, comment.Created = forge.TopicComment, number, id, true
@@ -105,6 +105,8 @@ func checkDeliveries(t *testing.T, w World) {
 	site.Review(t, Grace, number, true, "fine")
 	review.Topic, review.Number = forge.TopicReview, number
 	expect(review, forge.TopicPullRequest)
+	pull.Head = site.Push(t, Ada, "change", map[string]string{"a.txt": "three\n"}, false)
+	expect(pull)
 	site.Merge(t, Grace, number)
 	push.Branch = "main"
 	expect(push)

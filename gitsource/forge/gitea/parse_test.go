@@ -43,7 +43,7 @@ func TestDeliveriesAreReadByTheirEvent(t *testing.T) {
 		"push":               {"push", `{"ref":"refs/heads/feature/x"` + inRepository, forge.Delivery{Topic: forge.TopicPush, Branch: "feature/x"}},
 		"pushed tag":         {"push", `{"ref":"refs/tags/v1"` + inRepository, forge.Delivery{Topic: forge.TopicOther}},
 		"opened":             {"pull_request", `{"action":"opened","number":7` + inRepository, forge.Delivery{Topic: forge.TopicPullRequest, Number: 7}},
-		"moved":              {"pull_request", `{"action":"synchronized","number":7` + inRepository, forge.Delivery{Topic: forge.TopicPullRequest, Number: 7}},
+		"moved":              {"pull_request", `{"action":"synchronized","number":7,"pull_request":{"head":{"sha":"2f1e"}}` + inRepository, forge.Delivery{Topic: forge.TopicPullRequest, Number: 7, Head: "2f1e"}},
 		"comment":            {"issue_comment", `{"action":"created","is_pull":true,"issue":{"number":7},"comment":{"id":31}` + inRepository, forge.Delivery{Topic: forge.TopicComment, Number: 7, Comment: "31", Created: true}},
 		"edited":             {"issue_comment", `{"action":"edited","is_pull":true,"issue":{"number":7},"comment":{"id":31}` + inRepository, forge.Delivery{Topic: forge.TopicComment, Number: 7, Comment: "31"}},
 		"deleted":            {"issue_comment", `{"action":"deleted","is_pull":true,"issue":{"number":7},"comment":{"id":31}` + inRepository, forge.Delivery{Topic: forge.TopicComment, Number: 7, Comment: "31"}},

@@ -97,6 +97,11 @@ type payload struct {
 	Repository struct {
 		FullName string `json:"full_name"`
 	} `json:"repository"`
+	PullRequest struct {
+		Head struct {
+			SHA string `json:"sha"`
+		} `json:"head"`
+	} `json:"pull_request"`
 	Issue struct {
 		Number int `json:"number"`
 	} `json:"issue"`
@@ -128,7 +133,7 @@ func (Parser) ParseWebhook(header http.Header, body []byte, secrets []string) (f
 			d.Topic, d.Branch = forge.TopicPush, branch
 		}
 	case "pull_request": // opened, closed, reopened, edited, synchronized…: a look tells
-		d.Topic, d.Number = forge.TopicPullRequest, p.Number
+		d.Topic, d.Number, d.Head = forge.TopicPullRequest, p.Number, p.PullRequest.Head.SHA
 	case "pull_request_approved", "pull_request_rejected", "pull_request_comment": // the last is a review that only comments
 		d.Topic, d.Number = forge.TopicReview, p.Number
 	case "issue_comment":

@@ -144,6 +144,7 @@ func read(event string, payload []byte) (forge.Delivery, error) {
 		}
 	case *github.PullRequestEvent:
 		d.Topic, d.Repository, d.Number = forge.TopicPullRequest, e.GetRepo().GetFullName(), e.GetNumber()
+		d.Head = e.GetPullRequest().GetHead().GetSHA()
 	case *github.PullRequestReviewEvent:
 		d.Topic, d.Repository, d.Number = forge.TopicReview, e.GetRepo().GetFullName(), e.GetPullRequest().GetNumber()
 	case *github.IssueCommentEvent:

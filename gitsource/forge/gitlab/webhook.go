@@ -101,6 +101,7 @@ type payload struct {
 	Object struct {
 		ID           int64           `json:"id"`
 		IID          int             `json:"iid"`
+		LastCommit   lastCommit      `json:"last_commit"`
 		Action       string          `json:"action"`
 		NoteableType string          `json:"noteable_type"` //nolint:misspell // GitLab's word
 		System       bool            `json:"system"`
@@ -110,6 +111,11 @@ type payload struct {
 	MergeRequest struct {
 		IID int `json:"iid"`
 	} `json:"merge_request"`
+}
+
+// lastCommit is the head of a merge request.
+type lastCommit struct {
+	ID string `json:"id"`
 }
 
 // ParseWebhook verifies a delivery by X-Gitlab-Token, which is the secret itself, or by
@@ -130,10 +136,10 @@ func (Webhook) ParseWebhook(header http.Header, body []byte, secrets []string) (
 			d.Topic, d.Branch = forge.TopicPush, branch
 		}
 	case "merge_request":
-		d.Topic, d.Number = forge.TopicPullRequest, p.Object.IID
+		d.Topic, d.Number, d.Head = forge.TopicPullRequest, p.Object.IID, p.Object.LastCommit.ID
 		switch p.Object.Action {
 		case "approved", "unapproved", "approval", "unapproval":
-			d.Topic = forge.TopicReview
+			d.Topic, d.Head = forge.TopicReview, ""
 		}
 	case "note":
 		if p.Object.NoteableType != "MergeRequest" || p.Object.System {

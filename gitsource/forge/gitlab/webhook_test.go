@@ -46,8 +46,8 @@ func TestRecordedPayloadsAreRead(t *testing.T) {
 	}
 	want := map[string]forge.Delivery{
 		"push.json":                  about("mike/diaspora", forge.Delivery{Topic: forge.TopicPush, Branch: "master"}),
-		"merge_request.json":         about("gitlabhq/gitlab-test", forge.Delivery{Topic: forge.TopicPullRequest, Number: 1}),
-		"service_merge_request.json": about("test/woodpecker", forge.Delivery{Topic: forge.TopicPullRequest, Number: 2}),
+		"merge_request.json":         about("gitlabhq/gitlab-test", forge.Delivery{Topic: forge.TopicPullRequest, Number: 1, Head: "da1560886d4f094c3e6c9ef40349f7d38b5d27d7"}),
+		"service_merge_request.json": about("test/woodpecker", forge.Delivery{Topic: forge.TopicPullRequest, Number: 2, Head: "0ab96a10266b95b4b533dcfd98738015fbe70889"}),
 		"note_merge_request.json":    about("gitlab-org/gitlab-test", forge.Delivery{Topic: forge.TopicComment, Number: 1, Comment: "1244", Created: true}),
 	}
 	files, err := filepath.Glob(filepath.Join(lab.Recorded(t), "webhooks", "*.json"))
