@@ -86,10 +86,11 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	t := w.task(job, engine.PhaseApply, program)
+	t, err := w.task(job, engine.PhaseApply, program, vals)
+	if err != nil {
+		return false, err
+	}
 	t.ModuleRoot, t.ModulePath, t.ModuleRevision = code.Root, code.Path, job.Desired.ModuleRevision
-	t.Inputs, t.VarFiles = vals.inputs, job.Desired.VarFiles
-	t.Secrets = slices.Concat(t.Secrets, vals.secrets)
 	t.PlanDigest, t.PlanFileDigest, t.PlanStatePlace = job.Plan.Digest, job.Plan.FileDigest, job.Plan.StatePlace
 	t.PlanFile = filepath.Join(w.o.Layout.Phase(job.ID, job.Attempt, engine.PhasePlan), engine.SealedPlan)
 	t.Identity = w.o.Sealer.Identity()

@@ -130,7 +130,7 @@ func (r *Reconciler) compare(ctx context.Context, rev gitsource.Revision, tree *
 	return Comparison{Tree: tree, Stacks: stacks, Result: diff.Compare(diff.Input{
 		Tree: tree, Repository: rev.Repository, Commit: rev.Commit,
 		Revisions: m.revisions, ModuleErrors: m.failures, Stacks: stacks, Held: held,
-		DefaultProvisioner: s.DefaultProvisioner, Brake: s.Brake, Hash: r.o.Hasher.Hash,
+		DefaultProvisioner: s.DefaultProvisioner, Brake: s.Brake, Hash: r.o.Hasher.Hash, Seal: r.o.Hasher.Seal,
 	})}, nil
 }
 

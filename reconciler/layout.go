@@ -44,6 +44,14 @@ func (l Layout) StateBackups(k schema.ResourceKey) string {
 	return filepath.Join(l.Stack(k), "state", "backups")
 }
 
+// PulumiState is the folder of a Pulumi stack's state, a backend of its own.
+func (l Layout) PulumiState(k schema.ResourceKey) string {
+	return filepath.Join(l.Stack(k), "state", "pulumi")
+}
+
+// PulumiHome is Pulumi's own folder, with its plugins, for all stacks.
+func (l Layout) PulumiHome() string { return filepath.Join(l.Root, "pulumi") }
+
 func segment(s string) string {
 	if e := url.PathEscape(s); e != "." && e != ".." && e != "" {
 		return e

@@ -55,10 +55,11 @@ func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice 
 	if err != nil {
 		return false, err
 	}
-	t := w.task(job, engine.PhasePlan, program)
+	t, err := w.task(job, engine.PhasePlan, program, vals)
+	if err != nil {
+		return false, w.notStarted(ctx, job, err)
+	}
 	t.ModuleRoot, t.ModulePath, t.ModuleRevision = code.Root, code.Path, d.ModuleRevision
-	t.Inputs, t.VarFiles = vals.inputs, d.VarFiles
-	t.Secrets = slices.Concat(t.Secrets, vals.secrets)
 	t.SkipRefresh = choice.Controls.SkipRefresh
 	if st.Observed == nil || !st.Observed.Complete {
 		t.Outputs = engine.OutputsMissing

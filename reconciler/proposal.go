@@ -96,7 +96,7 @@ func (r *Reconciler) Untouched(ctx context.Context, p Proposal) (_ pull.Round, i
 func (r *Reconciler) readInput(ctx context.Context, repo *repository, rev gitsource.Revision, base diff.Input) (_ diff.Input, known bool, err error) {
 	repo.proposing.Lock()
 	defer repo.proposing.Unlock()
-	in := diff.Input{Repository: rev.Repository, Commit: rev.Commit, DefaultProvisioner: base.DefaultProvisioner, Hash: r.o.Hasher.Hash,
+	in := diff.Input{Repository: rev.Repository, Commit: rev.Commit, DefaultProvisioner: base.DefaultProvisioner, Hash: r.o.Hasher.Hash, Seal: r.o.Hasher.Seal,
 		Revisions: maps.Clone(base.Revisions), ModuleErrors: maps.Clone(base.ModuleErrors)}
 	snap, err := repo.o.Source.Snapshot(ctx, rev)
 	if err != nil {
@@ -140,7 +140,7 @@ func (r *Reconciler) proposalInput(ctx context.Context, repo *repository, rev gi
 	if err != nil {
 		return diff.Input{}, fmt.Errorf("open %s: %w", rev.Short(), err)
 	}
-	in := diff.Input{Repository: rev.Repository, Commit: rev.Commit, DefaultProvisioner: r.Settings().DefaultProvisioner, Hash: r.o.Hasher.Hash}
+	in := diff.Input{Repository: rev.Repository, Commit: rev.Commit, DefaultProvisioner: r.Settings().DefaultProvisioner, Hash: r.o.Hasher.Hash, Seal: r.o.Hasher.Seal}
 	var answers moduleAnswers
 	if v := repo.view.Load(); v != nil && v.Revision.Commit == rev.Commit {
 		in.Tree = v.Tree

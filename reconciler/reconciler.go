@@ -72,8 +72,11 @@ type Records interface {
 	Releases(ctx context.Context, stack schema.ResourceKey, limit int) ([]pull.Release, error)
 }
 
-// Hasher makes keyed hashes of values.
-type Hasher interface{ Hash(value []byte) string }
+// Hasher makes keyed hashes of values, and seals them.
+type Hasher interface {
+	Hash(value []byte) string
+	Seal(clear []byte) ([]byte, error)
+}
 
 // Options are what a Reconciler is made of.
 type Options struct {

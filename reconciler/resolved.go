@@ -15,8 +15,10 @@ type resolved struct {
 	inputs json.RawMessage
 	// references are keyed hashes of the values, by reference.
 	references map[string]string
-	// secrets are the strings to mask.
-	secrets []string
+	// secrets are the strings to mask; secretKeys the keys of a Pulumi stack's
+	// configuration whose values are secret, sorted.
+	secrets    []string
+	secretKeys []string
 }
 
 // sameReferences tells whether two attempts read the same values.

@@ -11,22 +11,41 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // task is what both phases of a job have in common.
-func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Program) engine.Task {
+func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Program, vals resolved) (engine.Task, error) {
 	s := w.r.Settings()
 	k := job.Desired.Key
 	t := engine.Task{
 		Job: job.ID, Attempt: job.Attempt, Phase: phase, Action: job.Action, Key: k, Program: program,
 		Workspace: w.o.Layout.Workspace(k), Backend: job.Desired.Backend,
 		Env: s.Environ, ProviderCache: s.ProviderCache, Timeouts: s.Timeouts, Grace: s.Grace,
-		Recipient: w.o.Sealer.Recipient(), HashKey: w.o.Sealer.HashKey(), Limits: s.Limits, Secrets: s.Secrets,
+		Recipient: w.o.Sealer.Recipient(), HashKey: w.o.Sealer.HashKey(), Limits: s.Limits, Secrets: slices.Concat(s.Secrets, vals.secrets),
+		Inputs: vals.inputs, VarFiles: job.Desired.VarFiles,
+	}
+	if p := job.Desired.Pulumi; p != nil {
+		t.StateBackups = w.o.Layout.StateBackups(k)
+		t.Pulumi = &engine.PulumiStack{Organization: p.Organization, Project: p.Project, Stack: p.Stack, BackendURL: p.BackendURL,
+			SecretsProvider: p.SecretsProvider, SecretConfig: vals.secretKeys, StackInput: p.StackInput, Home: w.o.Layout.PulumiHome()}
+		if p.BackendURL == "" {
+			t.Pulumi.BackendURL = "file://" + w.o.Layout.PulumiState(k)
+		}
+		if p.SecretsProvider != schema.PassphraseProvider {
+			return t, nil
+		}
+		var err error
+		if t.Pulumi.Passphrase, err = w.o.Sealer.Passphrase("the Pulumi stack " + k.String()); err != nil {
+			return t, err
+		}
+		t.Secrets = append(t.Secrets, t.Pulumi.Passphrase)
+		return t, nil
 	}
 	if b := job.Desired.Backend.Type; b == "" || b == "local" {
 		t.StateFile, t.StateBackups = w.o.Layout.State(k), w.o.Layout.StateBackups(k)
 	}
-	return t
+	return t, nil
 }
 
 // notStarted ends a phase whose runner could not be started: nothing ran, and what is

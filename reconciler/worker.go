@@ -2,10 +2,13 @@ package reconciler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +31,8 @@ type Sealer interface {
 	HashKey() []byte
 	Recipient() string
 	Identity() string
+	// Passphrase is a secret for one use, derived from the key.
+	Passphrase(use string) (string, error)
 }
 
 // WorkerOptions are what a Worker is made of.
@@ -307,7 +312,9 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 	var why stackjob.Reason
 	var broken error
 	stacks := map[schema.ResourceKey]stackjob.Stack{}
-	inputs, err := schema.Resolve(job.Desired.Inputs, func(ref schema.Reference) (jsonValue, error) {
+	// sensitive tells that what was resolved last holds a value that nobody may see.
+	sensitive := false
+	get := func(ref schema.Reference) (jsonValue, error) {
 		ref.To.Org = job.Desired.Key.Org // references stay inside the organization
 		st, ok := stacks[ref.To]
 		if !ok {
@@ -341,8 +348,19 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 			return nil, errMissingValue
 		}
 		out.secrets = append(out.secrets, secretStrings(value)...)
+		sensitive = true
 		return value, nil
-	})
+	}
+	var err error
+	if job.Desired.Pulumi == nil || job.Desired.Pulumi.StackInput {
+		out.inputs, err = schema.Resolve(job.Desired.Inputs, get)
+	} else {
+		err = w.configuration(job.Desired, &out, func(value jsonValue) (jsonValue, bool, error) {
+			sensitive = false
+			v, err := schema.Resolve(value, get)
+			return v, sensitive, err
+		})
+	}
 	switch {
 	case broken != nil:
 		return out, why, broken
@@ -351,8 +369,40 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 	case err != nil:
 		return out, why, err
 	}
-	out.inputs = inputs
 	return out, stackjob.Reason{}, nil
+}
+
+// configuration resolves the configuration of a Pulumi stack, of which each value is a
+// secret or is not: what is marked so, and what a sensitive output was put into.
+func (w *Worker) configuration(d stackjob.Desired, out *resolved, resolve func(jsonValue) (_ jsonValue, sensitive bool, _ error)) error {
+	var values map[string]jsonValue
+	if err := json.Unmarshal(d.Inputs, &values); err != nil {
+		return errors.New("the recorded configuration is no map")
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		kept, secret := d.Secrets[key]
+		if secret {
+			clear, err := w.o.Sealer.Open(kept.Sealed)
+			if err != nil {
+				return fmt.Errorf("open the secret configuration %s: %w", key, err)
+			}
+			values[key] = clear
+		}
+		v, sensitive, err := resolve(values[key])
+		if err != nil {
+			return err
+		}
+		values[key] = v
+		if secret {
+			out.secrets = append(out.secrets, secretStrings(v)...)
+		}
+		if secret || sensitive {
+			out.secretKeys = append(out.secretKeys, key)
+		}
+	}
+	var err error
+	out.inputs, err = json.Marshal(values)
+	return err
 }
 
 var errMissingValue = errors.New("a reference has no value")

@@ -152,6 +152,26 @@ func referencesIn(inputs json.RawMessage) ([]Reference, error) {
 	return refs, nil
 }
 
+// blank changes a.
+func blank(a any) any {
+	if _, ok := referenceOf(a); ok {
+		return a
+	}
+	switch a := a.(type) {
+	case []any:
+		for i := range a {
+			a[i] = blank(a[i])
+		}
+		return a
+	case map[string]any:
+		for k := range a {
+			a[k] = blank(a[k])
+		}
+		return a
+	}
+	return nil
+}
+
 func collectReferences(a any, refs *[]Reference) {
 	if r, ok := referenceOf(a); ok {
 		*refs = append(*refs, r)

@@ -70,6 +70,16 @@ func Resolve(inputs json.RawMessage, get func(Reference) (json.RawMessage, error
 // organization.
 func ReferencesIn(inputs json.RawMessage) ([]Reference, error) { return referencesIn(inputs) }
 
+// Blank is a value of inputs in which only the references stand: every scalar beside them
+// is null. Who keeps a secret somewhere else keeps this in its place.
+func Blank(v json.RawMessage) (json.RawMessage, error) {
+	a, err := decodeJSON(v)
+	if err != nil {
+		return nil, err
+	}
+	return appendAny(nil, blank(a)), nil
+}
+
 // Canonical returns v as JSON with sorted keys, no insignificant space and
 // numbers as written: equal values have equal bytes.
 func Canonical(v json.RawMessage) (json.RawMessage, error) { return canonical(v) }

@@ -19,6 +19,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ const (
 	placeholder = "(secret key)"
 	// hashInfo binds the derived key to its use; another use needs other words.
 	hashInfo = "stackreeve.dev/v1 keyed hashes of sensitive values"
+	// passphraseInfo binds passphrases, followed by what each is used for.
+	passphraseInfo = "stackreeve.dev/v1 passphrase of "
 	// maxKeyFile keeps a wrong path from being read whole.
 	maxKeyFile = 64 << 10
 )
@@ -185,6 +188,16 @@ func (k *Key) Hash(value []byte) string {
 	m := hmac.New(sha256.New, k.hashKey)
 	_, _ = m.Write(value) // a hash takes everything
 	return "hmac:" + hex.EncodeToString(m.Sum(nil))
+}
+
+// Passphrase is a secret for one use, derived from the identity: the same for the same
+// use for as long as the key file is, and of no use for finding any other.
+func (k *Key) Passphrase(use string) (string, error) {
+	b, err := hkdf.Key(sha256.New, []byte(k.identity.String()), nil, passphraseInfo+use, sha256.Size)
+	if err != nil {
+		return "", fmt.Errorf("derive a passphrase: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // Format writes a placeholder for every verb.

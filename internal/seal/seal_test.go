@@ -142,6 +142,26 @@ func TestHashesAreKeyed(t *testing.T) {
 	}
 }
 
+func TestPassphrasesAreForOneUse(t *testing.T) {
+	t.Parallel()
+	k, _ := setup(t)
+	other, _ := setup(t)
+	get := func(k *seal.Key, use string) string {
+		p, err := k.Passphrase(use)
+		if err != nil || len(p) != 43 {
+			t.Fatalf("passphrase of %d characters, %v", len(p), err)
+		}
+		return p
+	}
+	a := get(k, "a")
+	if a != get(k, "a") || a == get(k, "b") || a == get(other, "a") {
+		t.Error("a passphrase depends on key and use, and on nothing else")
+	}
+	if strings.Contains(k.Identity(), a) {
+		t.Error("it is a part of the identity")
+	}
+}
+
 func TestKeyFileThatIsNotSafeIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

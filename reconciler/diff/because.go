@@ -99,6 +99,9 @@ func specMoved(was, is *stackjob.Desired) (string, bool) {
 	if secrets := secretsMoved(was.Pulumi, is.Pulumi); secrets != "" {
 		parts = append(parts, "which is secret: "+secrets)
 	}
+	if moved := valuesMoved(was.Secrets, is.Secrets); len(moved) > 0 {
+		parts = append(parts, namePaths(moved))
+	}
 	if !slices.Equal(was.VarFiles, is.VarFiles) {
 		parts = append(parts, "var files")
 	}
@@ -109,6 +112,19 @@ func specMoved(was, is *stackjob.Desired) (string, bool) {
 		parts = append(parts, "relationships")
 	}
 	return strings.Join(parts, ", "), len(parts) > 0
+}
+
+// valuesMoved names secret inputs whose values are others, where both have one: one that
+// came or went is told by the other inputs.
+func valuesMoved(was, is map[string]stackjob.SecretInput) []string {
+	var moved []string
+	for k, v := range is {
+		if old, ok := was[k]; ok && old.Hash != v.Hash {
+			moved = append(moved, k)
+		}
+	}
+	slices.Sort(moved)
+	return moved
 }
 
 // maxNamedPaths is how many moved inputs a cause names.

@@ -1,6 +1,8 @@
 package diff
 
 import (
+	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -27,6 +29,9 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	if d.Backend.Type == "" {
 		d.Backend.Type = "local"
 	}
+	if why := hideSecrets(in, &d); why != nil {
+		return d, why
+	}
 	if why, failed := in.ModuleErrors[r.Module]; failed {
 		return d, &stackjob.Reason{Code: stackjob.ReasonModule, Detail: r.Module.String() + ": " + why}
 	}
@@ -36,6 +41,43 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	}
 	d.ModuleRevision = rev
 	return d, nil
+}
+
+// hideSecrets takes the configuration that is marked as secret out of the inputs: what is
+// desired is written down, and shown.
+func hideSecrets(in Input, d *stackjob.Desired) *stackjob.Reason {
+	if d.Pulumi == nil || len(d.Pulumi.SecretConfig) == 0 {
+		return nil
+	}
+	fail := func(err error) *stackjob.Reason {
+		d.Inputs = json.RawMessage("{}")
+		return &stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "seal the secret configuration: " + err.Error()}
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(d.Inputs, &values); err != nil {
+		return fail(errors.New("the inputs are no map")) // its own words could quote a value
+	}
+	d.Secrets = map[string]stackjob.SecretInput{}
+	for _, key := range d.Pulumi.SecretConfig {
+		value, ok := values[key]
+		if !ok {
+			continue
+		}
+		sealed, err := in.Seal(value)
+		if err != nil {
+			return fail(err)
+		}
+		if values[key], err = schema.Blank(value); err != nil {
+			return fail(errors.New("a value is no JSON"))
+		}
+		d.Secrets[key] = stackjob.SecretInput{Hash: in.Hash(value), Sealed: sealed}
+	}
+	raw, err := json.Marshal(values)
+	if err != nil {
+		return fail(errors.New("the inputs are no JSON"))
+	}
+	d.Inputs = raw
+	return nil
 }
 
 // folderProvisioner is the engine of resources that name none.

@@ -56,6 +56,8 @@ type Input struct {
 	// Hash is the keyed hash of values, the one that Observed.References was
 	// written with. Without it only outputs as a whole are compared.
 	Hash func([]byte) string
+	// Seal encrypts what is written down of secret configuration.
+	Seal func([]byte) ([]byte, error)
 }
 
 // Brake stops mass deletion: when more would be destroyed at once, in all environments of

@@ -31,7 +31,7 @@ func setup(t testing.TB, files map[string]string) *world {
 	t.Helper()
 	w := &world{files: map[string]string{"net/main.tf": "", "app/main.tf": "", "data/main.tf": ""}, stacks: map[schema.ResourceKey]stackjob.Stack{}}
 	maps.Copy(w.files, files)
-	w.input = diff.Input{Repository: "infra", Commit: "c1", DefaultProvisioner: schema.OpenTofu, Brake: diff.DefaultBrake, Hash: hash}
+	w.input = diff.Input{Repository: "infra", Commit: "c1", DefaultProvisioner: schema.OpenTofu, Brake: diff.DefaultBrake, Hash: hash, Seal: func([]byte) ([]byte, error) { return []byte("sealed"), nil }}
 	w.reload(t)
 	return w
 }

@@ -24,7 +24,7 @@ func TestWhatMovedAtPulumiIsNamed(t *testing.T) {
 		"backend: {url: 's3://other-canary'}, stack: {name: live}, config: {a: {secret: x}, b: y}":                                        "[backend: backend]",
 		"backend: {url: 's3://canary'}, config: {a: {secret: x}, b: y}":                                                                   "[backend: stack live → dev.PulumiStack.shop]",
 		"backend: {url: 's3://canary'}, stack: {name: live, project: other}, config: {a: {secret: x}, b: y}":                              "[backend: project shop → other]",
-		"backend: {url: 's3://canary'}, stack: {name: live}, config: {a: x, b: {secret: y}}":                                              "[spec: which is secret: a, b]",
+		"backend: {url: 's3://canary'}, stack: {name: live}, config: {a: x, b: {secret: y}}":                                              "[spec: a, b, which is secret: a, b]",
 		"backend: {url: 's3://canary'}, stack: {name: live}, config: {a: {secret: canary}, b: y}":                                         "[spec: a]",
 		"backend: {url: 's3://canary'}, stack: {name: live}, config: {a: {secret: x}, b: y}, secretsProvider: 'hashivault://canary'":      "[backend: secrets provider]",
 		"backend: {url: 'https://canary'}, stack: {name: live, organization: acme}, config: {a: {secret: x}, b: y}, preventDestroy: true": "[spec: prevent-destroy] [backend: organization none → acme, backend]",

@@ -80,6 +80,8 @@ type Task struct {
 	StateFile    string         `json:"stateFile,omitempty"`
 	StateBackups string         `json:"stateBackups,omitempty"`
 	Backend      schema.Backend `json:"backend"`
+	// Pulumi is for Pulumi, nil for other engines.
+	Pulumi *PulumiStack `json:"pulumi,omitempty"`
 	// Inputs are the engine's variables with every reference resolved.
 	Inputs   json.RawMessage `json:"inputs"`
 	VarFiles []string        `json:"varFiles,omitempty"`
@@ -113,6 +115,27 @@ type Task struct {
 	Timeouts map[stackjob.OperationKind]time.Duration `json:"timeouts,omitempty"`
 	Grace    time.Duration                            `json:"grace"`
 	Limits   Limits                                   `json:"limits"`
+}
+
+// PulumiStack is what only Pulumi must be told of a stack.
+type PulumiStack struct {
+	// Organization, Project and Stack are its full name. Organization "" is the
+	// backend's own, Project "" the name in the program's Pulumi.yaml.
+	Organization string `json:"organization,omitempty"`
+	Project      string `json:"project,omitempty"`
+	Stack        string `json:"stack"`
+	// BackendURL is where the state is: "file:///…", "s3://…", "https://…".
+	BackendURL string `json:"backendUrl"`
+	// SecretsProvider is "passphrase" or a key's URL; Passphrase goes with the former.
+	SecretsProvider string `json:"secretsProvider"`
+	Passphrase      string `json:"passphrase,omitempty"`
+	// SecretConfig are the keys of Task.Inputs whose values are secret, sorted.
+	SecretConfig []string `json:"secretConfig,omitempty"`
+	// StackInput says that Task.Inputs are what the program reads as a file, and no
+	// configuration.
+	StackInput bool `json:"stackInput,omitempty"`
+	// Home is Pulumi's own folder, with its plugins; stacks share it.
+	Home string `json:"home"`
 }
 
 // OutputsWanted says whether outputs are read when nothing will be applied.

@@ -58,7 +58,10 @@ type Desired struct {
 	File       string `json:"file"`
 	Line       int    `json:"line,omitempty"`
 	// Inputs are schema.Resource.Inputs: canonical JSON, references unresolved.
+	// Of what Secrets keeps only the references stand here (schema.Blank).
 	Inputs json.RawMessage `json:"inputs"`
+	// Secrets are the values of Inputs, by key, that are marked as secret.
+	Secrets map[string]SecretInput `json:"secrets,omitempty"`
 	// Spec is schema.Resource.Spec, for `spec.*` references of others.
 	Spec     json.RawMessage     `json:"spec"`
 	VarFiles []string            `json:"varFiles,omitempty"`
@@ -80,6 +83,10 @@ type Desired struct {
 // files, provisioner, backend and Pulumi's settings. Commit, file, name and policy have no part in
 // it: a move of a file changes nothing.
 func (d Desired) Digest() string {
+	hashes := map[string]string{}
+	for k, s := range d.Secrets {
+		hashes[k] = s.Hash
+	}
 	return digestOf(struct {
 		Inputs      json.RawMessage
 		VarFiles    []string
@@ -87,8 +94,10 @@ func (d Desired) Digest() string {
 		Revision    string
 		Provisioner schema.Provisioner
 		Backend     schema.Backend
-		Pulumi      *schema.PulumiSettings `json:",omitempty"`
-	}{d.Inputs, d.VarFiles, d.Module.URL + "//" + d.Module.Path, d.ModuleRevision, d.Provisioner, d.Backend, d.Pulumi})
+		// These two are left out where there are none, so that other digests stay what they were.
+		Pulumi  *schema.PulumiSettings `json:",omitempty"`
+		Secrets map[string]string      `json:",omitempty"`
+	}{d.Inputs, d.VarFiles, d.Module.URL + "//" + d.Module.Path, d.ModuleRevision, d.Provisioner, d.Backend, d.Pulumi, hashes})
 }
 
 // StatePlace is the place that the state is in as far as it was written down, in words
@@ -98,6 +107,15 @@ func (d Desired) StatePlace() string {
 		return d.Pulumi.StatePlace(d.Module)
 	}
 	return d.Backend.StatePlace()
+}
+
+// SecretInput is one input that is not written down in clear: its value before references
+// are resolved, as canonical JSON.
+type SecretInput struct {
+	// Hash is a keyed hash of it: equal for equal values.
+	Hash string `json:"hash"`
+	// Sealed is encrypted for the daemon's key file, and differs each time.
+	Sealed []byte `json:"sealed"`
 }
 
 // Cause is why a stack changes: which input moved. It is an enumeration that
