@@ -64,6 +64,9 @@ func layoutOf(p string) layout {
 		if n := strings.ToLower(name); n == "platform.yaml" || n == "platform.yml" {
 			return layout{role: documents}
 		}
+		if strings.HasPrefix(name, "Pulumi.") {
+			return layout{} // the root is a program: its project, and its stacks' configuration
+		}
 		return layout{role: stray}
 	}
 	if slices.Contains(ReservedFolders, parts[0]) {

@@ -249,6 +249,15 @@ func TestProjectIsFollowed(t *testing.T) {
 	}
 }
 
+func TestRootCanBeAProgram(t *testing.T) {
+	t.Parallel()
+	tree := schematest.LoadAny(t, map[string]string{"Pulumi.yaml": program, "Pulumi.dev.yaml": "config: {web:a: b}\n",
+		"acme/dev/s.yaml": "apiVersion: stackreeve.dev/v1\nkind: PulumiStack\nmetadata: {name: s}\nspec: {program: /}\n"})
+	if got := codes(tree.Diagnostics()); len(got) > 0 || len(tree.Resources()) != 1 {
+		t.Errorf("%d resources, findings %v", len(tree.Resources()), got)
+	}
+}
+
 func TestLargeProjectIsNotRead(t *testing.T) {
 	t.Parallel()
 	src := newMemory(map[string]string{"modules/web/Pulumi.yaml": program + "#" + strings.Repeat("x", 1000), "acme/dev/s.yaml": pulumiStack("s", "")})
