@@ -90,16 +90,29 @@ func (r *Reconciler) look(ctx context.Context, repo *repository) error {
 	name := repo.o.Source.Name()
 	rev, _, err := repo.o.Source.Poll(ctx)
 	was := repo.status.Load()
-	repo.status.Store(&pollStatus{at: r.o.Now(), err: err})
 	if err != nil {
+		repo.status.Store(&pollStatus{at: r.o.Now(), err: err})
 		if ctx.Err() == nil && (was == nil || was.err == nil || was.err.Error() != err.Error()) {
 			r.o.Log.Warn("poll failed; the last good state stays in force", "repository", name, "error", err)
 		}
 		return err
 	}
+	polled := &pollStatus{at: r.o.Now()}
+	if was != nil { // what was wrong may still be so: that is known when what is there now is compared
+		repo.status.Store(&pollStatus{at: polled.at, err: was.err})
+	}
+	if err := r.compareNew(ctx, repo, rev); err != nil {
+		return err
+	}
+	repo.status.Store(polled)
 	if was != nil && was.err != nil {
 		r.o.Log.Info("poll works again", "repository", name)
 	}
+	return nil
+}
+
+// compareNew compares a revision unless that is done.
+func (r *Reconciler) compareNew(ctx context.Context, repo *repository, rev gitsource.Revision) error {
 	if view := repo.view.Load(); view != nil && view.Revision.Commit == rev.Commit {
 		if len(view.Result.Changes) > 0 && hasErrors(view.Result.Changes) {
 			// A module that could not be had may be there now.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,8 +70,43 @@ func newWorld(t testing.TB, e tooltest.Engine) *world {
 	root := t.TempDir()
 	w := &world{t: t, root: root, repo: filepath.Join(root, "repository"), engine: e, parallel: 4, stop: func() {}, log: &lockedBuffer{}}
 	w.git("init", "--quiet", "--initial-branch=main", w.repo)
-	t.Cleanup(func() { w.stop() })
+	t.Cleanup(func() {
+		w.stop()
+		awaitRunners(root)
+	})
 	return w
+}
+
+// awaitRunners waits until the runners that outlived their daemon have ended: they write
+// into a folder that is about to be removed. One that has not ended in good time hangs on
+// purpose, and its test has killed what it hangs on.
+func awaitRunners(root string) {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for runs(root) {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// runs tells whether a runner holds the lock of a job's folder.
+func runs(root string) bool {
+	locks, err := filepath.Glob(filepath.Join(root, "data", "jobs", "*", "*", "lock"))
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(locks, func(path string) bool {
+		f, err := os.Open(path)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+	})
 }
 
 func (w *world) git(args ...string) string {

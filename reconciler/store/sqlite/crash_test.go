@@ -279,7 +279,12 @@ func openAsNobody(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(exe, b, 0o755); err != nil {
+	// A process that another test forks meanwhile would hold it open too, and the kernel
+	// runs no file that somebody writes (ETXTBSY).
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(exe, b, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
