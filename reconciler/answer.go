@@ -198,7 +198,12 @@ func (r *Reconciler) changeFor(ctx context.Context, view *View, key schema.Resou
 		return diff.Change{}, fmt.Errorf("%s: %s", key, stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: d.Pos.String()})
 	}
 	if st := c.Stacks[key]; st.Observed != nil {
-		return diff.Change{Key: key, Action: stackjob.Apply, Desired: st.Observed.Desired}, nil
+		ch := diff.Change{Key: key, Action: stackjob.Apply, Desired: st.Observed.Desired}
+		if r, there := c.Tree.Resource(key); there {
+			// The constraint is no part of what was compared, and the document's counts.
+			ch.Desired = diff.EngineOf(r, ch.Desired, st)
+		}
+		return ch, nil
 	}
 	return diff.Change{}, fmt.Errorf("%s: %w", key, store.ErrNotFound)
 }

@@ -77,7 +77,10 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: "a value that it reads moved"}))
 		return true, err
 	}
-	program, err := w.o.Program(ctx, job.Desired.Provisioner)
+	program, err := w.o.Program(ctx, planned(job))
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
 	if err != nil || program.String() != job.Plan.Engine {
 		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: "the engine is no longer " + job.Plan.Engine}))
 		return true, err

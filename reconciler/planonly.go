@@ -37,7 +37,7 @@ func (r *Reconciler) PreviewRevision(ctx context.Context, rev gitsource.Revision
 	e := store.Enqueue{Revision: store.RevisionRecord{Repository: rev.Repository, Commit: rev.Commit, TreeHash: c.Tree.TreeHash(),
 		Changes: len(c.Result.Changes), ComparedAt: r.o.Now()}}
 	for _, ch := range c.Result.Changes {
-		if ch.Error != nil || !want(ch.Key) {
+		if ch.Error != nil || isEngineMove(ch) || !want(ch.Key) {
 			continue
 		}
 		if producer, ok := needsApplied(ch, c, p.Deferred); ok {
@@ -51,6 +51,12 @@ func (r *Reconciler) PreviewRevision(ctx context.Context, rev gitsource.Revision
 	}
 	_, err = r.o.Records.Enqueue(ctx, e)
 	return p, err
+}
+
+// isEngineMove tells that another engine would read the stack's state, or none, without
+// leave: its plan would tell nothing true.
+func isEngineMove(ch diff.Change) bool {
+	return ch.Refused != nil && ch.Refused.Code == stackjob.ReasonEngineMove
 }
 
 // needsApplied finds a producer whose value a change reads and that has none yet.

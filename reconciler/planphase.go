@@ -26,9 +26,16 @@ func (w *Worker) plan(ctx context.Context, job stackjob.Job, view *View, choice 
 		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, missing))
 		return false, err
 	}
-	program, err := w.o.Program(ctx, job.Desired.Provisioner)
+	program, err := w.o.Program(ctx, engine.Wanted{Provisioner: job.Desired.Provisioner, Version: job.Desired.EngineVersion})
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
 	if err != nil {
-		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, stackjob.Reason{Code: stackjob.ReasonEngineMissing, Detail: err.Error()}))
+		why := stackjob.Reason{Code: stackjob.ReasonEngineMissing, Detail: err.Error()}
+		if errors.Is(err, engine.ErrVersion) {
+			why.Code = stackjob.ReasonEngineVersion
+		}
+		_, err := w.move(ctx, job.ID, stackjob.Fail(now, nil, why))
 		return false, err
 	}
 	d := job.Desired
@@ -88,6 +95,13 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 	}
 	plan := *res.Plan
 	plan.Drifted = len(plan.Drift)
+	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
+	if err != nil {
+		return false, err
+	}
+	if warning := olderEngine(st.Observed, plan.Engine); warning != "" {
+		plan.Warnings = append(slices.Clone(plan.Warnings), warning)
+	}
 	if job.Purpose == stackjob.PlanOnly {
 		_, err := w.move(ctx, job.ID, stackjob.PlannedOnly(now, l, plan))
 		return false, err
@@ -101,10 +115,6 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		return false, err
 	}
 	if !plan.HasChanges && job.Action == stackjob.Apply {
-		st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
-		if err != nil {
-			return false, err
-		}
 		if _, err := w.move(ctx, job.ID, stackjob.PlannedNothing(now, l, plan, w.converged(job, res, st))); err != nil {
 			return false, err
 		}

@@ -183,6 +183,13 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 		row.Error = stackjob.Reason{Code: stackjob.ReasonOtherRepository, Detail: o.Desired.Repository}
 		return row, nil, nil
 	}
+	if r, there := s.merged.Tree.Resource(a.Key); there && a.Action == stackjob.Apply {
+		a.Desired = diff.EngineOf(r, a.Desired, st)
+		if why := diff.EngineRefused(r, a.Desired, st); why != nil {
+			row.Error = *why
+			return row, nil, nil
+		}
+	}
 	if a.Action == stackjob.Destroy {
 		if st.Observed == nil {
 			row.Unchanged = true // nothing was ever made of it

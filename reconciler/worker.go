@@ -41,8 +41,9 @@ type WorkerOptions struct {
 	Launcher   engine.Launcher
 	Modules    gitsource.Modules
 	Sealer     Sealer
-	// Program finds the engine of a stack.
-	Program func(ctx context.Context, p schema.Provisioner) (engine.Program, error)
+	// Program finds the engine of a stack. The error is engine.ErrVersion when there are
+	// only versions that the stack does not allow.
+	Program func(ctx context.Context, w engine.Wanted) (engine.Program, error)
 	Layout  Layout
 	// LockOwner is this account on this machine as engines write it into state
 	// locks: "user@host".

@@ -24,6 +24,8 @@ type catalogue struct {
 	names       []string
 	hints       sync.Map
 	provisioner Provisioner
+	// engineVersions are the organization's.
+	engineVersions EngineVersions
 }
 
 type moduleKey struct {
@@ -34,7 +36,7 @@ type moduleKey struct {
 // equal compares the parts by identity: they are remade only when their file changes.
 func (c *catalogue) equal(o *catalogue) bool {
 	return maps.Equal(c.components, o.components) && maps.Equal(c.modules, o.modules) && maps.Equal(c.hidden, o.hidden) &&
-		c.unreadable == o.unreadable && c.provisioner == o.provisioner
+		c.unreadable == o.unreadable && c.provisioner == o.provisioner && slices.Equal(c.engineVersions, o.engineVersions)
 }
 
 // hint is the kind that an unknown one was probably meant to be.
@@ -53,6 +55,13 @@ type surroundings struct {
 	org         string
 	provisioner Provisioner
 	protected   bool
+	// engineVersions are the environment's before the organization's.
+	engineVersions EngineVersions
+}
+
+func (c *surroundings) equal(o *surroundings) bool {
+	return c.catalogue == o.catalogue && c.org == o.org && c.provisioner == o.provisioner && c.protected == o.protected &&
+		slices.Equal(c.engineVersions, o.engineVersions)
 }
 
 // moduleFor finds the module of a kind for one provisioner.
@@ -158,12 +167,13 @@ func (t *ownTogether) contexts(envs []scope, last map[scope]*surroundings) map[s
 			}
 			byOrg[s.org] = c
 		}
-		ctx := &surroundings{catalogue: c, org: s.org, provisioner: c.provisioner}
+		ctx := &surroundings{catalogue: c, org: s.org, provisioner: c.provisioner, engineVersions: c.engineVersions}
 		if e := documents[s]; e != nil {
 			ctx.protected = e.Spec.Protected
 			ctx.provisioner = cmp.Or(e.Spec.Provisioner, ctx.provisioner)
+			ctx.engineVersions = slices.Concat(e.Spec.EngineVersion, c.engineVersions)
 		}
-		if old, ok := last[s]; ok && *old == *ctx {
+		if old, ok := last[s]; ok && old.equal(ctx) {
 			ctx = old
 		}
 		out[s] = ctx
@@ -193,7 +203,7 @@ func (t *ownTogether) catalogue(org string) *catalogue {
 	}
 	for _, o := range t.organizations {
 		if o.Slug == org {
-			c.provisioner = o.Spec.Provisioner
+			c.provisioner, c.engineVersions = o.Spec.Provisioner, o.Spec.EngineVersion
 		}
 	}
 	c.names = append(sortedKeys(c.components), OwnKinds()...)

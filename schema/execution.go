@@ -47,6 +47,7 @@ func (b *resourceBinder) executionKeys() {
 				Hint: didYouMean(s, known)}, at)
 		}
 	}
+	b.engineKeys()
 	b.preventDestroy()
 }
 

@@ -69,6 +69,8 @@ type OrganizationSpec struct {
 	LogoURL     string `json:"logoUrl,omitempty" jsonschema_description:"A picture for pages that show the organization."`
 	// Provisioner is the default engine of the organization's stacks.
 	Provisioner Provisioner `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu,enum=pulumi" jsonschema_description:"The default engine of the organization's stacks."`
+	// EngineVersion says which versions of engines may run its stacks.
+	EngineVersion EngineVersions `json:"engineVersion,omitempty"`
 }
 
 // Environment is the second folder level.
@@ -88,6 +90,8 @@ type EnvironmentSpec struct {
 	Protected bool `json:"protected,omitempty" jsonschema_description:"Refuses every destroy in the environment."`
 	// Provisioner is the default engine of the environment's stacks.
 	Provisioner Provisioner `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu,enum=pulumi" jsonschema_description:"The default engine of the environment's stacks."`
+	// EngineVersion says which versions of engines may run its stacks.
+	EngineVersion EngineVersions `json:"engineVersion,omitempty"`
 }
 
 // ModuleSource says where a module's code is: a folder of the config repository
@@ -133,6 +137,8 @@ type Component struct {
 	Schema json.RawMessage
 	// Modules are the component's own modules by provisioner.
 	Modules map[Provisioner]ModuleSource
+	// EngineVersions say which versions of engines may run its modules.
+	EngineVersions EngineVersions
 }
 
 // Module is an IacModule: it overrides the module of a kind for an organization.
@@ -196,6 +202,11 @@ type Resource struct {
 	// been consulted. Provisioner may be "" (the daemon's default).
 	Module      ModuleSource
 	Provisioner Provisioner
+	// EngineVersions are all constraints on the engine's version that count for the
+	// resource, the narrowest first: its own, its component's, its environment's, its
+	// organization's. EngineMove allows a change of its engine. Neither is an input.
+	EngineVersions EngineVersions
+	EngineMove     EngineMove
 	// Backend is for Terraform and OpenTofu, and the zero value for Pulumi.
 	Backend Backend
 	// Pulumi is for Pulumi, and nil for Terraform and OpenTofu.

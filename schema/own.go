@@ -184,8 +184,9 @@ func (r *reader) own(e *envelope, out *ownDocuments) bool {
 	case KindOrganization:
 		if r.in(e, s.org != "" && s.env == "", "an organization's folder") {
 			o := &Organization{Slug: s.org}
-			if r.spec(e, &o.Spec) != nil {
+			if v := r.spec(e, &o.Spec); v != nil {
 				o.Document = e.Document
+				o.Spec.EngineVersion = r.ownEngineVersions(e, v, o.Spec.Provisioner)
 				out.organizations = append(out.organizations, o)
 			}
 		}
@@ -197,8 +198,9 @@ func (r *reader) own(e *envelope, out *ownDocuments) bool {
 					Expected: fmt.Sprintf("%q, the folder's name, or a name that no other folder has", s.env)}, e.metaAt["name"])})
 			}
 			env := &Environment{Org: s.org, Slug: s.env}
-			if r.spec(e, &env.Spec) != nil {
+			if v := r.spec(e, &env.Spec); v != nil {
 				env.Document = e.Document
+				env.Spec.EngineVersion = r.ownEngineVersions(e, v, env.Spec.Provisioner)
 				out.environments = append(out.environments, env)
 			}
 		}
@@ -286,7 +288,8 @@ func (r *reader) componentOf(e *envelope, spec *componentSpec, v *value) *boundC
 		c.Schema = f.val.appendJSON(nil)
 	}
 	mf, _ := v.get("modules")
-	ok := true
+	var ok bool
+	c.EngineVersions, ok = r.engineVersions(v, "")
 	for _, m := range []struct {
 		p    Provisioner
 		spec *moduleSpec

@@ -34,6 +34,9 @@ func (b *resourceBinder) pulumiStack() {
 		return
 	}
 	b.res.Module = src
+	if !b.ownEngineVersion(v, Pulumi) {
+		return
+	}
 	b.out.sources = b.stackSource(b.out.sources, src, Pulumi, pf)
 	b.res.PreventDestroy = b.res.PreventDestroy || spec.PreventDestroy
 	whole := withField(*v, open)

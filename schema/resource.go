@@ -296,6 +296,12 @@ func (b *resourceBinder) terraformStack() {
 		b.fail(diag.Diagnostic{Code: diag.InvalidValue, Detail: "provisioner", Found: "pulumi, the folder's default", Expected: "terraform or tofu for a TerraformStack",
 			Hint: "say which of them in spec.provisioner; for a Pulumi program use a PulumiStack"}, b.e.kindAt)
 	}
+	if !b.ownEngineVersion(v, Provisioner(spec.Provisioner)) {
+		return
+	}
+	if spec.EngineMove != "" {
+		b.res.EngineMove = spec.EngineMove
+	}
 	b.out.sources = b.stackSource(b.out.sources, src, Terraform, mf)
 	if spec.Backend != nil {
 		b.res.Backend = Backend{Type: spec.Backend.Type, Config: spec.Backend.Config}

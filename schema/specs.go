@@ -19,6 +19,8 @@ type componentSpec struct {
 	Schema      json.RawMessage `json:"schema,omitempty" jsonschema_description:"The JSON Schema (draft 2020-12) of the spec of documents of the kind."`
 	Modules     modulesSpec     `json:"modules" jsonschema:"minProperties=1" jsonschema_description:"The modules that provision the kind, by provisioner."`
 	Outputs     json.RawMessage `json:"outputs,omitempty" jsonschema_description:"What the module's outputs are, for people."`
+
+	EngineVersion EngineVersions `json:"engineVersion,omitempty"`
 }
 
 // modulesSpec is a module per provisioner. One of terraform and tofu serves both.
@@ -98,6 +100,8 @@ type terraformStackSpec struct {
 	Variables      json.RawMessage `json:"variables,omitempty" jsonschema_description:"The module's input variables; references are allowed anywhere."`
 	VarFiles       []string        `json:"varFiles,omitempty" jsonschema_description:"Files of the module's folder to pass as -var-file, in order."`
 	Provisioner    string          `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu" jsonschema_description:"The engine; without it the environment's or organization's default."`
+	EngineVersion  EngineVersions  `json:"engineVersion,omitempty"`
+	EngineMove     EngineMove      `json:"engineMove,omitempty" jsonschema:"enum=state-from-terraform,enum=state-from-tofu" jsonschema_description:"Allows another engine to go on with the state that the named one wrote. Without it a change of the engine is refused."`
 	Backend        *backendSpec    `json:"backend,omitempty" jsonschema_description:"Where the state is kept; without it a file in the daemon's data folder."`
 	PreventDestroy bool            `json:"preventDestroy,omitempty" jsonschema_description:"Refuses every plan that destroys the stack."`
 }
@@ -114,6 +118,7 @@ type pulumiStackSpec struct {
 	Program         moduleSpec         `json:"program" jsonschema_description:"Where the Pulumi program is: a folder with a Pulumi.yaml."`
 	Config          json.RawMessage    `json:"config,omitempty" jsonschema_description:"The stack's configuration: values by name (region) or namespace and name (aws:region). {secret: VALUE} marks one as secret; references are allowed anywhere."`
 	Provisioner     string             `json:"provisioner,omitempty" jsonschema:"enum=pulumi" jsonschema_description:"The engine, which can only be pulumi."`
+	EngineVersion   EngineVersions     `json:"engineVersion,omitempty"`
 	Backend         *pulumiBackendSpec `json:"backend,omitempty" jsonschema_description:"Where the state is kept; without it a folder in the daemon's data folder."`
 	SecretsProvider address            `json:"secretsProvider,omitempty" jsonschema_description:"What secrets in the state are encrypted with: passphrase (the daemon's own, and the default), or the URL of a key: awskms, azurekeyvault, gcpkms or hashivault."`
 	Stack           *pulumiNameSpec    `json:"stack,omitempty" jsonschema_description:"The stack's name at Pulumi, for one that is there already."`

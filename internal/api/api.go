@@ -61,6 +61,27 @@ type Explanation struct {
 	Next     []string       `json:"next"`  // commands that are valid now
 }
 
+// EngineChoice is the program that a job for a resource would get now, and why.
+type EngineChoice struct {
+	Key    schema.ResourceKey `json:"key"`
+	Engine schema.Provisioner `json:"engine"`
+	// EngineFrom says who chose the engine: "documents", "recorded" (no document names
+	// one, and it made the stack) or "default" (the daemon's).
+	EngineFrom string `json:"engineFrom"`
+	// Constraint is the one on the engine's version that counts, with its place.
+	Constraint   string `json:"constraint,omitempty"`
+	ConstraintAt string `json:"constraintAt,omitempty"`
+	// Version, Path and Origin are of the program; "" when there is a Problem with it.
+	Version string `json:"version,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Origin  string `json:"origin,omitempty"`
+	// Recorded is what made the stack last: "terraform 1.11.4".
+	Recorded string `json:"recorded,omitempty"`
+	// Problem is why a job would not get that far: no program fits, or the engine may not
+	// change.
+	Problem string `json:"problem,omitempty"`
+}
+
 // EnvironmentStatus is one environment with counts of its resources by status.
 type EnvironmentStatus struct {
 	Org            string         `json:"org"`
@@ -212,6 +233,8 @@ type Reading interface {
 	// order.
 	Turns(ctx context.Context, f Filter) ([]TurnStatus, error)
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
+	// Engine says which program a job for a resource would get.
+	Engine(ctx context.Context, k schema.ResourceKey) (EngineChoice, error)
 	// Graph renders the graph of all organizations, of one (f.Org), or of what concerns one of its
 	// environments (f.Env): format is "mermaid", "dot" or "json".
 	Graph(ctx context.Context, f Filter, format string) (string, error)

@@ -257,6 +257,11 @@ func (c *Client) Explain(ctx context.Context, k schema.ResourceKey) (Explanation
 	return call[Explanation](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name), nil, nil)
 }
 
+// Engine implements Backend.
+func (c *Client) Engine(ctx context.Context, k schema.ResourceKey) (EngineChoice, error) {
+	return call[EngineChoice](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name, "engine"), nil, nil)
+}
+
 // Graph implements Backend.
 func (c *Client) Graph(ctx context.Context, f Filter, format string) (string, error) {
 	b, err := c.text(ctx, "/graph", values("org", f.Org, "env", f.Env, "format", format))

@@ -138,7 +138,7 @@ func (a *App) open(ctx context.Context) error {
 	a.forges.meter = transport.NewMeter(a.registry)
 	a.pulls = pullrequest.New(pullrequest.Options{Records: st, Watcher: st, Planner: a.reconciler, Now: time.Now, Log: a.log, Registerer: a.registry,
 		LogTail: a.logTail})
-	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, OpenLog: openLog,
+	a.desk = desk.New(desk.Options{Records: a.records, Watcher: st, Reconciler: a.reconciler, Worker: a.worker, Layout: a.layout, Program: a.engines.choose, OpenLog: openLog,
 		Pulls: st.Pulls, Standing: a.pulls.Standing, Concerning: a.pulls.Concerning, IsOwn: a.pulls.IsOwn,
 		Release: a.pulls.Release, Follows: a.pulls.Follows})
 	a.onClose("launcher", func() error { a.launcher.Close(); return nil })

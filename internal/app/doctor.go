@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/seal"
 	"github.com/stackreeve/stackreeve/internal/web"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
@@ -67,18 +68,34 @@ func checkConfig(c config.Config) Check {
 }
 
 func checkEngines(ctx context.Context, c config.Config, environ []string) []Check {
-	programs, err := newEngines(c.Engine, c.DataDir, environ).all(ctx)
-	if len(programs) == 0 {
-		detail := "neither terraform nor tofu was found"
-		if err != nil {
-			detail, _, _ = strings.Cut(err.Error(), "\n") // what follows is the advice below
-		}
-		return []Check{{Name: "engine", Health: Missing, Detail: detail,
-			Fix: "install OpenTofu (https://opentofu.org/docs/intro/install) or Terraform (https://developer.hashicorp.com/terraform/install), or name it in reeve.yaml (engine.tofu, engine.terraform)"}}
+	inv, err := newEngines(c.Engine, c.DataDir, environ).all(ctx)
+	if err != nil {
+		return []Check{{Name: "engine", Health: Missing, Detail: err.Error()}}
 	}
 	var out []Check
-	for _, p := range programs {
-		out = append(out, Check{Name: "engine " + string(p.Provisioner), Health: Well, Detail: p.Version + " (" + p.Path + ")"})
+	for _, p := range program.Names() {
+		f, ok := inv.Best(p)
+		if !ok {
+			continue
+		}
+		more := 0
+		for _, other := range inv.Found {
+			if other.Provisioner == p {
+				more++
+			}
+		}
+		detail := f.Version + " (" + f.Path + ")"
+		if more > 1 {
+			detail += fmt.Sprintf(", and %d more: `reeve engine list`", more-1)
+		}
+		out = append(out, Check{Name: "engine " + string(p), Health: Well, Detail: detail})
+	}
+	if len(out) == 0 {
+		out = append(out, Check{Name: "engine", Health: Missing, Detail: "none was found in " + strings.Join(inv.Looked, ", "),
+			Fix: "`reeve engine install tofu` gets OpenTofu, `reeve engine install terraform` Terraform; or install one so that it is on PATH, or name it in reeve.yaml (engine.tofu, engine.terraform)"})
+	}
+	for _, b := range inv.Broken {
+		out = append(out, Check{Name: "engine " + string(b.Provisioner), Health: Unwell, Detail: b.Path + ": " + b.Err})
 	}
 	return out
 }

@@ -2,13 +2,12 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"sync"
 
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
-	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -16,8 +15,9 @@ import (
 // while the daemon runs is found the next time: only its version is remembered, for
 // as long as its file stays the same.
 type engines struct {
-	finder *terraform.Finder
+	finder *program.Finder
 	path   string
+	data   string
 
 	mu sync.Mutex // guards c
 	c  config.Engine
@@ -25,7 +25,7 @@ type engines struct {
 
 func newEngines(c config.Engine, dataDir string, environ []string) *engines {
 	path, _ := lookup(environ, "PATH")
-	return &engines{finder: terraform.NewFinder(filepath.Join(dataDir, "engines.json")), path: path, c: c}
+	return &engines{finder: program.NewFinder(filepath.Join(dataDir, "engines.json")), path: path, data: dataDir, c: c}
 }
 
 // use puts another configuration in force.
@@ -35,26 +35,38 @@ func (e *engines) use(c config.Engine) {
 	e.c = c
 }
 
+// installed is the folder of `reeve engine install`.
+func (e *engines) installed() string { return filepath.Join(e.data, "engines") }
+
 // all lists the engines that are there.
-func (e *engines) all(ctx context.Context) ([]engine.Program, error) {
+func (e *engines) all(ctx context.Context) (program.Inventory, error) {
 	e.mu.Lock()
 	c := e.c
 	e.mu.Unlock()
-	return e.finder.Find(ctx, terraform.FindOptions{TerraformPath: c.Terraform, OpenTofuPath: c.Tofu, Path: e.path})
+	return e.finder.Find(ctx, program.Options{
+		Named:   map[schema.Provisioner]string{schema.Terraform: c.Terraform, schema.OpenTofu: c.Tofu, schema.Pulumi: c.Pulumi},
+		Folders: c.Folders, Installed: e.installed(), Path: e.path,
+	})
 }
 
 // program finds the engine of a stack.
-func (e *engines) program(ctx context.Context, p schema.Provisioner) (engine.Program, error) {
-	found, err := e.all(ctx)
-	for _, f := range found {
-		if f.Provisioner == p {
-			return f, nil
-		}
+func (e *engines) program(ctx context.Context, w engine.Wanted) (engine.Program, error) {
+	inv, err := e.all(ctx)
+	if err != nil {
+		return engine.Program{}, err
 	}
-	if err == nil {
-		err = fmt.Errorf("%s is not installed, only %s; install it so that it is on PATH, or name it in reeve.yaml (engine.%s)", p, found[0], p)
+	f, err := inv.Choose(w)
+	return f.Program, err
+}
+
+// choose is program, with where it comes from.
+func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, string, error) {
+	inv, err := e.all(ctx)
+	if err != nil {
+		return engine.Program{}, "", err
 	}
-	return engine.Program{}, err
+	f, err := inv.Choose(w)
+	return f.Program, string(f.Origin), err
 }
 
 // preferred is the engine of stacks that name none: what the configuration says,
@@ -64,9 +76,13 @@ func (e *engines) preferred(ctx context.Context, c config.Engine) schema.Provisi
 	if c.Default != "" {
 		return schema.Provisioner(c.Default)
 	}
-	found, err := e.all(ctx)
-	if err != nil || len(found) == 0 {
-		return schema.Terraform
+	if inv, err := e.all(ctx); err == nil {
+		if _, terraform := inv.Best(schema.Terraform); terraform || c.Terraform != "" {
+			return schema.Terraform
+		}
+		if _, tofu := inv.Best(schema.OpenTofu); tofu || c.Tofu != "" {
+			return schema.OpenTofu
+		}
 	}
-	return found[0].Provisioner
+	return schema.Terraform
 }

@@ -37,6 +37,7 @@ func check(c *Config, o Options, places map[string]place) diag.List {
 	k := &checker{o: o, c: c, places: places}
 	k.folders()
 	k.listen()
+	k.engine() // `reeve engine` is a client, too
 	if o.Purpose == ForClient {
 		return k.list
 	}
@@ -290,7 +291,38 @@ func (k *checker) file(path, name string) {
 func (k *checker) files() {
 	k.file("engine.terraform", k.c.Engine.Terraform)
 	k.file("engine.tofu", k.c.Engine.Tofu)
+	k.file("engine.pulumi", k.c.Engine.Pulumi)
 	k.file("engine.cliConfig", k.c.Engine.CLIConfig)
+}
+
+// engine checks where engines are and where they come from.
+func (k *checker) engine() {
+	for i, dir := range k.c.Engine.Folders {
+		if !filepath.IsAbs(dir) {
+			k.invalid(fmt.Sprintf("engine.folders[%d]", i), quoted(dir), "an absolute path: what runs must not depend on where the daemon was started")
+		}
+	}
+	for _, m := range []struct{ name, url string }{{"terraform", k.c.Engine.Mirrors.Terraform}, {"tofu", k.c.Engine.Mirrors.Tofu}, {"pulumi", k.c.Engine.Mirrors.Pulumi}} {
+		p := "engine.mirrors." + m.name
+		const want = "an address such as https://mirror.example.com/engines"
+		if m.url == "" {
+			continue
+		}
+		switch u, err := url.Parse(m.url); {
+		case err != nil: // its text would quote the URL
+			k.invalid(p, "it is not a URL", want)
+		case u.User != nil:
+			k.at(p, diag.Diagnostic{Code: diag.InvalidValue, Detail: p + ": the URL holds a user name or password", Expected: "a URL without credentials"})
+			k.list[len(k.list)-1].Line = ""
+		case u.Scheme != "http" && u.Scheme != "https":
+			k.invalid(p, "the scheme "+quoted(u.Scheme), want)
+		case u.Host == "":
+			k.invalid(p, "it names no host", want)
+		case u.RawQuery != "" || u.Fragment != "":
+			k.invalid(p, "it has a query or a fragment", want)
+			k.list[len(k.list)-1].Line = ""
+		}
+	}
 }
 
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -142,14 +142,30 @@ type SSHKey struct {
 type Engine struct {
 	// The engine of stacks for which the repository names none: "terraform" or "tofu".
 	Default EngineName `json:"default,omitempty" default:"the one that is installed; terraform when both are"`
-	// The path of the Terraform program.
-	Terraform string `json:"terraform,omitempty" default:"terraform on PATH"`
-	// The path of the OpenTofu program.
-	Tofu string `json:"tofu,omitempty" default:"tofu on PATH"`
+	// The path of the Terraform program that is preferred: of the others it is the newest that the stack's constraint allows, be it in a folder below, installed by reeve or on PATH.
+	Terraform string `json:"terraform,omitempty" default:"the newest that is found"`
+	// The path of the OpenTofu program that is preferred.
+	Tofu string `json:"tofu,omitempty" default:"the newest that is found"`
+	// The path of the Pulumi program that is preferred.
+	Pulumi string `json:"pulumi,omitempty" default:"the newest that is found"`
+	// Folders in which engines are, beside those of PATH: programs called terraform, tofu and pulumi.
+	Folders []string `json:"folders,omitempty"`
+	// Where "reeve engine install" gets engines from.
+	Mirrors Mirrors `json:"mirrors,omitzero"`
 	// Whether providers are downloaded once and shared by all stacks.
 	PluginCache bool `json:"pluginCache,omitempty" default:"true"`
 	// A Terraform CLI configuration file (provider mirrors, registry credentials) that every job uses.
 	CLIConfig string `json:"cliConfig,omitempty"`
+}
+
+// Mirrors are addresses, http or https, below which engines are, laid out as at their makers'. Checksums and signatures are checked all the same.
+type Mirrors struct {
+	// For Terraform, laid out as releases.hashicorp.com: MIRROR/terraform/index.json, MIRROR/terraform/1.11.4/….
+	Terraform string `json:"terraform,omitempty" default:"https://releases.hashicorp.com"`
+	// For OpenTofu: MIRROR/api.json as get.opentofu.org/tofu/api.json, and releases as MIRROR/v1.12.6/tofu_1.12.6_linux_amd64.tar.gz with their checksums and signature.
+	Tofu string `json:"tofu,omitempty" default:"https://get.opentofu.org/tofu for the versions, https://github.com/opentofu/opentofu/releases/download for the archives"`
+	// For Pulumi: MIRROR/pulumi-v3.230.0-linux-x64.tar.gz, MIRROR/pulumi-3.230.0-checksums.txt, and MIRROR/versions.json: a list of version numbers.
+	Pulumi string `json:"pulumi,omitempty" default:"https://get.pulumi.com/releases/sdk, and https://api.github.com/repos/pulumi/pulumi/releases for the versions"`
 }
 
 // Jobs says how Stack Jobs are run.

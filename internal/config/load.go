@@ -108,8 +108,11 @@ func complete(c *Config, environ []string) {
 	if c.Socket == "" && c.DataDir != "" {
 		c.Socket = filepath.Join(c.DataDir, "reeve.sock")
 	}
-	for _, p := range []*string{&c.Socket, &c.Engine.Terraform, &c.Engine.Tofu, &c.Engine.CLIConfig} {
+	for _, p := range []*string{&c.Socket, &c.Engine.Terraform, &c.Engine.Tofu, &c.Engine.Pulumi, &c.Engine.CLIConfig} {
 		*p = expand(*p, environ)
+	}
+	for i := range c.Engine.Folders {
+		c.Engine.Folders[i] = expand(c.Engine.Folders[i], environ)
 	}
 	for i := range c.Tokens {
 		t := &c.Tokens[i]

@@ -153,6 +153,9 @@ engine:
   default: tofu
   terraform: /usr/local/bin/terraform
   tofu: /usr/local/bin/tofu
+  pulumi: /usr/local/bin/pulumi
+  folders: [/opt/engines]
+  mirrors: {terraform: "https://mirror.example.com/hc", tofu: "https://mirror.example.com/tofu", pulumi: "https://mirror.example.com/pulumi"}
   pluginCache: false
   cliConfig: /etc/reeve/terraformrc
 jobs:

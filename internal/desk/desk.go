@@ -13,6 +13,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report"
@@ -44,6 +45,8 @@ type Options struct {
 	Reconciler *reconciler.Reconciler
 	Worker     *reconciler.Worker
 	Layout     reconciler.Layout
+	// Program finds the program that fits, and says where it comes from.
+	Program func(ctx context.Context, w engine.Wanted) (p engine.Program, origin string, err error)
 	// OpenLog opens the log of one phase at a byte offset; following ends with the
 	// phase.
 	OpenLog func(ctx context.Context, folder string, from int64, f api.Follow) (io.ReadCloser, error)

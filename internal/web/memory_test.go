@@ -155,6 +155,11 @@ func (m *memory) Explain(_ context.Context, k schema.ResourceKey) (api.Explanati
 		Lines: []string{"it waits"}, Next: []string{"reeve approve sj_1"}}, m.note(k)
 }
 
+func (m *memory) Engine(_ context.Context, k schema.ResourceKey) (api.EngineChoice, error) {
+	return api.EngineChoice{Key: k, Engine: schema.OpenTofu, EngineFrom: "documents", Constraint: "~> 1.9", ConstraintAt: "acme/organization.yaml:4:18",
+		Version: "1.9.8", Path: "/opt/tofu", Origin: "folder"}, m.note(k)
+}
+
 func (m *memory) Graph(_ context.Context, f api.Filter, format string) (string, error) {
 	return "graph of " + f.Org + "/" + f.Env + " as " + format, m.note(f)
 }

@@ -214,6 +214,15 @@ func (r registrar) reading() {
 	) (*one[api.Explanation], error) {
 		return oneOf(r.backend.Explain(ctx, schema.ResourceKey{Org: in.Org, Env: in.Env, Kind: in.Kind, Name: in.Name}))
 	})
+	get(r, "/resources/{org}/{env}/{kind}/{name}/engine", "chooseEngine", "Which program a job for a resource would get, and why", func(ctx context.Context, in *struct {
+		Org  string `path:"org" maxLength:"200"`
+		Env  string `path:"env" maxLength:"200"`
+		Kind string `path:"kind" maxLength:"200"`
+		Name string `path:"name" maxLength:"200"`
+	},
+	) (*one[api.EngineChoice], error) {
+		return oneOf(r.backend.Engine(ctx, schema.ResourceKey{Org: in.Org, Env: in.Env, Kind: in.Kind, Name: in.Name}))
+	})
 	get(r, "/graph", "graph", "Who needs whom in an organization", r.graph)
 	get(r, "/schema", "listSchemas", "JSON Schemas of all kinds, by kind", func(context.Context, *struct{}) (*one[map[string]json.RawMessage], error) {
 		return oneOf(r.schemas, nil)

@@ -185,6 +185,9 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 			wantEx, _ := b.Explain(ctx, key)
 			same(t, "explanation", ex, err, wantEx)
 			same(t, "explained key", r.lastAsked(), nil, any(key))
+			engine, err := cl.Engine(ctx, key)
+			wantEngine, _ := b.Engine(ctx, key)
+			same(t, "engine", engine, err, wantEngine)
 			for _, format := range []string{"json", "mermaid", "dot"} {
 				g, err := cl.Graph(ctx, api.Filter{Org: "acme", Env: "dev"}, format)
 				same(t, "graph", g, err, "graph of acme/dev as "+format)

@@ -25,6 +25,7 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	if d.Provisioner == "" {
 		d.Provisioner = folder
 	}
+	d.EngineVersion = r.EngineVersions.For(d.Provisioner)
 	// Saying the default and not saying it must be the same desired state.
 	if d.Backend.Type == "" {
 		d.Backend.Type = "local"

@@ -200,6 +200,7 @@ func (c *comparison) resource(r *schema.Resource) {
 	}
 	st := c.in.Stacks[r.Key]
 	desired, broken := desire(c.in, r, f.provisioner)
+	desired = EngineOf(r, desired, st)
 	if owner := st.Observed; owner != nil && owner.Desired.Repository != c.in.Repository {
 		c.changes[r.Key] = &Change{Key: r.Key, Action: stackjob.Apply, Desired: desired, Error: &stackjob.Reason{
 			Code:   stackjob.ReasonOtherRepository,
@@ -223,8 +224,10 @@ func (c *comparison) resource(r *schema.Resource) {
 	switch {
 	case isHeld:
 		ch.Refused = &stackjob.Reason{Code: stackjob.ReasonHeldByPull, Detail: holder}
-	case ch.Error == nil:
-		ch.Settled = c.settled(ch, st)
+	default:
+		if ch.Refused = EngineRefused(r, desired, st); ch.Refused == nil && ch.Error == nil {
+			ch.Settled = c.settled(ch, st)
+		}
 	}
 	c.changes[r.Key] = ch
 }
@@ -312,6 +315,9 @@ func (c *comparison) settled(ch *Change, st stackjob.Stack) *stackjob.LastJob {
 	}
 	if last.Reason.Code == stackjob.ReasonStalePlan {
 		return nil // nothing was tried: a fresh plan is made, and gated again
+	}
+	if last.Reason.Code == stackjob.ReasonEngineVersion && last.EngineVersion != ch.Desired.EngineVersion.Constraint {
+		return nil // no program fitted, and now another constraint asks
 	}
 	if !endedInVain(last.State) || last.DesiredDigest != ch.Desired.Digest() {
 		return nil

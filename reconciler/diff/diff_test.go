@@ -240,7 +240,9 @@ func TestTheEngineComesFromTheNearestPlaceThatNamesOne(t *testing.T) {
 
 func TestEveryCauseIsNamedInOrder(t *testing.T) {
 	t.Parallel()
-	w := setup(t, threeTier())
+	files := threeTier()
+	files["acme/dev/data.yaml"] += "  provisioner: tofu\n  engineMove: state-from-terraform\n"
+	w := setup(t, files)
 	w.converge(t)
 	w.change(key("dev", "data"), func(s *stackjob.Stack) {
 		s.Observed.Desired.Inputs = []byte(`{"net":{"valueFrom":{"env":"dev","fieldPath":"status.outputs.id","kind":"TerraformStack","name":"net"}},"size":3}`)

@@ -11,6 +11,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/schematest"
 )
 
 // drawFiles makes a repository in which every resource may read those that come before
@@ -191,7 +192,7 @@ func TestWhatIsNotOursAndWhatIsFrozenStays(t *testing.T) {
 func TestACauseIsNamedExactlyWhenTheDigestMoved(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		w := setup(t, map[string]string{"acme/dev/net.yaml": stack("net", "net", "size: 1")})
+		w := setup(t, map[string]string{"acme/dev/net.yaml": schematest.Stack("net", "/net", "provisioner: tofu", "variables: {size: 1}")})
 		w.converge(t)
 		k := key("dev", "net")
 		w.change(k, func(s *stackjob.Stack) {

@@ -27,6 +27,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -54,6 +55,17 @@ type Program struct {
 
 // String is "terraform 1.11.4".
 func (p Program) String() string { return string(p.Provisioner) + " " + p.Version }
+
+// Wanted is what is asked of the program for a job.
+type Wanted struct {
+	Provisioner schema.Provisioner
+	// Version is the constraint that counts for the stack, with its place.
+	Version schema.EngineVersion
+}
+
+// ErrVersion tells that programs of an engine are there, and none of a version that the
+// stack allows.
+var ErrVersion = errors.New("no version of the engine is allowed")
 
 // Task is all that a runner is told. It holds resolved inputs and so may hold
 // secrets.

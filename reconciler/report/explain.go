@@ -162,6 +162,8 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonCancelled:        "It is not tried again by itself: change the document, or rerun the job.",
 	stackjob.ReasonApprovalExpired:  "It is not tried again by itself: change the document, or rerun the job.",
 	stackjob.ReasonEngine:           "It is not tried again by itself: mend the cause, then change the document or rerun the job.",
+	stackjob.ReasonEngineVersion:    "Install a version that the constraint allows, then rerun the job; or change the constraint.",
+	stackjob.ReasonEngineMove:       "Nothing of it is planned before its document says so, or names the engine from before.",
 	stackjob.ReasonEngineMissing:    "Install the engine (`reeve doctor` says how), then rerun the job.",
 	stackjob.ReasonMissingValue:     "Mend the reference, or let its producer have that output; then it is tried again.",
 	stackjob.ReasonTimeout:          "It is not tried again by itself: look at the log, then rerun the job.",

@@ -214,6 +214,8 @@ type LastJob struct {
 	Reason        Reason `json:"reason"`
 	Action        Action `json:"action"`
 	DesiredDigest string `json:"desiredDigest"`
+	// EngineVersion is the constraint that it had, which is no part of the digest.
+	EngineVersion string `json:"engineVersion,omitempty"`
 	// Hold is what held it (Job.Hold).
 	Hold *Reason `json:"hold,omitempty"`
 	// Commit is what it was made for.

@@ -58,6 +58,8 @@ const (
 	ReasonMissingValue     ReasonCode = "missing-value"
 	ReasonModule           ReasonCode = "module-unavailable"
 	ReasonEngineMissing    ReasonCode = "engine-missing"
+	ReasonEngineVersion    ReasonCode = "engine-version"
+	ReasonEngineMove       ReasonCode = "engine-move"
 	ReasonEngine           ReasonCode = "engine-failed"
 	ReasonTimeout          ReasonCode = "timed-out"
 	ReasonStateLocked      ReasonCode = "state-locked"
@@ -109,6 +111,8 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonMissingValue:     "a reference has no value",
 	ReasonModule:           "the module cannot be had",
 	ReasonEngineMissing:    "the engine is not installed",
+	ReasonEngineVersion:    "no version of the engine that is there is allowed",
+	ReasonEngineMove:       "its engine would change, and its document does not say how its state moves",
 	ReasonEngine:           "the engine reported an error",
 	ReasonTimeout:          "it took longer than allowed and was stopped",
 	ReasonStateLocked:      "somebody else holds the lock of the state",

@@ -70,7 +70,10 @@ type Desired struct {
 	// folder's tree hash for local ones.
 	ModuleRevision string             `json:"moduleRevision"`
 	Provisioner    schema.Provisioner `json:"provisioner"`
-	Backend        schema.Backend     `json:"backend"`
+	// EngineVersion is the constraint on the engine's version. It picks the program and
+	// is no part of Digest.
+	EngineVersion schema.EngineVersion `json:"engineVersion,omitzero"`
+	Backend       schema.Backend       `json:"backend"`
 	// Pulumi is for Pulumi, with the project where the repository tells it; nil for
 	// other engines.
 	Pulumi         *schema.PulumiSettings `json:"pulumi,omitempty"`
@@ -80,8 +83,8 @@ type Desired struct {
 }
 
 // Digest is the digest of what a stack is made of: inputs, module revision, var
-// files, provisioner, backend and Pulumi's settings. Commit, file, name and policy have no part in
-// it: a move of a file changes nothing.
+// files, provisioner, backend and Pulumi's settings. Commit, file, name, policy and the
+// constraint on the engine's version have no part in it: a move of a file changes nothing.
 func (d Desired) Digest() string {
 	hashes := map[string]string{}
 	for k, s := range d.Secrets {

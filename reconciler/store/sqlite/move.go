@@ -199,7 +199,7 @@ func recordStack(ctx context.Context, tx *sql.Tx, j stackjob.Job, m stackjob.Mov
 		return nil
 	}
 	last := stackjob.LastJob{ID: j.ID, State: j.State, Reason: j.Reason, Action: j.Action,
-		DesiredDigest: j.DesiredDigest, Hold: j.Hold, Commit: j.Desired.Commit, EndedAt: j.EndedAt}
+		DesiredDigest: j.DesiredDigest, EngineVersion: j.Desired.EngineVersion.Constraint, Hold: j.Hold, Commit: j.Desired.Commit, EndedAt: j.EndedAt}
 	return upsertStack(ctx, tx, k, setLast, toJSON(last), j.ID)
 }
 

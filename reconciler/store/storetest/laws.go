@@ -195,7 +195,7 @@ func (m *model) moveOne(r *rapid.T) {
 	}
 	if j.State.IsFinal() && j.State != stackjob.Superseded {
 		st.Last = &stackjob.LastJob{ID: j.ID, State: j.State, Reason: j.Reason, Action: j.Action,
-			DesiredDigest: j.DesiredDigest, Hold: j.Hold, Commit: j.Desired.Commit, EndedAt: j.EndedAt}
+			DesiredDigest: j.DesiredDigest, EngineVersion: j.Desired.EngineVersion.Constraint, Hold: j.Hold, Commit: j.Desired.Commit, EndedAt: j.EndedAt}
 	}
 	m.stacks[j.Desired.Key] = st
 }

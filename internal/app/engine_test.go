@@ -1,0 +1,177 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/program"
+	"github.com/stackreeve/stackreeve/internal/program/programtest"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// putInstalled puts a real engine where `reeve engine install` does.
+func (w *world) putInstalled(e tooltest.Engine) {
+	w.t.Helper()
+	path := program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.Provisioner(e.Name), e.Version)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Symlink(e.Path, path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// with adds lines to the spec of a document.
+func with(document string, lines ...string) string {
+	return document + "  " + strings.Join(lines, "\n  ") + "\n"
+}
+
+// twins are two engines that take each other's state, the first being the world's; false,
+// and said, when only one is there.
+func twins(t *testing.T) (first, other tooltest.Engine, both bool) {
+	t.Helper()
+	all := tooltest.Engines(t)
+	if len(all) < 2 {
+		t.Log("there is one engine only: that a stack goes over to another one is not run")
+		return all[0], tooltest.Engine{Name: "terraform"}, false
+	}
+	return all[0], all[1], true
+}
+
+func TestAStackChangesItsEngineOnlyWhenItsDocumentSaysHowItsStateMoves(t *testing.T) {
+	t.Parallel()
+	first, other, both := twins(t)
+	w := newWorld(t, first)
+	w.write("modules/counter/main.tf", counter, "acme/policy.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	if both {
+		w.putInstalled(other)
+	}
+	w.start()
+	w.await(devA, stackjob.Succeeded)
+
+	w.write("acme/dev/a.yaml", with(w.stackDocument("a", "two"), "provisioner: "+other.Name))
+	w.commit("another engine")
+	changes, err := w.app.Backend().Changes(t.Context(), api.Filter{}) // what `reeve diff` shows
+	if err != nil || len(changes) != 1 || changes[0].Hold.Code != stackjob.ReasonEngineMove || !strings.Contains(changes[0].Hold.Detail, first.Name+" → "+other.Name) {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	e := w.stack(devA)
+	text := strings.Join(e.Lines, "\n")
+	for _, part := range []string{"its engine would change", "engineMove: state-from-" + first.Name, "Nothing of it is planned before its document says so"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not explained:\n%s", part, text)
+		}
+	}
+	if jobs := w.jobs(devA); len(jobs) != 1 {
+		t.Errorf("%d jobs: expected that the refused change has none", len(jobs))
+	}
+	if _, err := w.app.Backend().Rerun(t.Context(), api.Answer{Job: w.newest(devA).ID, Actor: ada}); err == nil || !strings.Contains(err.Error(), "engineMove") {
+		t.Errorf("rerun: %v", err)
+	}
+	if !both {
+		return
+	}
+
+	w.write("acme/dev/a.yaml", with(w.stackDocument("a", "two"), "provisioner: "+other.Name, "engineMove: state-from-"+first.Name))
+	w.commit("with its state")
+	j := w.await(devA, stackjob.Succeeded)
+	if j.Plan == nil || j.Plan.Engine != other.String() || j.Plan.Counts.Create+j.Plan.Counts.Replace != 1 || j.Plan.Counts.Delete != 0 {
+		t.Errorf("the plan is of %+v", j.Plan)
+	}
+	// What the first engine made was known to the second: it replaced it, and made no second one.
+	if n := w.effects("a"); n != 2 || w.stack(devA).Observed.Engine != other.String() {
+		t.Errorf("%d effects, made with %s", n, w.stack(devA).Observed.Engine)
+	}
+}
+
+func TestAConstraintPicksTheProgramAndSaysWhenNoneFits(t *testing.T) {
+	t.Parallel()
+	e := tooltest.OpenTofu(t)
+	w := newWorld(t, e)
+	// A newer one that no constraint allows, and that is none: it must not be run.
+	newer := program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.OpenTofu, "9.9.9")
+	programtest.Write(t, newer, "9.9.9")
+	w.write("modules/counter/main.tf", counter, "acme/policy.yaml", atOnce,
+		"acme/organization.yaml", "apiVersion: stackreeve.dev/v1\nkind: Organization\nspec: {engineVersion: '> 1.98, < 2'}\n",
+		"acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("none fits")
+	w.start()
+	j := w.await(devA, stackjob.Failed)
+	if j.Reason.Code != stackjob.ReasonEngineVersion || len(j.Operations) != 0 {
+		t.Errorf("%s after %d operations", j.Reason, len(j.Operations))
+	}
+	for _, part := range []string{`no tofu satisfies "> 1.98, < 2" (acme/organization.yaml:3:23)`, "tofu " + e.Version + " (" + e.Path + ")", "9.9.9 (" + newer + ")",
+		"`reeve engine install 'tofu@> 1.98, < 2'`"} {
+		if !strings.Contains(j.Reason.Detail, part) {
+			t.Errorf("%q is not in: %s", part, j.Reason.Detail)
+		}
+	}
+
+	// Another constraint is another wish: it is tried without anybody's rerun.
+	w.write("acme/organization.yaml", "apiVersion: stackreeve.dev/v1\nkind: Organization\nspec: {engineVersion: '>= 1.6, < 2'}\n")
+	w.commit("one fits")
+	if j = w.await(devA, stackjob.Succeeded); j.Plan.Engine != e.String() {
+		t.Errorf("planned with %s", j.Plan.Engine)
+	}
+
+	// Jobs ask no program for its version again.
+	asked := programtest.Asked(t, newer)
+	for _, text := range []string{"two", "three"} {
+		w.write("acme/dev/a.yaml", w.stackDocument("a", text))
+		w.commit(text)
+		w.until(text+" is made", func() bool {
+			return w.effects("a") > 0 && w.newest(devA).State == stackjob.Succeeded && w.effects("a") >= map[string]int{"two": 2, "three": 3}[text]
+		})
+	}
+	if n := programtest.Asked(t, newer); asked != 1 || n != 1 {
+		t.Errorf("a program was run %d times, and %d times after more jobs", asked, n)
+	}
+
+	// A constraint that moves plans nothing; the next job has it.
+	w.write("acme/organization.yaml", "apiVersion: stackreeve.dev/v1\nkind: Organization\nspec: {engineVersion: '> 1.98, < 2'}\n")
+	w.commit("another constraint")
+	last := w.newest(devA)
+	if changes, err := w.app.Backend().Changes(t.Context(), api.Filter{}); err != nil || len(changes) != 0 || last.State != stackjob.Succeeded {
+		t.Errorf("%+v, %v, and the newest job is %s", changes, err, last.State)
+	}
+	again, err := w.app.Backend().Rerun(t.Context(), api.Answer{Job: last.ID, Actor: ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until("the rerun ends", func() bool { return w.job(again.ID).State.IsFinal() })
+	if j := w.job(again.ID); j.Reason.Code != stackjob.ReasonEngineVersion {
+		t.Errorf("the rerun %s: %s", j.State, j.Reason)
+	}
+}
+
+func TestAPullRequestSaysThatAnEngineMayNotChangeUntilItSaysHow(t *testing.T) {
+	t.Parallel()
+	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
+		first, other, both := twins(t)
+		if both {
+			w.putInstalled(other)
+		}
+		w.start()
+		w.settle(devA, devB)
+		n, _ := w.proposes("Another engine", map[string]string{"acme/dev/a.yaml": with(w.document("a", "two"), "provisioner: "+other.Name)})
+		w.shows(n, devA, "its engine would change", "state-from-"+first.Name)
+		if !both {
+			return
+		}
+		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": with(w.document("a", "two"), "provisioner: "+other.Name, "engineMove: state-from-"+first.Name)}, false)
+		w.shows(n, devA, other.String(), "reeve approve dev")
+		w.yes(n)
+		w.site.Merge(t, forgetest.Ada, n)
+		w.sees(n, "/outcome-", devA)
+		if j := w.served.await(devA, stackjob.Succeeded); j.Plan.Engine != other.String() {
+			t.Errorf("it was made with %s", j.Plan.Engine)
+		}
+	})
+}

@@ -1,0 +1,302 @@
+package program_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/internal/program"
+	"github.com/stackreeve/stackreeve/internal/program/programtest"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
+)
+
+// machine is a place with engines.
+type machine struct {
+	testing.TB
+	dir    string
+	o      program.Options
+	finder *program.Finder
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	return &machine{TB: t, dir: dir, finder: program.NewFinder(filepath.Join(dir, "data", "engines.json")), o: program.Options{
+		Folders: []string{filepath.Join(dir, "folder")}, Installed: filepath.Join(dir, "data", "engines"),
+		Path: "relative:" + filepath.Join(dir, "first") + ":" + filepath.Join(dir, "second")}}
+}
+
+// at puts a program somewhere below the machine's folder.
+func (m *machine) at(path, version string) string {
+	m.Helper()
+	path = filepath.Join(m.dir, path)
+	programtest.Write(m, path, version)
+	return path
+}
+
+func (m *machine) find() program.Inventory {
+	m.Helper()
+	inv, err := m.finder.Find(m.Context(), m.o)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return inv
+}
+
+// lines are programs as "tofu 1.9.0 folder folder/tofu".
+func (m *machine) lines(found []program.Found) []string {
+	var out []string
+	for _, f := range found {
+		rel, err := filepath.Rel(m.dir, f.Path)
+		if err != nil {
+			m.Fatal(err)
+		}
+		out = append(out, f.Program.String()+" "+string(f.Origin)+" "+rel)
+	}
+	return out
+}
+
+func wanted(p schema.Provisioner, constraint string) engine.Wanted {
+	w := engine.Wanted{Provisioner: p}
+	if constraint != "" {
+		w.Version = schema.EngineVersion{Constraint: constraint, Pos: diag.Position{File: "acme/organization.yaml", Line: 4, Column: 18}}
+	}
+	return w
+}
+
+func TestProgramsAreFoundEverywhereAndTheNewestComesFirst(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.at("first/tofu", "1.9.1")
+	m.at("second/tofu", "1.10.2")
+	m.at("second/terraform", "1.11.4")
+	m.at("folder/tofu", "1.10.2")
+	m.at("folder/pulumi", "3.230.0")
+	m.at("data/engines/tofu/1.8.0/tofu", "1.8.0")
+	m.at("data/engines/tofu/1.12.0-rc1/tofu", "1.12.0-rc1")
+	m.at("data/engines/tofu/.part-1.13.0/tofu", "1.13.0") // a download that was killed
+	m.at("relative/tofu", "1.99.0")
+	inv := m.find()
+	want := []string{
+		"terraform 1.11.4 PATH second/terraform",
+		"tofu 1.10.2 folder folder/tofu",
+		"tofu 1.10.2 PATH second/tofu",
+		"tofu 1.9.1 PATH first/tofu",
+		"tofu 1.8.0 installed data/engines/tofu/1.8.0/tofu",
+		"tofu 1.12.0-rc1 installed data/engines/tofu/1.12.0-rc1/tofu",
+		"pulumi 3.230.0 folder folder/pulumi",
+	}
+	if diff := cmp.Diff(want, m.lines(inv.Found)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	for _, c := range []struct {
+		p                schema.Provisioner
+		constraint, want string
+	}{
+		{schema.OpenTofu, "", "tofu 1.10.2 folder folder/tofu"},
+		{schema.OpenTofu, "~> 1.9.0", "tofu 1.9.1 PATH first/tofu"},
+		{schema.OpenTofu, ">= 1.6, < 1.9", "tofu 1.8.0 installed data/engines/tofu/1.8.0/tofu"},
+		{schema.OpenTofu, "1.12.0-rc1", "tofu 1.12.0-rc1 installed data/engines/tofu/1.12.0-rc1/tofu"},
+		{schema.Pulumi, "~> 3.200", "pulumi 3.230.0 folder folder/pulumi"},
+	} {
+		f, err := inv.Choose(wanted(c.p, c.constraint))
+		if err != nil {
+			t.Errorf("%q: %v", c.constraint, err)
+			continue
+		}
+		if got := m.lines([]program.Found{f})[0]; got != c.want {
+			t.Errorf("%q: %s, want %s", c.constraint, got, c.want)
+		}
+	}
+}
+
+func TestTheProgramThatIsNamedIsPreferredAndMustWork(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.at("first/tofu", "1.10.2")
+	named := m.at("elsewhere/tofu", "1.9.1")
+	m.o.Named = map[schema.Provisioner]string{schema.OpenTofu: named, schema.Terraform: filepath.Join(m.dir, "nowhere", "terraform")}
+	inv := m.find()
+	for constraint, want := range map[string]string{"": "1.9.1", ">= 1.6": "1.9.1", ">= 1.10": "1.10.2"} {
+		if f, err := inv.Choose(wanted(schema.OpenTofu, constraint)); err != nil || f.Version != want {
+			t.Errorf("%q: %s, %v, want %s", constraint, f, err, want)
+		}
+	}
+	_, err := inv.Choose(wanted(schema.Terraform, ""))
+	if err == nil || !strings.Contains(err.Error(), "nowhere/terraform") || !strings.Contains(err.Error(), "correct engine.terraform in reeve.yaml") {
+		t.Errorf("err = %v", err)
+	}
+	m.o.Named[schema.OpenTofu] = "tofu"
+	if _, err := m.find().Choose(wanted(schema.OpenTofu, "")); err == nil || !strings.Contains(err.Error(), "absolute") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestWhatDoesNotFitIsExplained(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	older, newer := m.at("first/tofu", "1.8.0"), m.at("second/tofu", "1.11.0")
+	_, err := m.find().Choose(wanted(schema.OpenTofu, "~> 1.9.0"))
+	var none *program.NoneFits
+	if !errors.As(err, &none) || !errors.Is(err, engine.ErrVersion) {
+		t.Fatalf("err = %v", err)
+	}
+	want := `no tofu satisfies "~> 1.9.0" (acme/organization.yaml:4:18); there is tofu 1.11.0 (` + newer + `), 1.8.0 (` + older +
+		"); `reeve engine install 'tofu@~> 1.9.0'` gets it, or name a program in reeve.yaml (engine.tofu)"
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	_, err = m.find().Choose(wanted(schema.Terraform, ""))
+	if err == nil || errors.Is(err, engine.ErrVersion) || !strings.Contains(err.Error(), "terraform is not installed, only tofu 1.11.0 (") ||
+		!strings.Contains(err.Error(), "`reeve engine install terraform` gets it") {
+		t.Errorf("err = %v", err)
+	}
+
+	empty := newMachine(t)
+	programtest.Write(t, filepath.Join(empty.dir, "first", "pulumi"), "")
+	_, err = empty.find().Choose(wanted(schema.Pulumi, "~> 3.100"))
+	for _, part := range []string{"pulumi was not found in " + filepath.Join(empty.dir, "folder"), `"~> 3.100" (acme/organization.yaml:4:18) is wanted`,
+		filepath.Join(empty.dir, "first", "pulumi") + " does not work: it did not say its version"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in: %v", part, err)
+		}
+	}
+}
+
+func TestAProgramIsAskedOnceForAsLongAsItsFileIsTheSame(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	paths := []string{m.at("first/tofu", "1.9.0"), m.at("second/terraform", "1.11.4"), m.at("folder/pulumi", "3.230.0"), m.at("data/engines/tofu/1.8.0/tofu", "1.8.0")}
+	if err := os.Symlink(paths[0], filepath.Join(m.dir, "second", "tofu")); err != nil { // as /bin is /usr/bin
+		t.Fatal(err)
+	}
+	if got := len(m.find().Found); got != len(paths) {
+		t.Fatalf("%d programs were found", got)
+	}
+	var wg sync.WaitGroup
+	for range 8 { // jobs
+		wg.Go(func() { _, _ = m.finder.Find(t.Context(), m.o) })
+	}
+	wg.Wait()
+	m.finder = program.NewFinder(filepath.Join(m.dir, "data", "engines.json")) // the daemon after a restart
+	m.find()
+	for _, p := range paths {
+		if n := programtest.Asked(t, p); n != 1 {
+			t.Errorf("%s was run %d times", p, n)
+		}
+	}
+
+	// Replaced by another file of the same size and time: only the inode tells.
+	was, err := os.Stat(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	programtest.Write(t, paths[0]+".new", "1.9.5")
+	if err := os.Chtimes(paths[0]+".new", was.ModTime(), was.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(paths[0]+".new", paths[0]); err != nil {
+		t.Fatal(err)
+	}
+	f, ok := m.find().Best(schema.OpenTofu)
+	if !ok || f.Version != "1.9.5" || programtest.Asked(t, paths[0]) != 2 || programtest.Asked(t, paths[1]) != 1 {
+		t.Errorf("%s, asked %d and %d times", f, programtest.Asked(t, paths[0]), programtest.Asked(t, paths[1]))
+	}
+}
+
+func TestASwitcherIsAskedAgainAfterAMinuteAndNotForEachJob(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	real := m.at("versions/1.9.0", "1.9.0")
+	script := "#!/bin/sh\necho x >> '" + real + ".script'\necho '{\"terraform_version\":\"1.8.0\"}'\n"
+	syscall.ForkLock.RLock()
+	err := errors.Join(os.MkdirAll(filepath.Join(m.dir, "first"), 0o700), os.Symlink(real, filepath.Join(m.dir, "first", "tofu")),
+		os.WriteFile(filepath.Join(m.dir, "first", "terraform"), []byte(script), 0o700))
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.o.Path = filepath.Join(m.dir, "first") + ":/usr/bin:/bin"
+	broken := filepath.Join(m.dir, "first", "pulumi")
+	programtest.Write(t, broken, "")
+	asked := func() [3]int {
+		t.Helper()
+		b, err := os.ReadFile(real + ".script")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [3]int{programtest.Asked(t, real), strings.Count(string(b), "\n"), programtest.Asked(t, broken)}
+	}
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	m.finder.SetNow(func() time.Time { return now })
+	for range 3 {
+		inv := m.find()
+		if len(inv.Broken) != 1 {
+			t.Errorf("broken: %v", inv.Broken)
+		}
+	}
+	if got := asked(); got != [3]int{1, 1, 1} {
+		t.Errorf("asked %v times", got)
+	}
+	now = now.Add(time.Minute)
+	m.find()
+	if got := asked(); got != [3]int{2, 2, 2} {
+		t.Errorf("asked %v times after a minute", got)
+	}
+}
+
+func TestRealEnginesSayTheirVersions(t *testing.T) {
+	t.Parallel()
+	pulumi, _ := tooltest.Pulumi(t)
+	for _, e := range append(tooltest.Engines(t), pulumi) {
+		dir := t.TempDir()
+		if err := os.Symlink(e.Path, filepath.Join(dir, e.Name)); err != nil {
+			t.Fatal(err)
+		}
+		inv, err := program.NewFinder("").Find(t.Context(), program.Options{Path: dir})
+		if err != nil || len(inv.Found) != 1 || inv.Found[0].Version != e.Version || string(inv.Found[0].Provisioner) != e.Name {
+			t.Fatalf("%v: %v, %v", e, inv, err)
+		}
+		hosts := program.Hosts(inv.Found[0], dir)
+		if e.Name == "pulumi" && !slices.ContainsFunc(hosts, func(h program.Host) bool { return h.Runtime == "yaml" }) {
+			t.Errorf("Pulumi's language hosts: %v", hosts)
+		}
+	}
+}
+
+func TestLanguageHostsLieBesidePulumiOrOnPath(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	pulumi := m.at("folder/pulumi", "3.230.0")
+	beside := m.at("folder/pulumi-language-yaml", "x")
+	m.at("first/pulumi-language-yaml", "x")
+	other := m.at("second/pulumi-language-nodejs", "x")
+	m.at("second/pulumi-language-python-exec", "x")
+	if err := os.WriteFile(filepath.Join(m.dir, "second", "pulumi-language-go"), nil, 0o600); err != nil { // no program
+		t.Fatal(err)
+	}
+	f, ok := m.find().Best(schema.Pulumi)
+	if !ok || f.Path != pulumi {
+		t.Fatalf("%v", f)
+	}
+	want := []program.Host{{Runtime: "nodejs", Path: other}, {Runtime: "yaml", Path: beside}}
+	if diff := cmp.Diff(want, program.Hosts(f, m.o.Path)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := program.Hosts(program.Found{Program: engine.Program{Provisioner: schema.OpenTofu, Path: pulumi}}, m.o.Path); got != nil {
+		t.Errorf("OpenTofu has hosts: %v", got)
+	}
+}
