@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"await":     await,
 			"commented": forges.commented,
 			"exits":     exits,
+			"mirror":    mirror(t),
 			"port":      port,
 			"propose":   forges.propose,
 			"site":      forges.site,

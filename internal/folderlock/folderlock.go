@@ -24,3 +24,18 @@ func Take(lock *flock.Flock) (bool, error) {
 	}
 	return ok, err
 }
+
+// between is how often a lock that is waited for is tried.
+const between = 100 * time.Millisecond
+
+// Wait takes a lock as soon as no other process holds it. held is called, at most once,
+// when it has to be waited for. The error is ctx's, or says that the lock cannot be had.
+func Wait(ctx context.Context, lock *flock.Flock, held func()) error {
+	ok, err := lock.TryLock()
+	if ok || err != nil {
+		return err
+	}
+	held()
+	_, err = lock.TryLockContext(ctx, between)
+	return err
+}

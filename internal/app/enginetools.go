@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+
+	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/program"
+	"github.com/stackreeve/stackreeve/internal/program/install"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/schema"
+)
+
+// EngineStatus is one engine program that is there.
+type EngineStatus struct {
+	Engine schema.Provisioner `json:"engine"`
+	// Version is "" for a program that does not work; Problem says why.
+	Version string         `json:"version,omitempty"`
+	Path    string         `json:"path"`
+	Origin  program.Origin `json:"origin"`
+	// Best tells that stacks without a constraint get it, and Default that it is also of
+	// the engine that stacks get for which no document names one.
+	Best    bool   `json:"best"`
+	Default bool   `json:"default"`
+	Problem string `json:"problem,omitempty"`
+	// Hosts are the language hosts of a Pulumi program.
+	Hosts []program.Host `json:"hosts,omitempty"`
+}
+
+// Engines lists the engine programs that a daemon with this configuration finds, those
+// first that are preferred.
+func Engines(ctx context.Context, c config.Config, environ []string) ([]EngineStatus, error) {
+	e := newEngines(c.Engine, c.DataDir, environ)
+	inv, err := e.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	preferred := e.preferred(ctx, c.Engine)
+	out := []EngineStatus{}
+	for _, p := range program.Names() {
+		best, there := inv.Best(p)
+		for _, f := range inv.Found {
+			if f.Provisioner == p {
+				is := there && f.Path == best.Path
+				out = append(out, EngineStatus{Engine: p, Version: f.Version, Path: f.Path, Origin: f.Origin,
+					Best: is, Default: is && p == preferred, Hosts: program.Hosts(f, e.path)})
+			}
+		}
+		for _, b := range inv.Broken {
+			if b.Provisioner == p {
+				out = append(out, EngineStatus{Engine: p, Path: b.Path, Origin: b.Origin, Problem: b.Err})
+			}
+		}
+	}
+	return out, nil
+}
+
+// InstallEngine installs an engine below the data folder, unless the daemon finds one that
+// fits already, wherever that is. For the newest version it is the network that knows
+// which one that is. progress may be nil.
+func InstallEngine(ctx context.Context, c config.Config, environ []string, r install.Request, progress func(install.Progress)) (install.Installed, error) {
+	e := newEngines(c.Engine, c.DataDir, environ)
+	if r.Constraint != "" {
+		inv, err := e.all(ctx)
+		if err != nil {
+			return install.Installed{}, err
+		}
+		if f, err := inv.Choose(engine.Wanted{Provisioner: r.Provisioner, Version: schema.EngineVersion{Constraint: r.Constraint}}); err == nil {
+			return install.Installed{Program: f.Program, Already: true}, nil
+		}
+	}
+	m := c.Engine.Mirrors
+	return install.Install(ctx, install.Options{Root: e.installed(), Progress: progress,
+		Mirrors: map[schema.Provisioner]string{schema.Terraform: m.Terraform, schema.OpenTofu: m.Tofu, schema.Pulumi: m.Pulumi}}, r)
+}
