@@ -3,8 +3,11 @@ package app_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-version"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 	"github.com/stackreeve/stackreeve/internal/api"
@@ -88,6 +91,18 @@ func TestAStackChangesItsEngineOnlyWhenItsDocumentSaysHowItsStateMoves(t *testin
 	// What the first engine made was known to the second: it replaced it, and made no second one.
 	if n := w.effects("a"); n != 2 || w.stack(devA).Observed.Engine != other.String() {
 		t.Errorf("%d effects, made with %s", n, w.stack(devA).Observed.Engine)
+	}
+
+	// And back again, which is another move. Whoever is older than who wrote the state is
+	// warned: the engine itself says nothing.
+	w.write("acme/dev/a.yaml", with(w.stackDocument("a", "three"), "provisioner: "+first.Name, "engineMove: state-from-"+other.Name))
+	w.commit("and back")
+	w.until("the move back is made", func() bool { return w.effects("a") == 3 && w.newest(devA).State == stackjob.Succeeded })
+	j = w.job(w.newest(devA).ID)
+	warned := slices.ContainsFunc(j.Plan.Warnings, func(s string) bool { return strings.HasPrefix(s, other.String()+" made the stack last") })
+	was, is := version.Must(version.NewVersion(other.Version)).Segments(), version.Must(version.NewVersion(first.Version)).Segments()
+	if older := is[0] < was[0] || is[0] == was[0] && is[1] < was[1]; warned != older || j.Plan.Engine != first.String() {
+		t.Errorf("planned with %s after %s, warnings: %q", j.Plan.Engine, other, j.Plan.Warnings)
 	}
 }
 
