@@ -63,6 +63,12 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		_, err := w.move(ctx, job.ID, stackjob.Regate(now, v).Judging(len(job.Approvals)))
 		return true, err
 	}
+	if restored, err := w.restoredProducer(ctx, job); err != nil || restored != "" {
+		if err == nil {
+			_, err = w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonWaitsForProducer, Detail: restored}))
+		}
+		return true, err
+	}
 	// What was approved is what is applied: if a value that the plan was made of
 	// has moved since, the plan is no longer the one to apply.
 	tree := w.r.treeOf(job, view)
@@ -156,6 +162,9 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 		}
 	}
 	if _, err := w.move(ctx, job.ID, stackjob.Applied(now, l, out, observed)); err != nil {
+		return err
+	}
+	if err := w.wakeReaders(ctx, job.Desired.Key, st.Observed); err != nil {
 		return err
 	}
 	if out.Result != stackjob.ResultSucceeded || job.Pull != "" { // from a pull request: it is as the branch wants it no longer

@@ -356,7 +356,8 @@ func lostRace(err error) error {
 // held returns the job with the hold that an interrupted apply of its stack puts on
 // it, whatever was known when the job was made; or that its plan is another than the one
 // that stood in the pull request from which it is applied; or that it takes back what
-// a pull request applied that was then not merged.
+// a pull request applied that was then not merged; or that it is made of a state that
+// somebody put back from a backup.
 func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Plan) (stackjob.Job, error) {
 	st, err := r.o.Records.Stack(ctx, j.Desired.Key)
 	if err != nil {
@@ -364,6 +365,9 @@ func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Pla
 	}
 	if j.Hold == nil && st.Observed != nil && st.Observed.Interrupted {
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(st.Observed.JobID)}
+	}
+	if j.Hold == nil && st.Observed != nil && st.Observed.Restored != nil {
+		j.Hold = &stackjob.Reason{Code: stackjob.ReasonStateRestored, Detail: st.Observed.Restored.Backup + " by " + st.Observed.Restored.By.Name}
 	}
 	if j.Hold == nil && j.Shown != "" && j.Shown != plan.Digest {
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: stackjob.ShortDigest(j.Shown) + " stood in the pull request, it is now " + plan.ShortDigest()}

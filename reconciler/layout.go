@@ -52,6 +52,16 @@ func (l Layout) PulumiState(k schema.ResourceKey) string {
 // PulumiHome is Pulumi's own folder, with its plugins, for all stacks.
 func (l Layout) PulumiHome() string { return filepath.Join(l.Root, "pulumi") }
 
+// StateFiles is where the state of a stack is, when its engine keeps it in a file of the
+// data folder.
+func (l Layout) StateFiles(d stackjob.Desired) engine.StateFiles {
+	at := engine.StateFiles{State: l.State(d.Key), Backups: l.StateBackups(d.Key)}
+	if d.Pulumi != nil {
+		at.State = l.PulumiState(d.Key)
+	}
+	return at
+}
+
 func segment(s string) string {
 	if e := url.PathEscape(s); e != "." && e != ".." && e != "" {
 		return e

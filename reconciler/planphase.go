@@ -118,6 +118,9 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		if _, err := w.move(ctx, job.ID, stackjob.PlannedNothing(now, l, plan, w.converged(job, res, st))); err != nil {
 			return false, err
 		}
+		if err := w.wakeReaders(ctx, job.Desired.Key, st.Observed); err != nil {
+			return false, err
+		}
 		return false, w.afterSuccess(ctx, job, st.Observed)
 	}
 	view := w.r.View(job.Desired.Repository)

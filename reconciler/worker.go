@@ -45,6 +45,9 @@ type WorkerOptions struct {
 	// only versions that the stack does not allow.
 	Program func(ctx context.Context, w engine.Wanted) (engine.Program, error)
 	Layout  Layout
+	// States look after the states that engines keep in files of the data folder; an engine
+	// without an entry keeps none there.
+	States map[schema.Provisioner]engine.States
 	// LockOwner is this account on this machine as engines write it into state
 	// locks: "user@host".
 	LockOwner string
@@ -60,13 +63,16 @@ type Worker struct {
 	r   *Reconciler
 	log *slog.Logger
 
-	mu      sync.Mutex // guards running
+	mu      sync.Mutex // guards running and restoring
 	running map[stackjob.JobID]engine.Run
+	// restoring are the restores that somebody waits for; see takeRestore.
+	restoring map[stackjob.JobID]bool
 }
 
 // NewWorker returns a Worker.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log, running: map[stackjob.JobID]engine.Run{}}
+	w := &Worker{o: o, r: o.Reconciler, log: o.Reconciler.o.Log, running: map[stackjob.JobID]engine.Run{},
+		restoring: map[stackjob.JobID]bool{}}
 	w.r.interrupt = w.Interrupt
 	return w
 }
@@ -126,6 +132,9 @@ func (w *Worker) Advance(ctx context.Context, id stackjob.JobID) error {
 // step makes one move, or carries one phase through, and tells whether there may
 // be another step at once.
 func (w *Worker) step(ctx context.Context, job stackjob.Job) (again bool, err error) {
+	if job.Purpose == stackjob.RestoreState && !job.State.IsFinal() {
+		return false, w.resumeRestore(ctx, job)
+	}
 	switch job.State {
 	case stackjob.Queued:
 		return w.start(ctx, job)
@@ -264,7 +273,11 @@ func (w *Worker) unmetProducer(ctx context.Context, job stackjob.Job) (stackjob.
 			return stackjob.Reason{Code: stackjob.ReasonBlocked, Detail: fmt.Sprintf("%s (%s)", name, st.Last.State)}, nil
 		}
 	}
-	return stackjob.Reason{}, nil
+	restored, err := w.restoredProducer(ctx, job)
+	if err != nil || restored == "" {
+		return stackjob.Reason{}, err
+	}
+	return stackjob.Reason{Code: stackjob.ReasonWaitsForProducer, Detail: restored}, nil
 }
 
 // olderOpenJob finds a job of the same stack that came before this one and has not

@@ -142,18 +142,28 @@ func (c *cli) showPlan(job stackjob.Job) (string, error) {
 // confirm asks a person on a terminal whether the plan above is to be applied. A
 // program, and a person who said so, is not asked.
 func (c *cli) confirm(ctx context.Context, job stackjob.Job, yes bool) error {
-	in, ok := c.in.(*os.File)
-	if yes || c.output != "text" || !ok || !term.IsTerminal(int(in.Fd())) || !c.isTerminal() {
+	if !c.asks(yes) {
 		return nil
 	}
 	question := "Apply this plan"
 	if job.State == stackjob.WaitingStart {
 		question = "Start the job"
 	}
-	_, _ = fmt.Fprintf(c.err, "\n%s to %s? [y/N] ", question, job.Desired.Key)
+	return c.askYes(ctx, question+" to "+job.Desired.Key.String(), "not approved")
+}
+
+// asks tells whether there is a person at a terminal to be asked.
+func (c *cli) asks(yes bool) bool {
+	in, ok := c.in.(*os.File)
+	return !yes && c.output == "text" && ok && term.IsTerminal(int(in.Fd())) && c.isTerminal()
+}
+
+// askYes asks a person for a yes; anything else ends the command with no.
+func (c *cli) askYes(ctx context.Context, question, no string) error {
+	_, _ = fmt.Fprintf(c.err, "\n%s? [y/N] ", question)
 	answers := make(chan string, 1)
 	go func() { // ends with the program: a read from a terminal cannot be called back
-		line, _ := bufio.NewReader(in).ReadString('\n')
+		line, _ := bufio.NewReader(c.in).ReadString('\n')
 		answers <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
@@ -164,7 +174,7 @@ func (c *cli) confirm(ctx context.Context, job stackjob.Job, yes bool) error {
 			return nil
 		}
 	}
-	return &exit{code: exitFindings, err: errors.New("not approved")}
+	return &exit{code: exitFindings, err: errors.New(no)}
 }
 
 // waits fits jobs that wait for a person.

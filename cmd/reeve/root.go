@@ -85,7 +85,7 @@ Exit codes: 0 done, 1 findings, 2 wrong usage, 3 the work could not be done.`,
 	}
 	root.AddCommand(
 		newServe(c), newDemo(c), newValidate(c), newPlan(c), newDiff(c), newGet(c), newLogs(c),
-		newApprove(c), newReject(c), newCancel(c), newRerun(c), newUnlock(c), newPoll(c), newExplain(c), newGraph(c),
+		newApprove(c), newReject(c), newCancel(c), newRerun(c), newUnlock(c), newPoll(c), newExplain(c), newGraph(c), newState(c),
 		newEngine(c), newForge(c), newComment(c), newSchema(c), newContext(c), newDoctor(c), newVersion(c),
 	)
 	fixed := func(list ...string) completion {

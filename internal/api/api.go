@@ -220,6 +220,53 @@ type Answer struct {
 	Comment    string `json:"comment,omitempty"`
 }
 
+// States are the state of a stack and its backups. They tell nothing that is in a state but
+// how much.
+type States struct {
+	Key    schema.ResourceKey `json:"key"`
+	Engine schema.Provisioner `json:"engine"`
+	// State is what is there now; nil when there is none.
+	State *StateCopy `json:"state,omitempty"`
+	// Backups are newest first.
+	Backups []StateCopy `json:"backups"`
+}
+
+// StateCopy is a state, or a backup of one.
+type StateCopy struct {
+	// Name is the file's; a restore names a backup by it.
+	Name string `json:"name"`
+	// At is when the backup was made, or the state last written.
+	At time.Time `json:"at,omitzero"`
+	// Job is the job before whose work the backup was made, and Action what it did: "apply",
+	// "destroy" or "restore"; "" for a state, and when that is not known any more.
+	Job    stackjob.JobID  `json:"job,omitempty"`
+	Action stackjob.Action `json:"action,omitempty"`
+	// Serial counts the writes of a state, Lineage names it through all of them.
+	Serial  int64  `json:"serial"`
+	Lineage string `json:"lineage,omitempty"`
+	// Resources counts the managed resources; 0 and Encrypted when they cannot be counted.
+	Resources int  `json:"resources"`
+	Encrypted bool `json:"encrypted,omitempty"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
+	// Damaged tells that it cannot be read as a state, and cannot be restored.
+	Damaged bool `json:"damaged,omitempty"`
+	// Current tells that a backup is what the state is now.
+	Current bool `json:"current,omitempty"`
+}
+
+// StateRestore is what a person asks for with `reeve state restore`.
+type StateRestore struct {
+	Key   schema.ResourceKey `json:"-"`
+	Actor stackjob.Actor     `json:"-"`
+	// Backup is the name of a backup; its suffix may be left out.
+	Backup string `json:"backup"`
+	// Reason is why, for the history.
+	Reason string `json:"reason"`
+	// Force restores a backup of another lineage too.
+	Force bool `json:"force,omitempty"`
+}
+
 // Reading is what anybody who may read can ask.
 type Reading interface {
 	Resources(ctx context.Context, f Filter) ([]ResourceStatus, error)
@@ -235,6 +282,8 @@ type Reading interface {
 	Explain(ctx context.Context, k schema.ResourceKey) (Explanation, error)
 	// Engine says which program a job for a resource would get.
 	Engine(ctx context.Context, k schema.ResourceKey) (EngineChoice, error)
+	// States lists the state of a stack and its backups.
+	States(ctx context.Context, k schema.ResourceKey) (States, error)
 	// Graph renders the graph of all organizations, of one (f.Org), or of what concerns one of its
 	// environments (f.Env): format is "mermaid", "dot" or "json".
 	Graph(ctx context.Context, f Filter, format string) (string, error)
@@ -272,6 +321,9 @@ type Acting interface {
 	Rerun(ctx context.Context, a Answer) (stackjob.Job, error)
 	// Unlock ends turns of a pull request that cannot be asked any more.
 	Unlock(ctx context.Context, u Unlock) ([]pull.Release, error)
+	// RestoreState puts a backup in the place of a stack's state and returns the job that
+	// did. It is refused while another job of the stack runs.
+	RestoreState(ctx context.Context, r StateRestore) (stackjob.Job, error)
 	// Poll looks at a repository now.
 	Poll(ctx context.Context, repository string, by stackjob.Actor) (RepositoryStatus, error)
 }

@@ -262,6 +262,16 @@ func (c *Client) Engine(ctx context.Context, k schema.ResourceKey) (EngineChoice
 	return call[EngineChoice](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name, "engine"), nil, nil)
 }
 
+// States implements Backend.
+func (c *Client) States(ctx context.Context, k schema.ResourceKey) (States, error) {
+	return call[States](ctx, c, http.MethodGet, route("resources", k.Org, k.Env, k.Kind, k.Name, "states"), nil, nil)
+}
+
+// RestoreState implements Backend.
+func (c *Client) RestoreState(ctx context.Context, r StateRestore) (stackjob.Job, error) {
+	return call[stackjob.Job](ctx, c, http.MethodPost, route("resources", r.Key.Org, r.Key.Env, r.Key.Kind, r.Key.Name, "restore"), nil, r)
+}
+
 // Graph implements Backend.
 func (c *Client) Graph(ctx context.Context, f Filter, format string) (string, error) {
 	b, err := c.text(ctx, "/graph", values("org", f.Org, "env", f.Env, "format", format))

@@ -30,6 +30,7 @@ const (
 	CodeStackBusy        ErrorCode = "stack-busy"
 	CodeStaleApproval    ErrorCode = "stale-approval"
 	CodeClaimed          ErrorCode = "claimed-elsewhere"
+	CodeNotRestored      ErrorCode = "state-not-restored"
 	CodeInvalid          ErrorCode = "invalid-request"
 	CodeTooLarge         ErrorCode = "too-large"
 	CodeTokenMissing     ErrorCode = "token-missing"
@@ -51,7 +52,7 @@ const (
 // ErrorCodes lists every code, for documentation and tests.
 func ErrorCodes() []ErrorCode {
 	return []ErrorCode{CodeNotFound, CodeNoRoute, CodeMethodNotAllowed, CodeIllegalMove, CodeStackBusy, CodeStaleApproval,
-		CodeClaimed, CodeInvalid, CodeTooLarge, CodeTokenMissing, CodeTokenUnknown, CodeSignature, CodeReadOnlyToken, CodeForbidden,
+		CodeClaimed, CodeNotRestored, CodeInvalid, CodeTooLarge, CodeTokenMissing, CodeTokenUnknown, CodeSignature, CodeReadOnlyToken, CodeForbidden,
 		CodeWrongHost, CodeCrossSite, CodeTooManyStreams, CodeNotReady, CodeReadOnly, CodeFull, CodeTimeout, CodeStopping, CodeInternal}
 }
 
@@ -62,7 +63,7 @@ func (c ErrorCode) Status() int {
 		return http.StatusNotFound
 	case CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case CodeIllegalMove, CodeStackBusy, CodeStaleApproval, CodeClaimed:
+	case CodeIllegalMove, CodeStackBusy, CodeStaleApproval, CodeClaimed, CodeNotRestored:
 		return http.StatusConflict
 	case CodeInvalid:
 		return http.StatusUnprocessableEntity
@@ -101,6 +102,8 @@ func (c ErrorCode) Title() string {
 		return "the approval is for another plan"
 	case CodeClaimed:
 		return "another daemon carries the job"
+	case CodeNotRestored:
+		return "the state is not restored"
 	case CodeInvalid:
 		return "the request is not valid"
 	case CodeTooLarge:

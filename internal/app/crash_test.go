@@ -141,6 +141,9 @@ func (r crashingRecords) Move(ctx context.Context, id stackjob.JobID, m stackjob
 	if err != nil {
 		return before, err
 	}
+	if before.Purpose == stackjob.RestoreState {
+		r.crash.strike("before "+string(m.Event())+" of a restore", 0)
+	}
 	after, err := r.Records.Move(ctx, id, m)
 	if err == nil {
 		at := "move " + string(m.Event())

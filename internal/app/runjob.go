@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -11,6 +12,12 @@ import (
 func Drivers() map[schema.Provisioner]engine.Driver {
 	d := terraform.New(terraform.Options{})
 	return map[schema.Provisioner]engine.Driver{schema.Terraform: d, schema.OpenTofu: d}
+}
+
+// states look after the states that engines keep in files of the data folder.
+func states() map[schema.Provisioner]engine.States {
+	k := statefile.New(terraform.StateFormat{}, nil)
+	return map[schema.Provisioner]engine.States{schema.Terraform: k, schema.OpenTofu: k}
 }
 
 // RunJob is the runner: it carries out the phase in a job's folder and returns its

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/report"
@@ -69,6 +71,54 @@ func (d *Desk) Cancel(ctx context.Context, a api.Answer) (stackjob.Job, error) {
 // Rerun makes a new job for the same stack.
 func (d *Desk) Rerun(ctx context.Context, a api.Answer) (stackjob.Job, error) {
 	return d.o.Reconciler.Rerun(ctx, a.Job, a.Actor)
+}
+
+// RestoreState puts a backup in the place of a stack's state.
+func (d *Desk) RestoreState(ctx context.Context, r api.StateRestore) (stackjob.Job, error) {
+	q := reconciler.RestoreRequest{Key: r.Key, Backup: r.Backup, Why: r.Reason, By: r.Actor, Lineage: reconciler.SameLineage}
+	if r.Force {
+		q.Lineage = reconciler.AnyLineage
+	}
+	j, err := d.o.Worker.RestoreState(ctx, q)
+	return j, restoreProblem(err)
+}
+
+// restoreProblem says a refusal in the API's words.
+func restoreProblem(err error) error {
+	if errors.Is(err, reconciler.ErrNotRestored) {
+		return api.NewProblem(api.CodeNotRestored, err.Error())
+	}
+	return err
+}
+
+// States lists the state of a stack and its backups.
+func (d *Desk) States(ctx context.Context, k schema.ResourceKey) (api.States, error) {
+	list, err := d.o.Worker.States(ctx, k)
+	if err != nil {
+		return api.States{}, restoreProblem(err)
+	}
+	out := api.States{Key: k, Engine: list.Provisioner, Backups: []api.StateCopy{}}
+	if list.State != nil {
+		s := stateCopy(*list.State)
+		out.State = &s
+	}
+	for _, b := range list.Backups {
+		s := stateCopy(b)
+		if s.Job != "" {
+			j, err := d.o.Records.Job(ctx, s.Job)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return out, err
+			}
+			s.Action = j.Action // "" when the job is forgotten
+		}
+		out.Backups = append(out.Backups, s)
+	}
+	return out, nil
+}
+
+func stateCopy(f engine.StateFile) api.StateCopy {
+	return api.StateCopy{Name: f.Name, At: f.At, Job: f.Job, Serial: f.Serial, Lineage: f.Lineage, Resources: f.Resources,
+		Encrypted: f.Encrypted, Size: f.Size, Damaged: f.Damaged, Current: f.Current}
 }
 
 // Explain says all that is known of one resource, in sentences.

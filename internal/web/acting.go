@@ -34,6 +34,13 @@ type unlockBody struct {
 	Reason    string   `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, for the record. Without one nothing is ended."`
 }
 
+// restoreBody says which backup takes the place of a stack's state, and why.
+type restoreBody struct {
+	Backup string `json:"backup" minLength:"1" maxLength:"200" doc:"The name of a backup; its suffix may be left out."`
+	Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, for the history."`
+	Force  bool   `json:"force,omitempty" doc:"Restore a backup of another lineage too."`
+}
+
 // acting registers what changes something. Who acts is the caller that admit found, never
 // something in the request.
 func (r registrar) acting() {
@@ -68,6 +75,15 @@ func (r registrar) acting() {
 		ended, err := r.backend.Unlock(ctx, u)
 		r.acted(ctx, "unlock", pull.Key{Repository: in.Repository, Number: in.Number}.String(), err)
 		return listOf(ended, err)
+	})
+	post(r, "/resources/{org}/{env}/{kind}/{name}/restore", "restoreState", "Put a backup in the place of a stack's state", func(ctx context.Context, in *struct {
+		ResourcePath
+		Body restoreBody
+	},
+	) (*one[stackjob.Job], error) {
+		j, err := r.backend.RestoreState(ctx, api.StateRestore{Key: in.key(), Actor: callerOf(ctx).actor, Backup: in.Body.Backup, Reason: in.Body.Reason, Force: in.Body.Force})
+		r.acted(ctx, "restore-state", in.key().String(), err)
+		return oneOf(j, err)
 	})
 	post(r, "/repositories/{name}/poll", "pollRepository", "Look at a repository now", func(ctx context.Context, in *struct {
 		Name string `path:"name" maxLength:"200"`

@@ -160,6 +160,17 @@ func (m *memory) Engine(_ context.Context, k schema.ResourceKey) (api.EngineChoi
 		Version: "1.9.8", Path: "/opt/tofu", Origin: "folder"}, m.note(k)
 }
 
+func (m *memory) States(_ context.Context, k schema.ResourceKey) (api.States, error) {
+	lineage := "5b2f8c1e-0000-4000-8000-000000000000"
+	return api.States{Key: k, Engine: schema.OpenTofu, State: &api.StateCopy{Name: "terraform.tfstate", At: day, Serial: 7, Lineage: lineage, Resources: 3, Size: 4096},
+		Backups: []api.StateCopy{{Name: "b.tfstate", At: day, Job: "sj_1", Action: stackjob.Apply, Serial: 6, Lineage: lineage, Resources: 2, Size: 2048},
+			{Name: "cut.tfstate", Size: 7, Damaged: true}}}, m.note(k)
+}
+
+func (m *memory) RestoreState(_ context.Context, r api.StateRestore) (stackjob.Job, error) {
+	return job, m.note(r)
+}
+
 func (m *memory) Graph(_ context.Context, f api.Filter, format string) (string, error) {
 	return "graph of " + f.Org + "/" + f.Env + " as " + format, m.note(f)
 }

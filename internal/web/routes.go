@@ -205,14 +205,11 @@ func (r registrar) reading() {
 	get(r, "/turns", "listTurns", "Which pull requests hold stacks, or wait for them", func(ctx context.Context, in *FilterQuery) (*list[api.TurnStatus], error) {
 		return listOf(r.backend.Turns(ctx, in.filter()))
 	})
-	get(r, "/resources/{org}/{env}/{kind}/{name}", "explainResource", "All that is known of one resource, and why", func(ctx context.Context, in *struct {
-		Org  string `path:"org" maxLength:"200"`
-		Env  string `path:"env" maxLength:"200"`
-		Kind string `path:"kind" maxLength:"200"`
-		Name string `path:"name" maxLength:"200"`
-	},
-	) (*one[api.Explanation], error) {
-		return oneOf(r.backend.Explain(ctx, schema.ResourceKey{Org: in.Org, Env: in.Env, Kind: in.Kind, Name: in.Name}))
+	get(r, "/resources/{org}/{env}/{kind}/{name}", "explainResource", "All that is known of one resource, and why", func(ctx context.Context, in *ResourcePath) (*one[api.Explanation], error) {
+		return oneOf(r.backend.Explain(ctx, in.key()))
+	})
+	get(r, "/resources/{org}/{env}/{kind}/{name}/states", "listStates", "The state of a stack and its backups, and nothing that is in them", func(ctx context.Context, in *ResourcePath) (*one[api.States], error) {
+		return oneOf(r.backend.States(ctx, in.key()))
 	})
 	get(r, "/resources/{org}/{env}/{kind}/{name}/engine", "chooseEngine", "Which program a job for a resource would get, and why", func(ctx context.Context, in *struct {
 		Org  string `path:"org" maxLength:"200"`
@@ -288,6 +285,18 @@ func (r registrar) jobs() {
 	get(r, "/jobs/{id}", "getJob", "One Stack Job with its plan", func(ctx context.Context, in *JobPath) (*one[stackjob.Job], error) {
 		return oneOf(r.backend.Job(ctx, in.ID))
 	})
+}
+
+// ResourcePath names a resource.
+type ResourcePath struct {
+	Org  string `path:"org" maxLength:"200"`
+	Env  string `path:"env" maxLength:"200"`
+	Kind string `path:"kind" maxLength:"200"`
+	Name string `path:"name" maxLength:"200"`
+}
+
+func (p ResourcePath) key() schema.ResourceKey {
+	return schema.ResourceKey{Org: p.Org, Env: p.Env, Kind: p.Kind, Name: p.Name}
 }
 
 // JobPath names a job.

@@ -188,6 +188,15 @@ func TestEverythingInTheBackendRoundTrips(t *testing.T) {
 			engine, err := cl.Engine(ctx, key)
 			wantEngine, _ := b.Engine(ctx, key)
 			same(t, "engine", engine, err, wantEngine)
+			states, err := cl.States(ctx, key)
+			wantStates, _ := b.States(ctx, key)
+			same(t, "states", states, err, wantStates)
+			same(t, "key of the states", r.lastAsked(), nil, any(key))
+			restore := api.StateRestore{Key: key, Backup: "b", Reason: "the import went wrong ✓", Force: true, Actor: stackjob.Actor{Name: "somebody else"}}
+			restored, err := cl.RestoreState(ctx, restore)
+			same(t, "restored", restored, err, job)
+			restore.Actor = c.actor
+			same(t, "told to restore", r.lastAsked(), nil, any(restore))
 			for _, format := range []string{"json", "mermaid", "dot"} {
 				g, err := cl.Graph(ctx, api.Filter{Org: "acme", Env: "dev"}, format)
 				same(t, "graph", g, err, "graph of acme/dev as "+format)

@@ -249,7 +249,8 @@ func (c *comparison) valueHash(ref *schema.Reference, producer stackjob.Stack) (
 	return c.in.Hash(v.JSON), true
 }
 
-// unfinished says that the last apply did not come to its end.
+// unfinished says that the last apply did not come to its end, or that what it left was
+// replaced by a backup since.
 func unfinished(st stackjob.Stack) []stackjob.Because {
 	lost := interrupted(st)
 	if !lost && (st.Observed == nil || st.Observed.Complete) {
@@ -257,6 +258,8 @@ func unfinished(st stackjob.Stack) []stackjob.Because {
 	}
 	b := stackjob.Because{Cause: stackjob.CauseUnfinished}
 	switch {
+	case st.Observed != nil && st.Observed.Restored != nil:
+		b.Cause, b.Detail = stackjob.CauseRestored, st.Observed.Restored.Backup
 	case lost:
 		b.Detail = string(interruptedJob(st)) + " was interrupted"
 	case st.Observed.JobID != "":

@@ -143,6 +143,8 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonStillNeeded:      "Remove the references to it, or its readers, first.",
 	stackjob.ReasonHeldByPull:       "Whoever merges or closes that pull request, or comments `reeve unlock` there; an operator with `reeve unlock` where it cannot be asked any more.",
 	stackjob.ReasonTurnEnded:        "Nothing of it is applied. Comment `reeve apply` in the pull request again if it is still wanted.",
+	stackjob.ReasonStateRestored:    "Look at what the plan does to what exists, then approve it; or restore what was there before, which `reeve state list` names.",
+	stackjob.ReasonStateNotRestored: "The state is as it was: mend the cause, then restore it again.",
 	stackjob.ReasonTakesBack:        "Anybody who may approve can let it go on, after looking at the plan. To keep what was applied, merge that pull request.",
 	stackjob.ReasonStateInUse:       "Nothing of it is destroyed: what it made belongs to that stack now. To have it destroyed, give that stack another place for its state first.",
 	stackjob.ReasonStackBusy:        "It goes on by itself when that job has ended.",
@@ -261,11 +263,16 @@ func (s Subject) lastMade() string {
 	if o == nil {
 		return "Nothing of it has been made."
 	}
-	how := "Last applied"
-	if !o.Complete {
+	how, by := "Last applied", o.JobID
+	switch {
+	case o.Restored != nil && o.Restored.Applied == "":
+		return restoredLine(*o.Restored) + " Nothing else is recorded of it."
+	case o.Restored != nil:
+		how, by = restoredLine(*o.Restored)+" Before that it was applied", o.Restored.Applied
+	case !o.Complete:
 		how = "Last applied, not to its end,"
 	}
-	line := fmt.Sprintf("%s by job %s at commit %s", how, o.JobID, shortCommit(o.Desired.Commit))
+	line := fmt.Sprintf("%s by job %s at commit %s", how, by, shortCommit(o.Desired.Commit))
 	if o.Engine != "" {
 		line += " with " + o.Engine
 	}
@@ -279,6 +286,15 @@ func (s Subject) released() string {
 	}
 	r := s.Released[0]
 	return fmt.Sprintf("It was held for pull request %s until %s ended that on %s: %s.", r.Pull, r.By.Name, r.At.UTC().Format("2006-01-02 15:04 MST"), strconv.Quote(r.Reason))
+}
+
+// restoredLine says that a state was restored, by whom and why, and how it is undone.
+func restoredLine(r stackjob.Restoration) string {
+	line := fmt.Sprintf("Its state was restored by %s in job %s from the backup %s (serial %d): %s.", r.By.Name, r.Job, r.Backup, r.State.Serial, strconv.Quote(r.Why))
+	if r.Replaced != nil {
+		line += fmt.Sprintf(" What was there (serial %d) is kept as %s.", r.Replaced.Serial, r.Replaced.Backup)
+	}
+	return line + " No plan has been settled since."
 }
 
 // shortCommit is a commit as people read it; "folder:" stays in front of a folder's

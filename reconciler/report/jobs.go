@@ -129,6 +129,9 @@ func Ago(t, now time.Time) string {
 // Next are the commands that are valid for a job now, the most likely one first.
 func Next(j stackjob.Job) []string {
 	id := " " + Clean(string(j.ID))
+	if j.Purpose == stackjob.RestoreState { // over in a moment, without a log, and repeated by nobody
+		return []string{"reeve state list " + Clean(j.Desired.Key.String())}
+	}
 	switch j.State {
 	case stackjob.Queued, stackjob.Ready:
 		return []string{"reeve cancel" + id}

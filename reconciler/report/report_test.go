@@ -295,6 +295,10 @@ func TestNextNamesCommandsForEveryState(t *testing.T) {
 	if d := cmp.Diff([]string{"reeve rerun sj_1"}, report.Next(stackjob.Job{ID: "sj_1", State: stackjob.Rejected})); d != "" {
 		t.Errorf("a job without a log: %s", d)
 	}
+	restore := stackjob.Job{ID: "sj_1", Purpose: stackjob.RestoreState, Desired: stackjob.Desired{Key: key}, State: stackjob.Failed, Operations: []stackjob.Operation{{Kind: stackjob.OpBackup}}}
+	if d := cmp.Diff([]string{"reeve state list " + key.String()}, report.Next(restore)); d != "" {
+		t.Errorf("a restore: %s", d)
+	}
 }
 
 func TestExplanationsReadLikeThis(t *testing.T) {
@@ -314,8 +318,14 @@ func TestExplanationsReadLikeThis(t *testing.T) {
 		"explain-applied": {Key: key, Status: "applied", Policy: stackjob.PolicyChoice{Name: "built-in default"},
 			Observed: &stackjob.Observed{Complete: true, JobID: "sj_0", Desired: stackjob.Desired{Commit: "folder:0123456789"}}, Job: &stackjob.Job{ID: "sj_0", State: stackjob.Succeeded, Action: stackjob.Apply},
 			Pulls: []report.PullOf{{Name: "infra#7", URL: "https://git.example.com/acme/infra/pulls/7\x1b[0m", Role: report.PullMerged}, {Name: "infra#8", Role: report.PullApplies}}},
-		"explain-frozen": {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
-		"explain-bare":   {Key: key},
+		"explain-restored": {Key: key, Status: "waiting", Reason: stackjob.Reason{Code: stackjob.ReasonStateRestored, Detail: "b.tfstate by ann"}, Policy: policy,
+			Because: []stackjob.Because{{Cause: stackjob.CauseRestored, Detail: "b.tfstate"}},
+			Observed: &stackjob.Observed{JobID: "sj_2", Desired: stackjob.Desired{Commit: "0123456789abcdef"}, Engine: "terraform 1.11.4",
+				Restored: &stackjob.Restoration{Backup: "b.tfstate", Why: "the import\x1b[0m went wrong", By: stackjob.Actor{Name: "ann"}, Job: "sj_2", Applied: "sj_1",
+					State: stackjob.StateVersion{Serial: 3, Backup: "b.tfstate"}, Replaced: &stackjob.StateVersion{Serial: 7, Backup: "kept.tfstate"}}}},
+		"explain-restored-only": {Key: key, Observed: &stackjob.Observed{JobID: "sj_2", Restored: &stackjob.Restoration{Backup: "b.tfstate", Why: "it was destroyed", By: stackjob.Actor{Name: "ann"}, Job: "sj_2"}}},
+		"explain-frozen":        {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
+		"explain-bare":          {Key: key},
 		"explain-released": {Key: key, Status: "applied", Released: []pull.Release{
 			{Pull: pull.Key{Repository: "infra", Number: 7}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "it was \"deleted\"" + evil},
 			{Pull: pull.Key{Repository: "infra", Number: 6}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "older"}}},

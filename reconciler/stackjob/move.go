@@ -122,7 +122,7 @@ func ReleaseStart(at time.Time, v Verdict) Move {
 // can be claimed again only through TakeOver.
 func StartPlan(at time.Time, owner string, until time.Time, policy PolicyChoice) Move {
 	return Move{event: EvStartPlan, at: at, change: func(j *Job) error {
-		if j.State != Queued {
+		if j.State != Queued || j.Purpose == RestoreState {
 			return &IllegalMove{State: j.State, Event: EvStartPlan}
 		}
 		j.Attempt++
@@ -171,7 +171,13 @@ func (m Move) Counting(approvals []Approval) Move {
 // then interrupted; how the job ends is what the engine makes of it.
 func RequestCancel(at time.Time, by Actor) Move {
 	return Move{event: EvRecord, at: at, actor: by, reason: Reason{Code: ReasonCancelled, Detail: "by " + by.Name},
-		change: func(j *Job) error { j.CancelledBy = &by; return nil }}
+		change: func(j *Job) error {
+			if j.Purpose == RestoreState { // no engine to interrupt, and over in a moment
+				return &IllegalMove{State: j.State, Event: EvCancel}
+			}
+			j.CancelledBy = &by
+			return nil
+		}}
 }
 
 // TakeOver claims a running job whose owner is dead or late, without changing what

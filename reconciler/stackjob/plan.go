@@ -195,6 +195,10 @@ type Observed struct {
 	// Pull is the pull request from which JobID applied it before its merge (Job.Pull);
 	// "" for the followed branch.
 	Pull string `json:"pull,omitempty"`
+	// Restored is set when the state was put back from a backup and nothing was applied
+	// since, nor found to be as desired: what is recorded is then of the state that was
+	// replaced, and JobID is the job that restored.
+	Restored *Restoration `json:"restored,omitempty"`
 	// References are the values that were put in for references, by
 	// "org/env/Kind/name fieldPath", as keyed hashes.
 	References map[string]string `json:"references,omitempty"`

@@ -84,6 +84,8 @@ const (
 	ReasonHeldByPull       ReasonCode = "held-by-pull"
 	ReasonTurnEnded        ReasonCode = "turn-ended"
 	ReasonTakesBack        ReasonCode = "takes-back"
+	ReasonStateRestored    ReasonCode = "state-restored"
+	ReasonStateNotRestored ReasonCode = "state-not-restored"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -137,6 +139,8 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonHeldByPull:       "a pull request applies it before its merge, and holds it until then",
 	ReasonTurnEnded:        "its pull request does not hold the stack any more",
 	ReasonTakesBack:        "it takes back what a pull request applied that is not merged; a person must look",
+	ReasonStateRestored:    "its state was put back from a backup; a person must look at what is planned now",
+	ReasonStateNotRestored: "the state was not restored, and is as it was",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 

@@ -34,6 +34,9 @@ const (
 	Reconcile Purpose = "reconcile"
 	// PlanOnly ends when the plan is made (pull requests).
 	PlanOnly Purpose = "plan-only"
+	// RestoreState puts a backup in the place of the stack's state. No engine runs for it;
+	// it is a job so that none of the stack runs beside it and its history knows of it.
+	RestoreState Purpose = "restore-state"
 )
 
 // Action is what a job wants of its stack.
@@ -43,6 +46,8 @@ type Action string
 const (
 	Apply   Action = "apply"
 	Destroy Action = "destroy"
+	// Restore is the action of RestoreState, and of nothing else.
+	Restore Action = "restore"
 )
 
 // Desired is everything a job runs, frozen when it is created: enough to plan and
@@ -137,6 +142,7 @@ const (
 	CauseOutput      Cause = "output"      // an output of a producer moved
 	CauseRerun       Cause = "rerun"       // a person asked
 	CauseUnfinished  Cause = "unfinished"  // the last apply failed or was interrupted
+	CauseRestored    Cause = "restored"    // its state was restored from a backup
 )
 
 // Sentence is the cause in words.
@@ -153,6 +159,7 @@ var causeSentences = map[Cause]string{
 	CauseOutput:      "a value that it reads changed",
 	CauseRerun:       "a rerun was asked for",
 	CauseUnfinished:  "the last apply did not finish",
+	CauseRestored:    "its state was restored from a backup",
 }
 
 // Because is one cause with what it is about ("acme/dev/Network/main
@@ -224,6 +231,8 @@ type Job struct {
 	// Policy is the policy that was in force when it was last judged.
 	Policy     *PolicyChoice `json:"policy,omitempty"`
 	Operations []Operation   `json:"operations,omitempty"`
+	// Restore is what a job of the purpose RestoreState puts back; nil for others.
+	Restore *Restoration `json:"restore,omitempty"`
 
 	CreatedAt time.Time `json:"createdAt"`
 	StartedAt time.Time `json:"startedAt,omitzero"`
@@ -243,6 +252,9 @@ const (
 	OpPlan    OperationKind = "plan"
 	OpApply   OperationKind = "apply"
 	OpDestroy OperationKind = "destroy"
+	// OpBackup and OpRestore are the two steps of a job that restores a state.
+	OpBackup  OperationKind = "backup"
+	OpRestore OperationKind = "restore"
 )
 
 // Result is how an operation ended.

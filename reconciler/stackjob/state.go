@@ -89,15 +89,17 @@ const (
 	EvHoldApply  Event = "hold-apply"
 	EvAllowApply Event = "allow-apply"
 	EvStartApply Event = "start-apply" // the intent: the plan is consumed
-	EvSucceed    Event = "succeed"
-	EvFail       Event = "fail"
-	EvCancel     Event = "cancel"
-	EvReject     Event = "reject"
-	EvExpire     Event = "expire"
-	EvSupersede  Event = "supersede"
-	EvInterrupt  Event = "interrupt"
-	EvRenew      Event = "renew"  // the lease goes on
-	EvRecord     Event = "record" // an operation was recorded; the state stays
+	// EvStartRestore is the intent of a job that restores a state.
+	EvStartRestore Event = "start-restore"
+	EvSucceed      Event = "succeed"
+	EvFail         Event = "fail"
+	EvCancel       Event = "cancel"
+	EvReject       Event = "reject"
+	EvExpire       Event = "expire"
+	EvSupersede    Event = "supersede"
+	EvInterrupt    Event = "interrupt"
+	EvRenew        Event = "renew"  // the lease goes on
+	EvRecord       Event = "record" // an operation was recorded; the state stays
 
 	// EvEnqueue is the first entry of a job's history. It is no move: a job
 	// begins with it.
@@ -106,7 +108,7 @@ const (
 
 // transitions is the whole state machine: from, event, to.
 var transitions = map[State]map[Event]State{
-	Queued: {EvPostpone: Queued, EvHoldStart: WaitingStart, EvStartPlan: Planning, EvSucceed: Succeeded, EvFail: Failed,
+	Queued: {EvPostpone: Queued, EvHoldStart: WaitingStart, EvStartPlan: Planning, EvStartRestore: Applying, EvSucceed: Succeeded, EvFail: Failed,
 		EvCancel: Cancelled, EvReject: Rejected, EvSupersede: Superseded},
 	WaitingStart: {EvHoldStart: WaitingStart, EvAllowStart: Queued, EvCancel: Cancelled, EvReject: Rejected,
 		EvExpire: Expired, EvSupersede: Superseded},

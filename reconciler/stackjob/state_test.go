@@ -18,7 +18,7 @@ func golden(t *testing.T, name, got string) {
 	goldentest.Compare(t, filepath.Join("testdata", name), got)
 }
 
-var allEvents = []Event{EvPostpone, EvHoldStart, EvAllowStart, EvStartPlan, EvRequeue, EvHoldApply, EvAllowApply, EvStartApply,
+var allEvents = []Event{EvPostpone, EvHoldStart, EvAllowStart, EvStartPlan, EvRequeue, EvHoldApply, EvAllowApply, EvStartApply, EvStartRestore,
 	EvSucceed, EvFail, EvCancel, EvReject, EvExpire, EvSupersede, EvInterrupt, EvRenew, EvRecord, EvEnqueue}
 
 // TestEveryStateAndEvent pins the whole machine: a change of it is a change of the
@@ -103,10 +103,10 @@ func TestApplyingEndsOnlyTruthfully(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	// And it begins only with the intent.
+	// And it begins only with the intent, of an apply or of a restore.
 	for s, events := range transitions {
 		for e, to := range events {
-			if to == Applying && s != Applying && e != EvStartApply {
+			if to == Applying && s != Applying && e != EvStartApply && e != EvStartRestore {
 				t.Errorf("%s gets to applying by %s", s, e)
 			}
 		}
@@ -125,7 +125,7 @@ func TestEveryEnumeratedValueHasASentence(t *testing.T) {
 	for _, s := range States() {
 		check("state", string(s), s.Sentence())
 	}
-	for _, c := range []Cause{CauseNew, CauseRemoved, CauseSpec, CauseModule, CauseProvisioner, CauseBackend, CauseOutput, CauseRerun, CauseUnfinished} {
+	for _, c := range []Cause{CauseNew, CauseRemoved, CauseSpec, CauseModule, CauseProvisioner, CauseBackend, CauseOutput, CauseRerun, CauseUnfinished, CauseRestored} {
 		check("cause", string(c), c.Sentence())
 	}
 	for _, c := range ReasonCodes() {

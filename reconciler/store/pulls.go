@@ -46,8 +46,8 @@ type Pulls interface {
 	// what the same person said of that plan before.
 	RecordApproval(ctx context.Context, a pull.Approval) error
 	// Approvals returns what was said of a plan of a stack, oldest first. An apply of
-	// the stack that starts forgets all that was said of its plans: they were made for
-	// a state that is no more.
+	// the stack that starts, and a restore of its state, forget all that was said of its
+	// plans: they were made for a state that is no more.
 	Approvals(ctx context.Context, stack schema.ResourceKey, digest string) ([]pull.Approval, error)
 	// WithdrawReview forgets what a forge's review said of the plans of a stack; what
 	// the same person has said since stays. An unknown one is no error.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -74,7 +74,7 @@ func (s *state) managed() int {
 }
 
 const (
-	stamp        = "20060102T150405.000000000Z"
+	stamp        = statefile.Stamp
 	backupSuffix = ".tfstate"
 )
 
@@ -102,7 +102,7 @@ func (p *phase) backUp() error {
 	if err != nil {
 		return err
 	}
-	name := p.driver.now().UTC().Format(stamp) + fmt.Sprintf("-%d", s.Serial) + backupSuffix
+	name := statefile.Name(p.driver.now(), s.Serial, p.task.Job, backupSuffix)
 	if err := writeFile(filepath.Join(p.task.StateBackups, name), b); err != nil {
 		return fmt.Errorf("back up the state: %w", err)
 	}
@@ -123,18 +123,11 @@ func (p *phase) backups() ([]string, error) {
 	if p.task.StateBackups == "" {
 		return nil, nil
 	}
-	entries, err := os.ReadDir(p.task.StateBackups)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	names, err := statefile.Backups(p.task.StateBackups, backupSuffix)
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		out = append(out, filepath.Join(p.task.StateBackups, name))
 	}
-	var out []string
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), backupSuffix) {
-			out = append(out, filepath.Join(p.task.StateBackups, e.Name()))
-		}
-	}
-	slices.Sort(out)
-	slices.Reverse(out)
 	return out, err
 }
 

@@ -67,7 +67,7 @@ func moveTx(ctx context.Context, tx *sql.Tx, id stackjob.JobID, m stackjob.Move,
 	if err := recordStack(ctx, tx, after, m); err != nil {
 		return before, after, nil, err
 	}
-	if m.Event() == stackjob.EvStartApply {
+	if m.Event() == stackjob.EvStartApply || m.Event() == stackjob.EvStartRestore {
 		if err := forgetApprovals(ctx, tx, after.Desired.Key); err != nil {
 			return before, after, nil, err
 		}
@@ -196,6 +196,10 @@ func recordStack(ctx context.Context, tx *sql.Tx, j stackjob.Job, m stackjob.Mov
 	// A plan of a pull request says nothing of the stack, and a job that never
 	// had its turn neither.
 	if !j.State.IsFinal() || j.State == stackjob.Superseded || j.Purpose == stackjob.PlanOnly {
+		return nil
+	}
+	// A restore that came to nothing left everything as it was, how the last job ended too.
+	if j.Purpose == stackjob.RestoreState && j.State != stackjob.Succeeded {
 		return nil
 	}
 	last := stackjob.LastJob{ID: j.ID, State: j.State, Reason: j.Reason, Action: j.Action,

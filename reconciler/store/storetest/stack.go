@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -54,6 +56,33 @@ var stackTests = []namedTest{
 		s.equal("over twice", over(last.ID), true)
 		last = s.failed(s.enqueued("net", "2").ID)
 		s.equal("the next one is over", over(), false)
+	}},
+	{"ARestoreUsesApprovalsUpAndIsTheLastJob", func(t *testing.T, s *subject) {
+		was := s.observed(s.succeeded(s.enqueued("net", "1").ID))
+		s.equal("record", s.RecordApproval(s.ctx(), approval("net", "d1", "ada", s.now)), nil)
+		j := s.restoring("net")
+		s.equal("approvals", s.approvals(key("net"), "d1"), []string(nil))
+		other := s.enqueued("net", "2")
+		_, err := s.Move(s.ctx(), other.ID, stackjob.StartPlan(s.now, owner, s.now.Add(time.Minute), builtIn))
+		s.equal("a plan beside it", errors.Is(err, store.ErrStackBusy), true)
+		was.JobID = j.ID
+		s.move(j.ID, stackjob.Restored(s.now, lease(j), stackjob.Operation{Kind: stackjob.OpRestore, Result: stackjob.ResultSucceeded, StartedAt: s.now}, *j.Restore, *was))
+		s.reopen()
+		st, err := s.Stack(s.ctx(), key("net"))
+		s.equal("error", err, nil)
+		was.Complete, was.Restored = false, j.Restore
+		s.equal("observed", st.Observed, was)
+		s.equal("last", st.Last, &stackjob.LastJob{ID: j.ID, State: stackjob.Succeeded, Action: stackjob.Restore, DesiredDigest: j.DesiredDigest, Commit: "c0ffee", EndedAt: s.now})
+		events := s.events(j.ID)
+		s.equal("by", events[len(events)-1].Actor, j.Restore.By)
+	}},
+	{"ARestoreThatFailedLeavesTheLastJob", func(t *testing.T, s *subject) {
+		last := s.failed(s.enqueued("net", "1").ID)
+		j := s.restoring("net")
+		s.move(j.ID, stackjob.Fail(s.now, leaseOf(j), stackjob.Reason{Code: stackjob.ReasonStateNotRestored}))
+		st, err := s.Stack(s.ctx(), key("net"))
+		s.equal("error", err, nil)
+		s.equal("last", st.Last.ID, last.ID)
 	}},
 	{"AnInterruptedApplyIsNotComplete", func(t *testing.T, s *subject) {
 		j := s.applying(s.enqueued("net", "1").ID)

@@ -241,6 +241,17 @@ func (s *subject) failed(id stackjob.JobID) stackjob.Job {
 	return s.move(id, stackjob.Fail(s.now, leaseOf(j), stackjob.Reason{Code: stackjob.ReasonEngine}))
 }
 
+// restoring is the claimed job of a restore.
+func (s *subject) restoring(name string) stackjob.Job {
+	s.t.Helper()
+	j := s.job(name, "restore")
+	by := stackjob.Actor{Name: "ada", Via: "socket"}
+	j.Purpose, j.Action, j.Actor = stackjob.RestoreState, stackjob.Restore, by
+	j.Restore = &stackjob.Restoration{Backup: "b.tfstate", Why: "the import went wrong", By: by, Job: j.ID, State: stackjob.StateVersion{Serial: 3, Lineage: "l", Backup: "b.tfstate"}}
+	s.enqueue(j)
+	return s.move(j.ID, stackjob.StartRestore(s.now, owner, s.now.Add(time.Minute)))
+}
+
 func (s *subject) observed(j stackjob.Job) *stackjob.Observed {
 	return &stackjob.Observed{Key: j.Desired.Key, Desired: j.Desired, Complete: true, JobID: j.ID, Engine: "terraform 1.11.4",
 		Outputs:   []stackjob.Output{{Name: "id", Value: []byte(`"net-1"`), Hash: "hmac:22"}, {Name: "key", Sensitive: true, Sealed: []byte("sealed"), Hash: "hmac:33"}},
