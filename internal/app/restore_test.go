@@ -393,3 +393,49 @@ func TestADaemonKilledInTheMiddleOfARestoreEndsIt(t *testing.T) {
 		})
 	}
 }
+
+// TestADestroyedStackGetsItsStateBackWithItsDocument restores what a destroy left a backup of,
+// which nothing is recorded of any more: only a document has it planned.
+func TestADestroyedStackGetsItsStateBackWithItsDocument(t *testing.T) {
+	t.Parallel()
+	w := onOneEngine(t)
+	w.write("modules/counter/main.tf", guarded, "acme/policies/pause.yaml", pause, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	w.start()
+	w.approve(w.await(devA, stackjob.WaitingApply))
+	w.await(devA, stackjob.Succeeded)
+	w.remove("acme/dev/a.yaml")
+	w.commit("a is gone")
+	w.until("the destroy waits", func() bool {
+		j := w.newest(devA)
+		return j.Action == stackjob.Destroy && j.State == stackjob.WaitingApply
+	})
+	destroy := w.approve(w.await(devA, stackjob.WaitingApply))
+	w.await(devA, stackjob.Succeeded)
+	w.notRestored(devA, "any", api.CodeNotFound, "put its document back first")
+
+	w.write("acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("a is back")
+	w.until("it is planned anew", func() bool {
+		j := w.newest(devA)
+		return j.Action == stackjob.Apply && j.State == stackjob.WaitingApply
+	})
+	list := w.states(devA)
+	if len(list.Backups) != 1 || list.Backups[0].Job != destroy.ID || list.Backups[0].Action != stackjob.Destroy || list.Backups[0].Resources != 2 || list.State == nil || list.State.Resources != 0 {
+		t.Fatalf("states: %+v", list)
+	}
+	done, err := w.restore(devA, list.Backups[0].Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Restore.Applied != "" {
+		t.Errorf("restored after the job %s, of which nothing is recorded", done.Restore.Applied)
+	}
+	w.until("the state is found to be as the document says", func() bool {
+		j := w.newest(devA)
+		return j.ID > done.ID && j.State == stackjob.Succeeded && j.Reason.Code == stackjob.ReasonNoChanges
+	})
+	if o := w.stack(devA).Observed; o == nil || !o.Complete || o.Restored != nil || len(o.Outputs) != 2 || w.effects("a") != 1 {
+		t.Errorf("recorded: %+v, with %d side effects", o, w.effects("a"))
+	}
+}
