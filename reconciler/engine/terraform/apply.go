@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/terraform-exec/tfexec"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -75,12 +76,12 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	ctx, cancel := p.withTimeout(ctx, kind)
 	defer cancel()
 	op := p.begin(kind)
-	note, err := p.openBegun()
+	note, err := begun.Open(p.begunFile(), p.planName())
 	if err != nil {
 		op.fail(err)
 		return nil, err
 	}
-	h := newApplyHearing(note.line)
+	h := newApplyHearing(note.Line)
 	v := p.voice(kind, h.hear)
 	p.engine.processes = 0
 	err = p.engine.run(ctx, v, []string{"apply", "-json"}, func(ctx context.Context) error {
@@ -94,7 +95,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	p.secureState()
 	if err != nil && !killed && !h.began {
 		if pr := engineProblem(ctx, err, string(kind), v); pr.failure.Reason.Code == stackjob.ReasonStateLocked || pr.failure.Reason.Code == stackjob.ReasonDatabaseLocked {
-			if err := note.remove(); err != nil {
+			if err := note.Remove(); err != nil {
 				p.say("Warning: the note of the apply: " + err.Error())
 			}
 			op.record.EngineProcesses = p.engine.processes
@@ -144,16 +145,16 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 }
 
 // endNote removes the note, unless the next plan must tell of it.
-func (p *phase) endNote(n *note, r stackjob.Result) error {
+func (p *phase) endNote(n *begun.Note, r stackjob.Result) error {
 	if r == stackjob.ResultInterrupted {
-		return n.keep()
+		return n.Keep()
 	}
 	if p.isLocal() {
 		if _, err := readState(p.task.StateFile); err != nil {
-			return n.keep()
+			return n.Keep()
 		}
 	}
-	return n.remove()
+	return n.Remove()
 }
 
 // applyHearing follows an apply's stream and counts what was done.
@@ -183,7 +184,7 @@ func (h *applyHearing) hear(m message) {
 	case "apply_start":
 		h.began = true
 		if m.Hook != nil && m.Hook.Action != "read" {
-			h.note("begin", m.Hook.Resource.Addr)
+			h.note(begun.Began, m.Hook.Resource.Addr)
 		}
 	case "apply_complete":
 		if m.Hook == nil || m.Hook.Action == "read" {
@@ -195,7 +196,7 @@ func (h *applyHearing) hear(m message) {
 		}
 		h.done[addr][m.Hook.Action] = true
 		if h.planned[addr] != stackjob.Replace || h.done[addr]["create"] && h.done[addr]["delete"] {
-			h.note("done", addr)
+			h.note(begun.Done, addr)
 		}
 	case "change_summary":
 		if m.Changes != nil && (m.Changes.Operation == "apply" || m.Changes.Operation == "destroy") {

@@ -2,23 +2,18 @@ package terraform
 
 import (
 	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
-	"strings"
 
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 // converter turns an engine's plan into ours. It is a function of its fields and
 // the plan: no clock, no files.
 type converter struct {
-	key      []byte
-	mask     masker
+	facts.Hider
 	revision string
 	// inputs is the keyed hash of the inputs.
 	inputs string
@@ -37,7 +32,7 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 		plan.Digest = digestForm{}.digest()
 		return plan, nil
 	}
-	c.mask = newMasker(append(tainted(in), c.mask.secrets...))
+	c.Mask = c.Mask.With(tainted(in))
 	var form digestForm
 	for _, rc := range in.ResourceChanges {
 		if rc == nil || rc.Change == nil {
@@ -58,7 +53,7 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 	}
 	slices.SortStableFunc(plan.Resources, byAddress)
 	slices.SortStableFunc(plan.Drift, byAddress)
-	slices.SortStableFunc(form.Resources, func(a, b digestResource) int { return naturally(a.Address, b.Address) })
+	slices.SortStableFunc(form.Resources, func(a, b digestResource) int { return facts.Naturally(a.Address, b.Address) })
 	plan.Outputs = c.outputs(in.OutputChanges)
 	form.Outputs = plan.Outputs
 	form.Invocations = c.invocations(in.ActionInvocations)
@@ -76,7 +71,7 @@ func (c converter) convert(in *tfjson.Plan) (*stackjob.Plan, error) {
 	return plan, nil
 }
 
-func byAddress(a, b stackjob.ResourceChange) int { return naturally(a.Address, b.Address) }
+func byAddress(a, b stackjob.ResourceChange) int { return facts.Naturally(a.Address, b.Address) }
 
 // resource converts one change.
 func (c converter) resource(rc *tfjson.ResourceChange) stackjob.ResourceChange {
@@ -89,12 +84,10 @@ func (c converter) resource(rc *tfjson.ResourceChange) stackjob.ResourceChange {
 	if rc.PreviousAddress != rc.Address {
 		out.Previous = rc.PreviousAddress
 	}
-	f := flattener{converter: c, forced: rc.Change.ReplacePaths}
-	f.walk(nil, values{
-		before: rc.Change.Before, after: rc.Change.After, unknown: rc.Change.AfterUnknown,
-		beforeSensitive: rc.Change.BeforeSensitive, afterSensitive: rc.Change.AfterSensitive,
-	})
-	out.Attributes = f.out
+	out.Attributes = c.Attributes(facts.Values{
+		Before: rc.Change.Before, After: rc.Change.After, Unknown: rc.Change.AfterUnknown,
+		BeforeSensitive: rc.Change.BeforeSensitive, AfterSensitive: rc.Change.AfterSensitive,
+	}, rc.Change.ReplacePaths)
 	return out
 }
 
@@ -162,121 +155,10 @@ func (c converter) outputs(in map[string]*tfjson.Change) []stackjob.OutputChange
 		}
 		o := stackjob.OutputChange{Name: name, Action: actionOf(ch)}
 		// As a whole: an output is one value to those who read it.
-		v := values{before: ch.Before, after: ch.After, unknown: ch.AfterUnknown, beforeSensitive: ch.BeforeSensitive, afterSensitive: ch.AfterSensitive}
-		o.Sensitive = anyTrue(v.beforeSensitive) || anyTrue(v.afterSensitive) || c.holdsSecret(v.before) || c.holdsSecret(v.after)
-		o.Unknown = anyTrue(v.unknown)
-		o.Before = c.value(v.before, o.Sensitive)
-		if !o.Unknown {
-			o.After = c.value(v.after, o.Sensitive)
-		}
+		v := facts.Values{Before: ch.Before, After: ch.After, Unknown: ch.AfterUnknown, BeforeSensitive: ch.BeforeSensitive, AfterSensitive: ch.AfterSensitive}
+		o.AttributeChange = c.Whole(v)
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b stackjob.OutputChange) int { return cmp.Compare(a.Name, b.Name) })
 	return out
-}
-
-// value writes a value as canonical JSON, or, when it is sensitive, its hash.
-func (c converter) value(v any, sensitive bool) json.RawMessage {
-	if v == nil {
-		return nil
-	}
-	b := canonical(v)
-	if !sensitive {
-		return b
-	}
-	return canonical(keyedHash(c.key, b))
-}
-
-// keyedHash tells whether values are equal and not what they are.
-func keyedHash(key, value []byte) string {
-	h := hmac.New(sha256.New, key)
-	h.Write(value)
-	return "hmac:" + hex.EncodeToString(h.Sum(nil))
-}
-
-// canonical is JSON with sorted keys, numbers as they were written, and nothing
-// escaped that need not be.
-func canonical(v any) json.RawMessage {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil { // only decoded JSON gets here
-		panic("terraform: write a decoded value: " + err.Error())
-	}
-	return json.RawMessage(strings.TrimSuffix(b.String(), "\n"))
-}
-
-// canonicalText is the canonical form of JSON text.
-func canonicalText(text json.RawMessage) (json.RawMessage, error) {
-	dec := json.NewDecoder(strings.NewReader(string(text)))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, err
-	}
-	return canonical(v), nil
-}
-
-// holdsSecret tells whether one of the task's secrets is anywhere in a value.
-func (c converter) holdsSecret(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return c.mask.holdsSecret(v)
-	case map[string]any:
-		for k, e := range v {
-			if c.mask.holdsSecret(k) || c.holdsSecret(e) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, c.holdsSecret)
-	}
-	return false
-}
-
-// anyTrue tells whether true is anywhere in a tree of marks.
-func anyTrue(v any) bool {
-	switch v := v.(type) {
-	case bool:
-		return v
-	case map[string]any:
-		for _, e := range v {
-			if anyTrue(e) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, anyTrue)
-	}
-	return false
-}
-
-// naturally compares names with runs of digits compared as numbers, so that
-// x[2] comes before x[10].
-func naturally(a, b string) int {
-	for a != "" && b != "" {
-		na, ra := leadingDigits(a)
-		nb, rb := leadingDigits(b)
-		if na != "" && nb != "" {
-			x, y := strings.TrimLeft(na, "0"), strings.TrimLeft(nb, "0")
-			if d := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(len(na), len(nb))); d != 0 {
-				return d
-			}
-			a, b = ra, rb
-			continue
-		}
-		if a[0] != b[0] {
-			return cmp.Compare(a[0], b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-func leadingDigits(s string) (digits, rest string) {
-	i := 0
-	for i < len(s) && s[i] >= '0' && s[i] <= '9' {
-		i++
-	}
-	return s[:i], s[i:]
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math/rand"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +26,7 @@ func planOf(t testing.TB, resource, rest string) *tfjson.Plan {
 
 func hashed(t testing.TB, v any) json.RawMessage {
 	t.Helper()
-	return testConverter().value(v, true)
+	return testConverter().Value(v, true)
 }
 
 func TestAttributesAreFlattened(t *testing.T) {
@@ -281,24 +280,6 @@ func TestModuleNamesAreReadFromAddresses(t *testing.T) {
 	} {
 		if diff := cmp.Diff(want, moduleNames(address)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", address, diff)
-		}
-	}
-}
-
-func TestAddressesSortNaturally(t *testing.T) {
-	t.Parallel()
-	want := []string{"a.b", "a.b[2]", "a.b[10]", `a.b["k"]`, "b.a", "b.a1", "b.a01", "b.a2"}
-	got := slices.Clone(want)
-	rand.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
-	slices.SortFunc(got, naturally)
-	if !slices.IsSortedFunc(got, naturally) || strings.Index(strings.Join(got, " "), "[2]") > strings.Index(strings.Join(got, " "), "[10]") {
-		t.Errorf("got %q", got)
-	}
-	for _, a := range want {
-		for _, b := range want {
-			if naturally(a, b) != -naturally(b, a) || (naturally(a, b) == 0) != (a == b) {
-				t.Errorf("%q and %q are not ordered", a, b)
-			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -59,13 +60,13 @@ func (c converter) digestOf(rc *tfjson.ResourceChange, ch stackjob.ResourceChang
 	if len(rc.Change.ReplacePaths) > 0 {
 		paths := make([]string, 0, len(rc.Change.ReplacePaths))
 		for _, p := range rc.Change.ReplacePaths {
-			paths = append(paths, string(canonical(p)))
+			paths = append(paths, string(facts.Canonical(p)))
 		}
 		slices.Sort(paths)
-		d.ReplacePaths = canonical(paths)
+		d.ReplacePaths = facts.Canonical(paths)
 	}
 	if rc.Change.Importing != nil {
-		d.ImportID = string(canonical(rc.Change.Importing))
+		d.ImportID = string(facts.Canonical(rc.Change.Importing))
 	}
 	return d
 }
@@ -77,9 +78,9 @@ func (c converter) invocations(in []*tfjson.ActionInvocation) []stackjob.OutputC
 		if a == nil {
 			continue
 		}
-		sensitive := anyTrue(a.ConfigSensitive) || c.holdsSecret(a.ConfigValues)
+		sensitive := facts.AnyTrue(a.ConfigSensitive) || c.Mask.HasInValue(a.ConfigValues)
 		out = append(out, stackjob.OutputChange{Name: a.Address, Action: "invoke", AttributeChange: stackjob.AttributeChange{
-			Path: a.Type, After: c.value(a.ConfigValues, sensitive), Sensitive: sensitive, Unknown: anyTrue(a.ConfigUnknown),
+			Path: a.Type, After: c.Value(a.ConfigValues, sensitive), Sensitive: sensitive, Unknown: facts.AnyTrue(a.ConfigUnknown),
 		}})
 	}
 	return out
@@ -104,7 +105,7 @@ func provisioners(in *tfjson.Plan) []string {
 			continue
 		}
 		for i, pr := range r.Provisioners {
-			out = append(out, fmt.Sprintf("%s[%d] %s %s", rc.Address, i, pr.Type, canonical(pr.Expressions)))
+			out = append(out, fmt.Sprintf("%s[%d] %s %s", rc.Address, i, pr.Type, facts.Canonical(pr.Expressions)))
 		}
 	}
 	slices.Sort(out)

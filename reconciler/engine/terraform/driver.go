@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -94,7 +95,7 @@ type phase struct {
 	task       engine.Task
 	sink       engine.Sink
 	at         layout
-	mask       masker
+	mask       facts.Masker
 	operations []stackjob.Operation
 	engine     *session
 	// warnings are the engine's and our own, masked, in order, each once.
@@ -104,8 +105,11 @@ type phase struct {
 }
 
 func newPhase(d *Driver, t engine.Task, planFile string, s engine.Sink) *phase {
-	return &phase{driver: d, task: t, sink: s, at: layoutOf(t, planFile), mask: newMasker(t.Secrets)}
+	return &phase{driver: d, task: t, sink: s, at: layoutOf(t, planFile), mask: facts.NewMasker(t.Secrets)}
 }
+
+// hider writes values so that nobody reads a secret in them.
+func (p *phase) hider() facts.Hider { return facts.Hider{Key: p.task.HashKey, Mask: p.mask} }
 
 // close removes what only the phase may have.
 func (p *phase) close() {
@@ -116,13 +120,13 @@ func (p *phase) close() {
 
 // say tells a person something that is not the engine's, in log and journal.
 func (p *phase) say(text string) {
-	text = p.mask.text(text)
+	text = p.mask.Text(text)
 	p.sink.Log([]byte(text + "\n"))
 	p.sink.Emit(engine.Event{Type: engine.Message, Message: text})
 }
 
 func (p *phase) warn(text string) {
-	text = p.mask.text(text)
+	text = p.mask.Text(text)
 	for _, w := range p.warnings {
 		if w == text {
 			return
@@ -148,8 +152,8 @@ func (p *phase) failure(err error) (*engine.Failure, bool) {
 		pr = classifyLocal(err)
 	}
 	f := pr.failure
-	f.Text = p.mask.text(f.Text)
-	f.Reason.Detail = p.mask.text(f.Reason.Detail)
+	f.Text = p.mask.Text(f.Text)
+	f.Reason.Detail = p.mask.Text(f.Reason.Detail)
 	return &f, pr.cancelled
 }
 
@@ -181,7 +185,7 @@ func (o *operation) end(result stackjob.Result, why stackjob.Reason) {
 	}
 	o.ended = true
 	o.record.Result, o.record.Reason = result, why
-	o.record.Reason.Detail = o.phase.mask.text(why.Detail)
+	o.record.Reason.Detail = o.phase.mask.Text(why.Detail)
 	o.record.EndedAt, o.record.LogTo = o.phase.driver.now().UTC(), o.phase.sink.LogOffset()
 	o.phase.operations = append(o.phase.operations, o.record)
 	rec := o.record

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 )
 
 // isOpen tells whether a plan leaves something open that the code settles when it is
@@ -65,7 +67,7 @@ func isUnknown(mark any, e *tfjson.Expression) bool {
 		return false
 	}
 	if len(e.NestedBlocks) == 0 || mark == true {
-		return anyTrue(mark)
+		return facts.AnyTrue(mark)
 	}
 	switch m := mark.(type) {
 	case []any:
@@ -104,7 +106,7 @@ func providers(in *tfjson.Plan) []string {
 	var out []string
 	for _, p := range in.Config.ProviderConfigs {
 		if p != nil && len(p.Expressions) > 0 {
-			out = append(out, fmt.Sprintf("%s %s %s %s", p.ModuleAddress, p.FullName, p.Alias, canonical(p.Expressions)))
+			out = append(out, fmt.Sprintf("%s %s %s %s", p.ModuleAddress, p.FullName, p.Alias, facts.Canonical(p.Expressions)))
 		}
 	}
 	slices.Sort(out)

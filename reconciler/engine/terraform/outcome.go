@@ -1,18 +1,14 @@
 package terraform
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 
-	"filippo.io/age"
 	"github.com/hashicorp/terraform-exec/tfexec"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -46,12 +42,12 @@ func (p *phase) readOutcome(ctx context.Context, out *stackjob.Outcome, h *apply
 	if !h.complete {
 		return nil // what is known is little; the next plan reads the state
 	}
-	given := map[string]stateOutput{}
+	given := map[string]facts.Output{}
 	for name, o := range h.outputs {
 		if o.Sensitive {
 			return p.askForOutputs(ctx, out)
 		}
-		given[name] = stateOutput{Value: o.Value}
+		given[name] = facts.Output{Value: o.Value}
 	}
 	return p.takeOutputs(out, given)
 }
@@ -69,59 +65,20 @@ func (p *phase) askForOutputs(ctx context.Context, out *stackjob.Outcome) error 
 	if err != nil {
 		return errors.New("read the outputs: " + v.failureText())
 	}
-	given := map[string]stateOutput{}
+	given := map[string]facts.Output{}
 	for name, o := range got {
-		given[name] = stateOutput{Value: o.Value, Sensitive: o.Sensitive}
+		given[name] = facts.Output{Value: o.Value, Sensitive: o.Sensitive}
 	}
 	return p.takeOutputs(out, given)
 }
 
-// takeOutputs sorts outputs by name and seals the sensitive ones. One that holds a
-// secret of the task is sensitive whatever the module declares.
-func (p *phase) takeOutputs(out *stackjob.Outcome, given map[string]stateOutput) error {
-	c := converter{key: p.task.HashKey, mask: p.mask}
-	taken := []stackjob.Output{}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		g := given[name]
-		value, err := canonicalText(g.Value)
-		if err != nil {
-			return fmt.Errorf("output %s: %w", name, err)
-		}
-		o := stackjob.Output{Name: name, Hash: keyedHash(p.task.HashKey, value), Sensitive: g.Sensitive || c.textHoldsSecret(value)}
-		if !o.Sensitive {
-			o.Value = value
-		} else if o.Sealed, err = seal(p.task.Recipient, value); err != nil {
-			return fmt.Errorf("seal output %s: %w", name, err)
-		}
-		taken = append(taken, o)
+// takeOutputs takes outputs as the task's daemon may keep them.
+func (p *phase) takeOutputs(out *stackjob.Outcome, given map[string]facts.Output) error {
+	taken, err := p.hider().Outputs(given, p.task.Recipient)
+	if err == nil {
+		out.Outputs = taken
 	}
-	out.Outputs = taken
-	return nil
-}
-
-func (c converter) textHoldsSecret(value json.RawMessage) bool {
-	var v any
-	return json.Unmarshal(value, &v) == nil && c.holdsSecret(v)
-}
-
-// seal encrypts for the daemon's key file.
-func seal(recipient string, value []byte) ([]byte, error) {
-	r, err := age.ParseX25519Recipient(recipient)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	w, err := age.Encrypt(&b, r)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(value); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return err
 }
 
 // currentOutputs are the outputs of the state as it is, for a plan that changes

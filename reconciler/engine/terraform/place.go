@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -31,7 +32,7 @@ func (p *phase) statePlace() (string, error) {
 		}
 		b = own
 	}
-	return b.Type + " " + keyedHash(p.task.HashKey, []byte(placeOf(b, p.task.Env))), nil
+	return b.Type + " " + facts.KeyedHash(p.task.HashKey, []byte(placeOf(b, p.task.Env))), nil
 }
 
 // placeOf is the place that settings and environment name, in the same words for every
@@ -54,7 +55,7 @@ func placeOf(b schema.Backend, env map[string]string) string {
 		return where
 	}
 	maps.DeleteFunc(set, func(_, v string) bool { return v == "" })
-	return b.Type + " " + string(canonical(set))
+	return b.Type + " " + string(facts.Canonical(set))
 }
 
 // placeVariables are the environment variables that name a place where the settings do

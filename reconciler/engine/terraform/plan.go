@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -97,9 +98,9 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 		return nil, err
 	}
 	h.planned()
-	var facts *tfjson.Plan
+	var saved *tfjson.Plan
 	if changed || h.changes {
-		if facts, err = p.show(ctx, planFile); err != nil {
+		if saved, err = p.show(ctx, planFile); err != nil {
 			return nil, err
 		}
 	}
@@ -108,14 +109,14 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 		return nil, err
 	}
 	code := &localReader{root: p.at.module, data: p.at.data}
-	c := converter{key: p.task.HashKey, mask: p.mask, revision: p.task.ModuleRevision, inputs: p.inputDigest(),
+	c := converter{Hider: p.hider(), revision: p.task.ModuleRevision, inputs: p.inputDigest(),
 		place: place, locals: code.refersTo, changed: changed}
-	plan, err := c.convert(facts)
+	plan, err := c.convert(saved)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
 	plan.StatePlace = place
-	if facts == nil {
+	if saved == nil {
 		plan.Counts.NoOp = p.unchanged(h)
 	}
 	if plan.FileDigest, err = fileDigest(planFile); err != nil {
@@ -126,7 +127,7 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 	plan.MadeAt = p.driver.now().UTC()
 	slices.Sort(p.warnings) // engines work in parallel; what is shown must not flap
 	plan.Warnings = p.warnings
-	plan.Text = render(*plan)
+	plan.Text = facts.Render(*plan, reasons)
 	return plan, nil
 }
 
@@ -155,21 +156,21 @@ func (p *phase) varFiles() ([]string, error) {
 // show reads the saved plan's facts.
 func (p *phase) show(ctx context.Context, planFile string) (*tfjson.Plan, error) {
 	v := p.voice(stackjob.OpPlan, nil)
-	var facts *tfjson.Plan
+	var saved *tfjson.Plan
 	var raw bytes.Buffer
 	err := p.engine.run(ctx, v, []string{"show", "-json"}, func(ctx context.Context) error {
 		p.engine.quiet(&raw)
 		defer p.engine.quiet(io.Discard)
 		var err error
-		facts, err = p.engine.tf.ShowPlanFile(ctx, planFile, tfexec.JSONNumber(true))
+		saved, err = p.engine.tf.ShowPlanFile(ctx, planFile, tfexec.JSONNumber(true))
 		return err
 	})
 	if err == nil {
-		return facts, nil
+		return saved, nil
 	}
 	// An engine may print a warning about its own configuration before the JSON.
-	if facts, ok := planIn(raw.Bytes()); ok && ctx.Err() == nil {
-		return facts, nil
+	if saved, ok := planIn(raw.Bytes()); ok && ctx.Err() == nil {
+		return saved, nil
 	}
 	return nil, engineProblem(ctx, err, "show", v)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 )
 
 // readings are the values that a plan shows nowhere and that settle what is done: those
@@ -50,12 +52,12 @@ func (c converter) readings(in *tfjson.Plan) []string {
 		}
 	}
 	for name, ch := range in.OutputChanges {
-		if o := in.Config.RootModule.Outputs[name]; o != nil && ch != nil && anyTrue(ch.AfterUnknown) {
+		if o := in.Config.RootModule.Outputs[name]; o != nil && ch != nil && facts.AnyTrue(ch.AfterUnknown) {
 			r.follow(nil, everyValue, o.Expression)
 		}
 	}
 	for _, a := range in.ActionInvocations {
-		if a != nil && anyTrue(a.ConfigUnknown) {
+		if a != nil && facts.AnyTrue(a.ConfigUnknown) {
 			r.all() // what it refers to stands in no plan
 		}
 	}
@@ -259,7 +261,7 @@ func (r *reader) count(h heldResource, path []step, w wanted) {
 	if w == openValues {
 		value = withoutMarked(value, mark)
 	}
-	r.found[named+" "+keyedHash(r.key, canonical(value))] = true
+	r.found[named+" "+facts.KeyedHash(r.Key, facts.Canonical(value))] = true
 }
 
 // withoutMarked leaves out of a value what is marked in it.

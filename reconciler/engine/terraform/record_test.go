@@ -14,6 +14,7 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 )
 
 var (
@@ -200,7 +201,7 @@ func recordings(t testing.TB) []string {
 }
 
 func testConverter() converter {
-	return converter{key: []byte("a key"), mask: newMasker([]string{"canary-secret"}), revision: "r1"}
+	return converter{Hider: facts.Hider{Key: []byte("a key"), Mask: facts.NewMasker([]string{"canary-secret"})}, revision: "r1"}
 }
 
 func TestRecordedPlansConvertToTheGoldenOnes(t *testing.T) {
@@ -217,7 +218,7 @@ func TestRecordedPlansConvertToTheGoldenOnes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := render(*plan)
+			text := facts.Render(*plan, reasons)
 			if all := string(b) + text; strings.Contains(all, "canary") {
 				t.Error("the secret is in the plan")
 			}

@@ -10,24 +10,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 // state is what we read of a state file (format version 4 of both engines).
 type state struct {
-	Version   int                    `json:"version"`
-	Serial    int64                  `json:"serial"`
-	Lineage   string                 `json:"lineage"`
-	Outputs   map[string]stateOutput `json:"outputs"`
-	Resources []stateResource        `json:"resources"`
+	Version   int                     `json:"version"`
+	Serial    int64                   `json:"serial"`
+	Lineage   string                  `json:"lineage"`
+	Outputs   map[string]facts.Output `json:"outputs"`
+	Resources []stateResource         `json:"resources"`
 	// Encrypted is set when OpenTofu encrypted the rest.
 	Encrypted json.RawMessage `json:"encrypted_data"`
-}
-
-type stateOutput struct {
-	Value     json.RawMessage `json:"value"`
-	Sensitive bool            `json:"sensitive"`
 }
 
 type stateResource struct {
@@ -151,13 +148,13 @@ func (p *phase) newestGood() (path string, s *state, err error) {
 // good backup takes its place. What an apply that was killed had begun is told:
 // it may exist though the state does not know it.
 func (p *phase) repair() error {
-	killed, err := p.readBegun()
+	killed, err := begun.Read(p.begunFile())
 	if err != nil {
 		return err
 	}
 	var all []string
 	if killed != nil {
-		all = killed.order
+		all = killed.Order
 	}
 	if !p.isLocal() {
 		p.tellKilled(killed)
@@ -216,17 +213,17 @@ func isLocked(path string) (bool, error) {
 }
 
 // tellKilled tells what a killed apply was at, when the state is whole.
-func (p *phase) tellKilled(killed *begun) {
+func (p *phase) tellKilled(killed *begun.Work) {
 	if killed == nil {
 		return
 	}
-	if open := killed.open(); len(open) > 0 {
+	if open := killed.Unfinished(); len(open) > 0 {
 		p.tellBegun("The last apply was killed in the middle.", open)
 	}
 }
 
 // restore puts the newest good backup in the state's place and tells of it.
-func (p *phase) restore(aside string, begun []string) error {
+func (p *phase) restore(aside string, at []string) error {
 	backup, s, err := p.newestGood()
 	if err != nil {
 		return err
@@ -248,13 +245,13 @@ func (p *phase) restore(aside string, begun []string) error {
 		text += fmt.Sprintf(" The backup %s (serial %d) was put back.", filepath.Base(backup), s.Serial)
 	}
 	p.damage = text
-	p.tellBegun(text, begun)
+	p.tellBegun(text, at)
 	return nil
 }
 
-func (p *phase) tellBegun(text string, begun []string) {
-	if len(begun) > 0 {
-		text += " What that apply had begun may exist without the state knowing it: " + strings.Join(begun, ", ") + "."
+func (p *phase) tellBegun(text string, at []string) {
+	if len(at) > 0 {
+		text += " What that apply had begun may exist without the state knowing it: " + strings.Join(at, ", ") + "."
 	}
 	p.say("Warning: " + text)
 	p.warn("Warning: " + text)

@@ -221,7 +221,7 @@ func (v *voice) progress(m message) {
 		action = actionOfStream(m.Hook.Action)
 	}
 	v.phase.sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: &engine.Progress{
-		Address: v.phase.mask.text(m.Hook.Resource.Addr), Action: action, Status: status,
+		Address: v.phase.mask.Text(m.Hook.Resource.Addr), Action: action, Status: status,
 		Elapsed: time.Duration(m.Hook.Elapsed * float64(time.Second)),
 	}})
 }

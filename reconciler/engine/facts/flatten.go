@@ -1,4 +1,4 @@
-package terraform
+package facts
 
 import (
 	"bytes"
@@ -13,23 +13,38 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-// values are the five parallel trees of a change: what is, what shall be, and the
-// marks on them.
-type values struct {
-	before, after, unknown          any
-	beforeSensitive, afterSensitive any
+// Values are the five parallel trees of a change, decoded JSON: what is, what shall be,
+// and the marks on them. A mark is true where all below is meant.
+type Values struct {
+	Before, After, Unknown          any
+	BeforeSensitive, AfterSensitive any
+}
+
+// Hider writes values so that nobody reads a secret in them.
+type Hider struct {
+	// Key keys the hashes that stand for sensitive values.
+	Key  []byte
+	Mask Masker
+}
+
+// Attributes lists the leaves that differ. forced are the paths, lists of steps, that
+// force a replacement.
+func (h Hider) Attributes(v Values, forced []any) []stackjob.AttributeChange {
+	f := flattener{Hider: h, forced: forced}
+	f.walk(nil, v)
+	return f.out
 }
 
 // flattener makes a list of changed attributes of the trees.
 type flattener struct {
-	converter
+	Hider
 	forced []any // paths that force a replacement
 	out    []stackjob.AttributeChange
 }
 
 // walk goes down to the leaves that differ. A mark on a node covers all below it.
-func (f *flattener) walk(path []any, v values) {
-	if v.unknown == true || v.beforeSensitive == true || v.afterSensitive == true {
+func (f *flattener) walk(path []any, v Values) {
+	if v.Unknown == true || v.BeforeSensitive == true || v.AfterSensitive == true {
 		f.leaf(path, v)
 		return
 	}
@@ -49,18 +64,18 @@ func (f *flattener) walk(path []any, v values) {
 }
 
 // leaf adds an attribute, if it changes.
-func (f *flattener) leaf(path []any, v values) {
+func (f *flattener) leaf(path []any, v Values) {
 	a := stackjob.AttributeChange{
-		Path:      pathText(path),
-		Unknown:   anyTrue(v.unknown),
-		Sensitive: anyTrue(v.beforeSensitive) || anyTrue(v.afterSensitive) || f.holdsSecret(v.before) || f.holdsSecret(v.after),
+		Path:      PathText(path),
+		Unknown:   AnyTrue(v.Unknown),
+		Sensitive: AnyTrue(v.BeforeSensitive) || AnyTrue(v.AfterSensitive) || f.Mask.HasInValue(v.Before) || f.Mask.HasInValue(v.After),
 		Forces:    f.forces(path),
 	}
-	a.Before = f.value(v.before, a.Sensitive)
+	a.Before = f.Value(v.Before, a.Sensitive)
 	if !a.Unknown {
-		a.After = f.value(v.after, a.Sensitive)
+		a.After = f.Value(v.After, a.Sensitive)
 	}
-	remarked := anyTrue(v.beforeSensitive) != anyTrue(v.afterSensitive) && v.before != nil && v.after != nil
+	remarked := AnyTrue(v.BeforeSensitive) != AnyTrue(v.AfterSensitive) && v.Before != nil && v.After != nil
 	if !a.Unknown && bytes.Equal(a.Before, a.After) && !remarked {
 		return
 	}
@@ -92,9 +107,9 @@ func stepText(step any) string {
 
 // keysOf are the sorted keys when all that is there is an object, and one of them
 // has something in it.
-func keysOf(v values) ([]string, bool) {
+func keysOf(v Values) ([]string, bool) {
 	set := map[string]bool{}
-	for _, side := range []any{v.before, v.after} {
+	for _, side := range []any{v.Before, v.After} {
 		m, ok := side.(map[string]any)
 		if !ok && side != nil {
 			return nil, false
@@ -103,39 +118,40 @@ func keysOf(v values) ([]string, bool) {
 			set[k] = true
 		}
 	}
-	if m, ok := v.unknown.(map[string]any); ok {
+	if m, ok := v.Unknown.(map[string]any); ok {
 		for k := range m {
 			set[k] = true
 		}
 	}
-	if v.before == nil && v.after == nil {
-		_, ok := v.unknown.(map[string]any)
+	if v.Before == nil && v.After == nil {
+		_, ok := v.Unknown.(map[string]any)
 		return slices.Sorted(maps.Keys(set)), ok && len(set) > 0
 	}
 	return slices.Sorted(maps.Keys(set)), len(set) > 0
 }
 
-func lengthOf(v values) (int, bool) {
+func lengthOf(v Values) (int, bool) {
 	n := 0
-	for _, side := range []any{v.before, v.after} {
+	for _, side := range []any{v.Before, v.After} {
 		l, ok := side.([]any)
 		if !ok && side != nil {
 			return 0, false
 		}
 		n = max(n, len(l))
 	}
-	if l, ok := v.unknown.([]any); ok {
+	if l, ok := v.Unknown.([]any); ok {
 		n = max(n, len(l))
 	}
 	return n, n > 0
 }
 
-func (v values) child(step any) values {
-	return values{child(v.before, step), child(v.after, step), child(v.unknown, step),
-		child(v.beforeSensitive, step), child(v.afterSensitive, step)}
+func (v Values) child(step any) Values {
+	return Values{Child(v.Before, step), Child(v.After, step), Child(v.Unknown, step),
+		Child(v.BeforeSensitive, step), Child(v.AfterSensitive, step)}
 }
 
-func child(v, step any) any {
+// Child is what a step leads to in a decoded JSON value; nil for nothing.
+func Child(v, step any) any {
 	switch k := step.(type) {
 	case string:
 		if m, ok := v.(map[string]any); ok {
@@ -151,8 +167,8 @@ func child(v, step any) any {
 
 var identifier = regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
 
-// pathText writes a path as the engines' language does.
-func pathText(path []any) string {
+// PathText writes a path as the engines' language does.
+func PathText(path []any) string {
 	var b strings.Builder
 	for _, step := range path {
 		switch k := step.(type) {
@@ -171,4 +187,16 @@ func pathText(path []any) string {
 		}
 	}
 	return b.String()
+}
+
+// Whole is a change as one value: an output is one to those who read it.
+func (h Hider) Whole(v Values) stackjob.AttributeChange {
+	var a stackjob.AttributeChange
+	a.Sensitive = AnyTrue(v.BeforeSensitive) || AnyTrue(v.AfterSensitive) || h.Mask.HasInValue(v.Before) || h.Mask.HasInValue(v.After)
+	a.Unknown = AnyTrue(v.Unknown)
+	a.Before = h.Value(v.Before, a.Sensitive)
+	if !a.Unknown {
+		a.After = h.Value(v.After, a.Sensitive)
+	}
+	return a
 }

@@ -1,0 +1,49 @@
+package begun_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+)
+
+func TestANoteTellsWhatWasBegunAndNotDone(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "backups", begun.File)
+	if left, err := begun.Read(file); left != nil || err != nil {
+		t.Fatalf("no note is read as %+v, %v", left, err)
+	}
+	n, err := begun.Open(file, "sha256:x sj_1/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Line(begun.Began, "a.b")
+	n.Line(begun.Began, `c["d e"]`)
+	n.Line(begun.Done, "a.b")
+	n.Line(begun.Began, "a.b") // a replacement's other half
+	left, err := begun.Read(file)
+	if err != nil || left == nil {
+		t.Fatalf("note = %v, %v", left, err)
+	}
+	if left.Plan != "sha256:x sj_1/2" {
+		t.Errorf("plan = %q", left.Plan)
+	}
+	if diff := cmp.Diff([]string{"a.b", `c["d e"]`}, left.Order); diff != "" {
+		t.Errorf("begun (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{`c["d e"]`}, left.Unfinished()); diff != "" {
+		t.Errorf("not done (-want +got):\n%s", diff)
+	}
+	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the note: %v, %v", st.Mode(), err)
+	}
+	if err := n.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := begun.Read(file); left != nil || err != nil {
+		t.Errorf("a note that was removed is read as %+v, %v", left, err)
+	}
+}

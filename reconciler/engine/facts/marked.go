@@ -1,0 +1,43 @@
+package facts
+
+// shortestTaint is the length under which a sensitive string is not looked for
+// elsewhere: "admin" or "true" would hide half of every plan.
+const shortestTaint = 6
+
+// Marked adds the strings of v that lie under a mark to out: what is sensitive in one
+// place is sensitive in all.
+func Marked(out []string, v, mark any) []string {
+	switch m := mark.(type) {
+	case bool:
+		if m {
+			return allStrings(out, v)
+		}
+	case map[string]any:
+		for k, below := range m {
+			out = Marked(out, Child(v, k), below)
+		}
+	case []any:
+		for i, below := range m {
+			out = Marked(out, Child(v, i), below)
+		}
+	}
+	return out
+}
+
+func allStrings(out []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		if len(v) >= shortestTaint {
+			return append(out, v)
+		}
+	case map[string]any:
+		for _, e := range v {
+			out = allStrings(out, e)
+		}
+	case []any:
+		for _, e := range v {
+			out = allStrings(out, e)
+		}
+	}
+	return out
+}
