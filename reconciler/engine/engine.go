@@ -87,7 +87,8 @@ type Task struct {
 	// ProviderCache is a folder in which downloaded providers are shared between
 	// stacks ("" for none). Drivers serialise what writes to it.
 	ProviderCache string `json:"providerCache,omitempty"`
-	// StateFile is the local state ("" for other backends); StateBackups the
+	// StateFile is the local state ("" for other backends; of Pulumi's, the checkpoint of
+	// a stack whose state is in the data folder); StateBackups the
 	// folder in which it is backed up before an apply.
 	StateFile    string         `json:"stateFile,omitempty"`
 	StateBackups string         `json:"stateBackups,omitempty"`
@@ -148,6 +149,8 @@ type PulumiStack struct {
 	StackInput bool `json:"stackInput,omitempty"`
 	// Home is Pulumi's own folder, with its plugins; stacks share it.
 	Home string `json:"home"`
+	// NoPluginDownload forbids the engine to fetch plugins that it does not have.
+	NoPluginDownload bool `json:"noPluginDownload,omitempty"`
 }
 
 // OutputsWanted says whether outputs are read when nothing will be applied.
@@ -240,6 +243,9 @@ type StateLock struct {
 	Who       string    `json:"who,omitempty"`
 	Version   string    `json:"version,omitempty"`
 	CreatedAt time.Time `json:"createdAt,omitzero"`
+	// PID is the process that took it, on the machine in Who; 0 when the engine's locks
+	// do not tell. Those that do (Pulumi's) tell neither operation nor version.
+	PID int `json:"pid,omitempty"`
 }
 
 // Result is the truth about a phase that ended. Exactly one of Plan, Outcome and

@@ -40,6 +40,10 @@ type Harness struct {
 	// LoseState does to a stack's state what a kill in the middle of its first
 	// write does, at worst. nil when the engine's state cannot be damaged so.
 	LoseState func(t *testing.T, task engine.Task)
+	// LeavesLock tells that an engine that is killed leaves its lock behind.
+	LeavesLock bool
+	// KeepsStateWhenKilled tells that the state of what was done outlives a kill.
+	KeepsStateWhenKilled bool
 }
 
 // Run runs every scenario.
@@ -55,9 +59,14 @@ func Run(t *testing.T, h Harness) {
 		{"a cancelled apply tells how far it came", cancelledApply},
 		{"a cancelled plan", cancelledPlan},
 		{"an engine killed before its first state write is interrupted", killedEngine},
+		{"an engine killed in the middle is recovered", crashInTheMiddle},
 		{"a state lost before its first write is found and told", lostState},
 		{"secrets come out sealed or not at all", secrets},
+		{"a secret inside an output", nestedSecret},
+		{"a secret that moved", movedSecret},
+		{"what forces a replacement", forcedReplace},
 		{"a stale plan is refused", stalePlan},
+		{"a plan of a state that moved is refused", movedState},
 		{"a plan that is another file is refused", changedPlan},
 	} {
 		t.Run(s.name, func(t *testing.T) {

@@ -30,8 +30,10 @@ type Resource struct {
 	After []string
 }
 
-// Output is one output: the value of an input.
+// Output is one output: the value of an input, or, Nested, the object
+// {inner: value of the input, plain: "x"}.
 type Output struct {
 	Name, Input string
 	Secret      bool
+	Nested      bool
 }

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -202,10 +203,102 @@ func killedEngine(s *stack) {
 	ended := make(chan engine.Result, 1)
 	go func() { ended <- s.apply(context.Background(), plan) }()
 	s.awaitNote(note)
+	s.killEngine()
+	r := <-ended
+	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted || r.Failure == nil || r.Cancelled {
+		s.Fatalf("result = %+v", r)
+	}
+	// The engine alone would do it again.
+	if r = s.apply(context.Background(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonAfterInterrupt {
+		s.Errorf("the same plan was applied again: %+v", r)
+	}
+	if s.lines(note) != 1 {
+		s.Errorf("the side effect happened %d times", s.lines(note))
+	}
+	next := s.planAfterKill()
+	if !slices.ContainsFunc(next.Warnings, func(w string) bool { return strings.Contains(w, "slow") }) {
+		s.Errorf("the next plan does not say what may exist: %q", next.Warnings)
+	}
+}
+
+// planAfterKill plans a stack whose engine was killed. Where an engine leaves its lock
+// behind, the plan is refused, says whose the lock is, and goes on when it is told that
+// this very lock is ours.
+func (s *stack) planAfterKill() *stackjob.Plan {
+	s.Helper()
+	r := s.plan(context.Background(), stackjob.Apply)
+	if !s.h.LeavesLock {
+		if r.Failure != nil {
+			s.Fatalf("plan after a kill: %v\n%s", r.Failure.Reason, r.Failure.Text)
+		}
+		return r.Plan
+	}
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Class != engine.ClassPerson || r.Failure.Lock == nil {
+		s.Fatalf("the lock that was left behind does not stop a plan: %+v", r)
+	}
+	lock := *r.Failure.Lock
+	if lock.ID == "" || lock.Who == "" || lock.CreatedAt.IsZero() {
+		s.Errorf("the lock does not say whose it is: %+v", lock)
+	}
+	other := lock
+	other.ID = "another"
+	s.task.ReleaseLock = &other
+	if r = s.plan(context.Background(), stackjob.Apply); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked {
+		s.Fatalf("a lock was released that was not the one that is ours: %+v", r)
+	}
+	s.task.ReleaseLock = &lock
+	plan := s.mustPlan(stackjob.Apply)
+	s.task.ReleaseLock = nil
+	return plan
+}
+
+// crashInTheMiddle kills the engine when one resource is done and another is at work:
+// the next plan knows the first, tells of the second, and can be applied.
+func crashInTheMiddle(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	s.write(Program{
+		Inputs:    []string{"text"},
+		Resources: []Resource{{Name: "good", Value: "text"}, {Name: "slow", Note: note, Hangs: true, After: []string{"good"}}},
+	})
+	s.inputs(map[string]any{"text": "one"})
+	plan := s.mustPlan(stackjob.Apply)
+	ended := make(chan engine.Result, 1)
+	go func() { ended <- s.apply(context.Background(), plan) }()
+	s.awaitNote(note)
+	s.killEngine()
+	r := <-ended
+	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted || r.Failure == nil || r.Cancelled {
+		s.Fatalf("result = %+v", r)
+	}
+	if diff := cmp.Diff(stackjob.Counts{Create: 1}, r.Outcome.Counts); diff != "" {
+		s.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if last := r.Operations[len(r.Operations)-1]; last.Result != stackjob.ResultInterrupted || !last.Killed {
+		s.Errorf("operation = %+v", last)
+	}
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "good", Value: "text"}, {Name: "next", Value: "text"}}})
+	next := s.planAfterKill()
+	if !slices.ContainsFunc(next.Warnings, func(w string) bool { return strings.Contains(w, "slow") }) {
+		s.Errorf("the next plan does not say what may exist: %q", next.Warnings)
+	}
+	if a := actions(next); a["next"] != stackjob.Create || s.h.KeepsStateWhenKilled && a["good"] != "" {
+		s.Errorf("actions of the next plan = %v", a)
+	}
+	if r = s.apply(context.Background(), next); r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	if after := s.mustPlan(stackjob.Apply); after.HasChanges || slices.ContainsFunc(after.Warnings, func(w string) bool { return strings.Contains(w, "slow") }) {
+		s.Errorf("the plan after the recovery: %+v", after)
+	}
+}
+
+// killEngine kills the engine's process as the kernel does when memory is short.
+func (s *stack) killEngine() {
+	s.Helper()
 	_, events := s.sink.Told()
 	pid := 0
 	for _, e := range events {
-		if e.Type == engine.EngineStarted && slices.Contains(e.Command, "apply") {
+		if e.Type == engine.EngineStarted && e.Operation == stackjob.OpApply {
 			pid = e.PID
 		}
 	}
@@ -219,20 +312,125 @@ func killedEngine(s *stack) {
 	if err := process.Kill(); err != nil {
 		s.Fatal(err)
 	}
-	r := <-ended
-	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted || r.Failure == nil || r.Cancelled {
-		s.Fatalf("result = %+v", r)
+}
+
+// movedState plans, lets another job apply something, and applies: nothing is touched.
+func movedState(s *stack) {
+	note := filepath.Join(s.dir, "note")
+	one := Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "kept", Value: "text"}}}
+	s.write(one)
+	s.inputs(map[string]any{"text": "one"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	s.write(Program{Inputs: []string{"text"}, Resources: append(one.Resources, Resource{Name: "late", Note: note})})
+	stale := s.mustPlan(stackjob.Apply)
+	kept, late := s.file, s.task
+	s.file += "-other"
+	s.write(one)
+	s.inputs(map[string]any{"text": "two"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Update: 1})
+	s.file = kept
+	s.task.ModuleRoot, s.task.ModuleRevision, s.task.Inputs = late.ModuleRoot, late.ModuleRevision, late.Inputs
+	r := s.apply(context.Background(), stale)
+	if r.Failure == nil || r.Failure.Class != engine.ClassWait || r.Failure.Reason.Code != stackjob.ReasonStalePlan || r.Outcome != nil && !r.Outcome.Counts.IsZero() {
+		s.Errorf("a plan was applied to a state that it was not made of: %+v", r)
 	}
-	// The engine alone would do it again.
-	if r = s.apply(context.Background(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonAfterInterrupt {
-		s.Errorf("the same plan was applied again: %+v", r)
+	if s.lines(note) != 0 {
+		s.Error("the side effect happened")
 	}
-	if s.lines(note) != 1 {
-		s.Errorf("the side effect happened %d times", s.lines(note))
+}
+
+// nestedSecret has a secret inside an output: it comes out sealed as a whole, with the
+// value in it, or not at all and named in a warning. Never in clear, and never as
+// something else.
+func nestedSecret(s *stack) {
+	const secret = "canary-nested-4Kd93-value"
+	s.write(Program{
+		Inputs: []string{"text"}, SecretInputs: []string{"secret"},
+		Resources: []Resource{{Name: "kept", Value: "secret"}},
+		Outputs:   []Output{{Name: "nested", Input: "secret", Secret: true, Nested: true}, {Name: "text", Input: "text"}},
+	})
+	s.task.Secrets = []string{secret}
+	s.inputs(map[string]any{"secret": secret, "text": "one"})
+	out := s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	wantOutput(s, out, "text", `"one"`)
+	for _, o := range out.Outputs {
+		if o.Name == "nested" && (!o.Sensitive || o.Value != nil || s.h.Open(s.T, o.Sealed) != `{"inner":"`+secret+`","plain":"x"}`) {
+			s.Errorf("output = %+v", o)
+		}
 	}
-	next := s.mustPlan(stackjob.Apply)
-	if !slices.ContainsFunc(next.Warnings, func(w string) bool { return strings.Contains(w, "slow") }) {
-		s.Errorf("the next plan does not say what may exist: %q", next.Warnings)
+	if len(out.Outputs) != 2 {
+		s.Errorf("outputs = %+v", out.Outputs)
+	}
+}
+
+// movedSecret changes a secret: the plan says so of the resource and of the output, and
+// says the value of neither.
+func movedSecret(s *stack) {
+	s.write(Program{
+		SecretInputs: []string{"secret"},
+		Resources:    []Resource{{Name: "kept", Value: "secret"}},
+		Outputs:      []Output{{Name: "sealed", Input: "secret", Secret: true}},
+	})
+	const before, after = "canary-before-8hH2", "canary-after-8hH2"
+	s.task.Secrets = []string{before}
+	s.inputs(map[string]any{"secret": before})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	if p := s.mustPlan(stackjob.Apply); p.HasChanges {
+		s.Errorf("an equal secret is a change: %+v", p)
+	}
+	s.task.Secrets = []string{after}
+	s.inputs(map[string]any{"secret": after})
+	p := s.mustPlan(stackjob.Apply)
+	if len(p.Outputs) != 1 || p.Outputs[0].Action != stackjob.Update || !p.Outputs[0].Sensitive || !p.Outputs[0].Unknown && bytes.Equal(p.Outputs[0].Before, p.Outputs[0].After) {
+		s.Errorf("outputs of the plan = %+v", p.Outputs)
+	}
+	moved := 0
+	for _, a := range p.Resources[0].Attributes {
+		if a.Sensitive && len(a.Before) > 0 && len(a.After) > 0 && !bytes.Equal(a.Before, a.After) {
+			moved++
+		}
+	}
+	if moved == 0 {
+		s.Errorf("attributes = %+v", p.Resources[0].Attributes)
+	}
+	r := s.apply(context.Background(), p)
+	if r.Failure != nil {
+		s.Fatal(r.Failure.Text)
+	}
+	if got := s.h.Open(s.T, r.Outcome.Outputs[0].Sealed); got != `"`+after+`"` {
+		s.Errorf("output = %s", got)
+	}
+	log, events := s.sink.Told()
+	text, err := json.Marshal([]any{p, r, events, log})
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, secret := range []string{before, after} {
+		if strings.Contains(string(text), secret) {
+			s.Errorf("%s is in what was told: %s", secret, text)
+		}
+	}
+}
+
+// forcedReplace says which attribute forces a replacement.
+func forcedReplace(s *stack) {
+	s.write(Program{Inputs: []string{"text"}, Resources: []Resource{{Name: "replaced", ReplaceOn: "text"}}})
+	s.inputs(map[string]any{"text": "one"})
+	s.mustApply(stackjob.Apply, stackjob.Counts{Create: 1})
+	s.inputs(map[string]any{"text": "two"})
+	p := s.mustPlan(stackjob.Apply)
+	if len(p.Resources) != 1 || p.Resources[0].Action != stackjob.Replace {
+		s.Fatalf("resources = %+v", p.Resources)
+	}
+	if !slices.ContainsFunc(p.Resources[0].Attributes, func(a stackjob.AttributeChange) bool {
+		return a.Forces && string(a.Before) == `"one"` && string(a.After) == `"two"`
+	}) {
+		s.Errorf("no attribute forces the replacement: %+v", p.Resources[0].Attributes)
+	}
+	for _, part := range []string{"replaced", "must be replaced", "1 to replace"} {
+		if !strings.Contains(p.Text, part) {
+			s.Errorf("the text does not say %q:\n%s", part, p.Text)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func TestConformance(t *testing.T) {
 					}
 					return string(text)
 				},
+				KeepsStateWhenKilled: e.Name == "terraform",
 				// What OpenTofu leaves when it is killed during an apply.
 				LoseState: func(t *testing.T, task engine.Task) {
 					if err := os.Truncate(task.StateFile, 0); err != nil {
@@ -106,7 +107,11 @@ func writeProgram(t *testing.T, dir string, p enginetest.Program) {
 		b.WriteString("}\n")
 	}
 	for _, o := range p.Outputs {
-		fmt.Fprintf(&b, "output %q {\n  value = var.%s\n  sensitive = %t\n}\n", o.Name, o.Input, o.Secret)
+		value := "var." + o.Input
+		if o.Nested {
+			value = "{ inner = " + value + ", plain = \"x\" }"
+		}
+		fmt.Fprintf(&b, "output %q {\n  value = %s\n  sensitive = %t\n}\n", o.Name, value, o.Secret)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,267 @@
+package pulumi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// apply is the apply phase. The outcome is nil when the engine was not started, or could
+// not have the state's lock: then nothing was touched.
+func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
+	s, err := p.checkPlanFile(planFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.refuseAgain(); err != nil {
+		return nil, err
+	}
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	p.settings = s.Settings
+	if err := p.initialise(ctx, recordWhenRun); err != nil {
+		return nil, p.tellLock(err)
+	}
+	if err := p.checkFixed(s.Fixed); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil { // before anything is begun
+		return nil, engineProblem(ctx, context.Cause(ctx), "apply", p.voice(stackjob.OpApply, nil))
+	}
+	if err := p.backUp(p.before); err != nil {
+		return nil, err
+	}
+	return p.applyPlan(ctx, s)
+}
+
+// checkPlanFile refuses a plan that is not the one that was gated.
+func (p *phase) checkPlanFile(planFile string) (saved, error) {
+	b, err := readFile(planFile)
+	if err != nil {
+		return saved{}, err
+	}
+	if digest := fileDigest(b); digest != p.task.PlanFileDigest {
+		return saved{}, personProblem(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
+			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
+			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
+	}
+	return readSaved(b)
+}
+
+// planName names a saved plan.
+func (p *phase) planName() string {
+	return fmt.Sprintf("%s %s/%d", p.task.PlanFileDigest, p.task.Job, p.task.Attempt)
+}
+
+// refuseAgain refuses a plan whose apply was killed. The daemon's intent refuses it
+// before us; but an engine killed before its first state write would run it again, with
+// every side effect, so this is said twice.
+func (p *phase) refuseAgain() error {
+	left, err := begun.Read(p.begunFile())
+	if err != nil || left == nil || left.Plan != p.planName() {
+		return err
+	}
+	text := "This plan was being applied when its engine was killed, and a plan runs once.\nNothing was applied now."
+	if len(left.Order) > 0 {
+		text += " What it had begun may exist: " + joined(left.Order) + "."
+	}
+	return personProblem(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
+}
+
+func joined(names []string) string { return strings.Join(names, ", ") }
+
+// checkFixed refuses a plan of which anything moved that it was made of, before anything
+// is started: the engine would notice at the first step that differs, in the middle.
+func (p *phase) checkFixed(was fixed) error {
+	program, err := programDigest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
+	if err != nil {
+		return fmt.Errorf("read the program: %w", err)
+	}
+	const again = "\nNothing was applied. Run the job again for a fresh plan."
+	switch {
+	case was.Place != p.statePlace() || was.Place != p.task.PlanStatePlace:
+		return personProblem(stackjob.ReasonPlanChanged, "the state is in another place",
+			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed."+again)
+	case was.Program != program:
+		return personProblem(stackjob.ReasonPlanChanged, "the program differs", "The program is not the one that the plan was made of."+again)
+	case was.Inputs != p.inputDigest():
+		return personProblem(stackjob.ReasonPlanChanged, "the config differs", "The config is not the one that the plan was made of."+again)
+	case was.State != p.before.mark(p.task.HashKey):
+		return waitProblem(stackjob.ReasonStalePlan, "the state moved", "The stack's state is not the one any more that the plan was made of: somebody applied something since.\nNothing was applied.")
+	}
+	return nil
+}
+
+func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, error) {
+	kind := stackjob.OpApply
+	if p.isDestroy() {
+		kind = stackjob.OpDestroy
+	}
+	outer := ctx
+	ctx, cancel := p.withTimeout(ctx, kind)
+	defer cancel()
+	op := p.begin(kind)
+	file := filepath.Join(p.at.private, "plan.json")
+	if err := os.WriteFile(file, s.Plan, 0o600); err != nil {
+		op.fail(err)
+		return nil, err
+	}
+	note, err := begun.Open(p.begunFile(), p.planName())
+	if err != nil {
+		op.fail(err)
+		return nil, err
+	}
+	h := newApplyHearing(note.Line)
+	p.engine.cmd.processes = 0
+	err = p.engine.up(ctx, p.voice(kind, h.hear), file, s.Refresh)
+	killed := p.engine.cmd.killed
+	processes := p.engine.cmd.processes
+	if pr := (*problem)(nil); errors.As(err, &pr) && !killed && !h.began && pr.failure.Reason.Code == stackjob.ReasonStateLocked {
+		if err := note.Remove(); err != nil {
+			p.say("Warning: the note of the apply: " + err.Error())
+		}
+		op.record.EngineProcesses = processes
+		op.fail(err)
+		return nil, p.tellLock(err)
+	}
+	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
+	failed := err
+	if err != nil {
+		pr := (*problem)(nil)
+		if !errors.As(err, &pr) {
+			pr = classifyLocal(err)
+		}
+		out.Reason = pr.failure.Reason
+		switch {
+		case killed:
+			// Whoever did it and why: what it was at when it died is in no state.
+			out.Result = stackjob.ResultInterrupted
+		case pr.cancelled:
+			out.Result = stackjob.ResultCancelled
+		default:
+			out.Result = stackjob.ResultFailed
+		}
+	}
+	// Outputs are read even when the job was cancelled meanwhile: the state has
+	// moved, and its readers must know.
+	if rerr := p.readOutcome(context.WithoutCancel(outer), kind, out); rerr != nil {
+		p.warn("Warning: " + rerr.Error())
+		p.say("Warning: " + rerr.Error())
+		if failed == nil {
+			failed = rerr
+			out.Result, out.Reason = stackjob.ResultFailed, reasonOf(stackjob.ReasonInternal, rerr.Error())
+			if errors.Is(rerr, errDamaged) {
+				out.Result, out.Reason = stackjob.ResultInterrupted, reasonOf(stackjob.ReasonStateDamaged, "")
+			}
+		}
+	}
+	if out.Result == stackjob.ResultInterrupted {
+		err = note.Keep()
+	} else {
+		err = note.Remove()
+	}
+	if err != nil {
+		p.say("Warning: the note of the apply: " + err.Error())
+	}
+	op.record.Counts = out.Counts
+	op.record.EngineProcesses = p.engine.cmd.processes
+	op.record.Killed = killed
+	op.end(out.Result, out.Reason)
+	return out, failed
+}
+
+// readOutcome reads the outputs of the state after the apply.
+func (p *phase) readOutcome(ctx context.Context, kind stackjob.OperationKind, out *stackjob.Outcome) error {
+	after, err := p.readState(ctx, kind)
+	if err != nil {
+		return fmt.Errorf("read the state after the apply: %w", err)
+	}
+	if err := p.remember(after); err != nil {
+		return err
+	}
+	if after, err = p.readable(ctx, after, kind); err != nil {
+		return fmt.Errorf("read the state after the apply: %w", err)
+	}
+	out.Outputs, err = p.outputsOf(after)
+	return errors.Join(err, p.remember(after)) // a key may have been made
+}
+
+// applyHearing follows an apply's events and counts what was done.
+type applyHearing struct {
+	note func(verb, address string)
+	done map[string]map[apitype.OpType]bool
+	// began tells that the engine came to a resource.
+	began bool
+}
+
+func newApplyHearing(note func(verb, address string)) *applyHearing {
+	return &applyHearing{note: note, done: map[string]map[apitype.OpType]bool{}}
+}
+
+// works tells whether a step does something outside.
+func works(md apitype.StepEventMetadata) bool {
+	_, known := actions[md.Op]
+	return known && md.Op != apitype.OpRefresh && !isPseudo(typeOf(md.URN))
+}
+
+func (h *applyHearing) hear(e apitype.EngineEvent) {
+	switch {
+	case e.ResourcePreEvent != nil:
+		h.began = true
+		if md := e.ResourcePreEvent.Metadata; works(md) {
+			h.note(begun.Began, md.URN)
+		}
+	case e.ResOutputsEvent != nil:
+		md := e.ResOutputsEvent.Metadata
+		if !works(md) {
+			return
+		}
+		if h.done[md.URN] == nil {
+			h.done[md.URN] = map[apitype.OpType]bool{}
+		}
+		h.done[md.URN][md.Op] = true
+		if !replaces(h.done[md.URN]) || replaced(h.done[md.URN]) {
+			h.note(begun.Done, md.URN)
+		}
+	}
+}
+
+// replaces tells whether what was done of a resource is a part of a replacement, and
+// replaced whether it is a whole one.
+func replaces(done map[apitype.OpType]bool) bool {
+	return done[apitype.OpCreateReplacement] || done[apitype.OpImportReplacement] || done[apitype.OpDeleteReplaced]
+}
+
+func replaced(done map[apitype.OpType]bool) bool {
+	return (done[apitype.OpCreateReplacement] || done[apitype.OpImportReplacement]) && done[apitype.OpDeleteReplaced]
+}
+
+// counts are the resources that were really changed. A replacement is one when both its
+// halves were done.
+func (h *applyHearing) counts() stackjob.Counts {
+	var n stackjob.Counts
+	for _, done := range h.done {
+		switch {
+		case replaced(done):
+			n.Replace++
+		case done[apitype.OpCreate], done[apitype.OpCreateReplacement]:
+			n.Create++
+		case done[apitype.OpImport], done[apitype.OpImportReplacement]:
+			n.Import++
+		case done[apitype.OpDelete], done[apitype.OpDeleteReplaced]:
+			n.Delete++
+		case done[apitype.OpUpdate]:
+			n.Update++
+		}
+	}
+	return n
+}

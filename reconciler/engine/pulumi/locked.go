@@ -1,0 +1,211 @@
+package pulumi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// lockLine is what a self-managed backend says of each lock that it met:
+//
+//	file:///…/locks/organization/demo/dev/UUID.json: created by root@host (pid 42) at 2026-11-21T21:00:00Z
+var lockLine = regexp.MustCompile(`(?m)^\s*(\S+/locks/\S+/([^/\s?]+)\.json)\S*: created by (\S+) \(pid (\d+)\) at (\S+)\s*$`)
+
+// parseLock reads the lock that the engine could not have; nil when its text does not
+// tell whose it is, or there are several.
+func parseLock(text string) *engine.StateLock {
+	all := lockLine.FindAllStringSubmatch(text, -1)
+	if len(all) != 1 {
+		return nil
+	}
+	m := all[0]
+	l := engine.StateLock{ID: m[2], Path: m[1], Who: m[3]}
+	l.PID, _ = strconv.Atoi(m[4]) // digits
+	if at, err := time.Parse(time.RFC3339, m[5]); err == nil {
+		l.CreatedAt = at
+	}
+	return &l
+}
+
+// heldLocks are the locks of a file backend. Of others only an update that is refused
+// tells.
+func (p *phase) heldLocks() ([]engine.StateLock, error) {
+	dir := p.stack.locks()
+	if dir == "" {
+		return nil, nil
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var out []engine.StateLock
+	for _, file := range files {
+		b, err := readIfThere(file)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			continue // it was given back meanwhile
+		}
+		l := engine.StateLock{ID: strings.TrimSuffix(filepath.Base(file), ".json"), Path: file}
+		// github.com/pulumi/pulumi/pkg/v3/backend/diy, lockContent
+		var content struct {
+			PID       int       `json:"pid"`
+			Username  string    `json:"username"`
+			Hostname  string    `json:"hostname"`
+			Timestamp time.Time `json:"timestamp"`
+		}
+		if json.Unmarshal(b, &content) == nil && content.Username != "" {
+			l.PID, l.Who, l.CreatedAt = content.PID, content.Username+"@"+content.Hostname, content.Timestamp
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// refuseLocked refuses to plan while somebody holds the state.
+func (p *phase) refuseLocked() error {
+	held, err := p.heldLocks()
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	return lockedBy(held)
+}
+
+func lockedBy(held []engine.StateLock) error {
+	pr := personProblem(stackjob.ReasonStateLocked, "", fmt.Sprintf("The stack is locked by %d update(s).", len(held)))
+	if len(held) == 1 {
+		pr.failure.Lock = &held[0]
+		pr.failure.Reason.Detail = lockDetail(&held[0])
+	}
+	return pr
+}
+
+// recover releases the lock of a run of this stack that was killed, and clears what that
+// run left pending in the state. It is told of first, by name: it may exist. Only the
+// lock that was recognised as ours is released, and only when it is the one that is met;
+// a plan that meets no lock clears nothing.
+func (p *phase) recover(ctx context.Context, lock engine.StateLock) error {
+	if p.before == nil {
+		var err error
+		if p.before, err = p.readState(ctx, stackjob.OpPlan); err != nil {
+			return err
+		}
+	}
+	met, err := p.meetLock(ctx)
+	if err != nil {
+		return err
+	}
+	p.tellPending(p.before)
+	switch {
+	case len(met) == 0:
+		return nil // somebody released it meanwhile
+	case len(met) > 1 || met[0].ID != lock.ID:
+		return lockedBy(met)
+	}
+	p.say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
+	if _, err := p.engine.run(ctx, p.voice(stackjob.OpPlan, nil), p.at.emptyProgram(), nil, true, "cancel", "--yes", "--stack="+p.stack.name()); err != nil {
+		return err
+	}
+	if len(p.before.Pending) == 0 {
+		return nil
+	}
+	if err := p.backUp(p.before); err != nil {
+		return err
+	}
+	clean, err := p.before.withoutPending()
+	if err != nil {
+		return err
+	}
+	if err := p.importState(ctx, clean); err != nil {
+		return err
+	}
+	p.before, err = p.readState(ctx, stackjob.OpPlan)
+	return err
+}
+
+// meetLock finds the locks that are held. A file backend's are files; elsewhere a write
+// of the state as it is meets them.
+func (p *phase) meetLock(ctx context.Context) ([]engine.StateLock, error) {
+	if p.stack.locks() != "" {
+		return p.heldLocks()
+	}
+	if len(p.before.raw) == 0 {
+		return nil, nil
+	}
+	err := p.importState(ctx, p.before)
+	var pr *problem
+	if errors.As(err, &pr) && pr.failure.Lock != nil {
+		return []engine.StateLock{*pr.failure.Lock}, nil
+	}
+	return nil, err
+}
+
+// importState writes a state, as it was exported.
+func (p *phase) importState(ctx context.Context, d *deployment) error {
+	b, err := d.export()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(p.at.private, "import.json")
+	if err := renameio.WriteFile(file, b, 0o600); err != nil {
+		return err
+	}
+	_, err = p.engine.run(ctx, p.voice(stackjob.OpPlan, nil), p.at.emptyProgram(), nil, true, "stack", "import", "--stack="+p.stack.name(), "--file="+file)
+	return errors.Join(err, os.Remove(file))
+}
+
+// tellLock completes a failure because of a lock: it says what a person can do. Any other
+// error comes back as it is.
+func (p *phase) tellLock(err error) error {
+	var pr *problem
+	if !errors.As(err, &pr) || pr.failure.Reason.Code != stackjob.ReasonStateLocked {
+		return err
+	}
+	advice := p.lockAdvice(pr.failure.Lock)
+	p.say(advice)
+	pr.failure.Text = strings.TrimSpace(pr.failure.Text + "\n\n" + advice)
+	return err
+}
+
+// lockDetail is a lock in a few words.
+func lockDetail(l *engine.StateLock) string {
+	switch {
+	case l == nil:
+		return ""
+	case l.Who == "":
+		return "lock " + l.ID
+	}
+	return fmt.Sprintf("%s (pid %d), lock %s", l.Who, l.PID, l.ID)
+}
+
+// lockAdvice says what a person does about a lock that is not released by itself.
+func (p *phase) lockAdvice(l *engine.StateLock) string {
+	var b strings.Builder
+	b.WriteString("The state is locked")
+	if l != nil && l.Who != "" {
+		fmt.Fprintf(&b, " by process %d of %s", l.PID, l.Who)
+	}
+	if l != nil && !l.CreatedAt.IsZero() {
+		fmt.Fprintf(&b, " since %s", l.CreatedAt.UTC().Format(time.RFC3339))
+	}
+	if l != nil && l.ID != "" {
+		fmt.Fprintf(&b, " (lock %s)", l.ID)
+	}
+	b.WriteString(". A lock is released by itself only when it was surely left behind by an own run that was killed.\n" +
+		"When somebody is at work on this state, wait for the end and rerun the job. ")
+	fmt.Fprintf(&b, "When its owner is gone for good, run `pulumi cancel --stack %s` with the same backend, and rerun the job.", p.stack.name())
+	return b.String()
+}

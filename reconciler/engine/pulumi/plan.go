@@ -1,0 +1,216 @@
+package pulumi
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// plan is the plan phase.
+func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, error) {
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.tellKilled(); err != nil {
+		return nil, err
+	}
+	if err := p.initialise(ctx, recordAlways); err != nil {
+		return nil, p.tellLock(err)
+	}
+	if lock := p.task.ReleaseLock; lock != nil {
+		if err := p.recover(ctx, *lock); err != nil {
+			return nil, p.tellLock(err)
+		}
+	} else {
+		p.tellPending(p.before)
+	}
+	plan, err := p.planOnce(ctx, planFile)
+	return plan, p.tellLock(err)
+}
+
+// planOnce previews, and reads what came out.
+func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, error) {
+	ctx, cancel := p.withTimeout(ctx, stackjob.OpPlan)
+	defer cancel()
+	h := p.hearPlan()
+	p.engine.cmd.processes = 0
+	plan, err := p.preview(ctx, planFile, h)
+	if err != nil {
+		h.fail(err)
+		return nil, err
+	}
+	h.op.record.EngineProcesses, h.op.record.Counts = p.engine.cmd.processes, plan.Counts
+	h.op.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	return plan, nil
+}
+
+func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*stackjob.Plan, error) {
+	if ctx.Err() != nil {
+		return nil, engineProblem(ctx, context.Cause(ctx), "plan", p.voice(stackjob.OpPlan, nil))
+	}
+	// A preview takes no lock and looks for none; but what is made of a state that somebody
+	// is at work on is good for nothing.
+	if err := p.refuseLocked(); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(p.at.private, "plan.json")
+	v := p.voice(stackjob.OpPlan, h.hear)
+	if err := p.engine.preview(ctx, v, file); err != nil {
+		return nil, err
+	}
+	h.planned()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	if err := os.Remove(file); err != nil { // it goes into the saved plan
+		return nil, err
+	}
+	program, err := programDigest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	in := told{events: h.events}
+	if err := json.Unmarshal(raw, &in.plan); err != nil {
+		return nil, errors.New("the plan that the engine saved cannot be read")
+	}
+	readable, err := p.readable(ctx, p.before, stackjob.OpPlan)
+	if err != nil {
+		return nil, err
+	}
+	c := converter{Hider: p.hider(), open: p.opens(p.before), state: readable, fixed: fixed{
+		State: p.before.mark(p.task.HashKey), Place: p.statePlace(), Program: program, Inputs: p.inputDigest(),
+	}}
+	plan, err := c.convert(in)
+	if errors.Is(err, errPassphrase) {
+		return nil, wrongPassphrase()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	s := saved{Format: savedFormat, Fixed: c.fixed, Refresh: len(plan.Drift) > 0, Settings: p.settings, Plan: raw}
+	if err := s.write(planFile); err != nil {
+		return nil, err
+	}
+	b, err := readFile(planFile)
+	if err != nil {
+		return nil, err
+	}
+	plan.StatePlace = c.fixed.Place
+	plan.FileDigest = fileDigest(b)
+	plan.InputDigest = c.fixed.Inputs
+	plan.Engine = p.task.Program.String()
+	plan.MadeAt = p.driver.now().UTC()
+	slices.Sort(p.warnings) // engines work in parallel; what is shown must not flap
+	plan.Warnings = p.warnings
+	plan.Text = facts.Render(*plan, nil)
+	return plan, p.remember(p.before)
+}
+
+// inputDigest is keyed: inputs may be secrets with few possible values.
+func (p *phase) inputDigest() string {
+	s := p.task.Pulumi
+	h := hmac.New(sha256.New, p.task.HashKey)
+	secret := slices.Clone(s.SecretConfig)
+	slices.Sort(secret)
+	fmt.Fprintf(h, "%s\x00%q\x00%t\x00", p.task.ModuleRevision, secret, s.StackInput)
+	h.Write(bytes.TrimSpace(p.task.Inputs))
+	return "hmac:" + hex.EncodeToString(h.Sum(nil))
+}
+
+func (p *phase) begunFile() string {
+	dir := p.task.StateBackups
+	if dir == "" {
+		dir = p.at.workspace
+	}
+	return filepath.Join(dir, begun.File)
+}
+
+// tellKilled tells what an apply that was killed was at.
+func (p *phase) tellKilled() error {
+	left, err := begun.Read(p.begunFile())
+	if err != nil || left == nil {
+		return err
+	}
+	if open := left.Unfinished(); len(open) > 0 {
+		text := "Warning: The last apply was killed in the middle. What that apply had begun may exist without the state knowing it: " + joined(open) + "."
+		p.say(text)
+		p.warn(text)
+	}
+	return nil
+}
+
+// planHearing follows a preview's events: the refresh is the same process, and is told
+// as an operation of its own.
+type planHearing struct {
+	phase       *phase
+	refresh, op *operation
+	began       bool // a refresh began
+	events      []apitype.EngineEvent
+}
+
+func (p *phase) hearPlan() *planHearing {
+	h := &planHearing{phase: p}
+	if p.task.SkipRefresh {
+		p.skip(stackjob.OpRefresh)
+		h.op = p.begin(stackjob.OpPlan)
+		return h
+	}
+	h.refresh = p.begin(stackjob.OpRefresh)
+	return h
+}
+
+// planned is the end of the refresh and the beginning of the plan proper.
+func (h *planHearing) planned() {
+	if h.op != nil {
+		return
+	}
+	h.refresh.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	h.op = h.phase.begin(stackjob.OpPlan)
+}
+
+func (h *planHearing) hear(e apitype.EngineEvent) {
+	switch {
+	case e.ResourcePreEvent != nil && e.ResourcePreEvent.Metadata.Op == apitype.OpRefresh:
+		h.began = true
+	case e.ResourcePreEvent != nil:
+		h.planned()
+	case e.ResOutputsEvent == nil:
+		return
+	}
+	h.events = append(h.events, e)
+}
+
+// fail ends what was at work. A process that fails before it planned anything failed in
+// the refresh if one began, and else never came to it.
+func (h *planHearing) fail(err error) {
+	processes := h.phase.engine.cmd.processes
+	switch {
+	case h.op != nil:
+		h.op.record.EngineProcesses = processes
+		h.op.fail(err)
+	case h.began:
+		h.refresh.record.EngineProcesses = processes
+		h.refresh.fail(err)
+		h.phase.skip(stackjob.OpPlan)
+	default:
+		h.refresh.end(stackjob.ResultSkipped, stackjob.Reason{})
+		op := h.phase.begin(stackjob.OpPlan)
+		op.record.EngineProcesses = processes
+		op.fail(err)
+	}
+}

@@ -1,0 +1,384 @@
+package pulumi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// stackInputFile is the file of Planton's stack input, in the private folder.
+const stackInputFile = "stack-input.yaml"
+
+// prepare shows the program in the workspace and readies the engine. Nothing is started.
+func (p *phase) prepare(ctx context.Context) error {
+	if err := checkPaths(p.task, p.at.private); err != nil {
+		return err
+	}
+	if err := p.at.makeFolders(); err != nil {
+		return fmt.Errorf("prepare the workspace: %w", err)
+	}
+	if err := p.showProgram(); err != nil {
+		return err
+	}
+	var err error
+	if p.record, err = p.at.readRecord(); err != nil {
+		return err
+	}
+	s := p.task.Pulumi
+	if s.SecretsProvider == passphrase && s.Passphrase == "" {
+		return errors.New("the task has no passphrase for the stack's secrets")
+	}
+	p.keys = newKeyring(s.Passphrase, p.task.HashKey, p.record.Keys)
+	if s.StackInput {
+		// JSON is YAML.
+		if err := os.WriteFile(filepath.Join(p.at.private, stackInputFile), p.task.Inputs, 0o600); err != nil {
+			return err
+		}
+	}
+	if dir := p.stack.folder(); dir != "" {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	p.engine, err = p.open(ctx)
+	return err
+}
+
+// showProgram makes the folders of the program and of the empty one.
+func (p *phase) showProgram() error {
+	t := p.task
+	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: made, Replaced: projectFiles}
+	err := f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
+	if errors.Is(err, farm.ErrNoModule) {
+		return authorProblem(stackjob.ReasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision,
+			fmt.Sprintf("The program's folder %s does not exist at revision %s.\nCheck the program's path.", orRoot(t.ModulePath), t.ModuleRevision))
+	}
+	if err != nil {
+		return err
+	}
+	checkout := filepath.Join(t.ModuleRoot, filepath.FromSlash(t.ModulePath))
+	if p.project, err = readProject(checkout, orRoot(t.ModulePath)); err != nil {
+		return err
+	}
+	name := p.project.name
+	if t.Pulumi.Project != "" && t.Pulumi.Project != name {
+		name = t.Pulumi.Project
+		text, err := p.project.named(name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(p.at.module, p.project.file), text, 0o600); err != nil {
+			return err
+		}
+	}
+	if p.stack, err = newStackAt(t.Pulumi.Organization, name, t.Pulumi.Stack, t.Pulumi.BackendURL); err != nil {
+		return err
+	}
+	empty, err := p.project.empty(name, p.at.module)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(p.at.emptyProgram(), "Pulumi.yaml"), empty, 0o600); err != nil {
+		return err
+	}
+	p.program = p.at.module
+	if p.isDestroy() {
+		p.program = p.at.emptyProgram()
+		return nil
+	}
+	return checkHost(p.project.runtime, t, p.searchPath(), p.home())
+}
+
+func orRoot(p string) string {
+	if p == "" {
+		return "/ (the repository's root)"
+	}
+	return p
+}
+
+// recording says when an init that was not needed is on record too.
+type recording int
+
+const (
+	recordAlways recording = iota
+	recordWhenRun
+)
+
+// initialise makes the stack when there is none, and installs what the program depends
+// on when that moved.
+func (p *phase) initialise(ctx context.Context, rec recording) error {
+	makes, err := p.makesStack()
+	if err != nil {
+		return err
+	}
+	needs := ""
+	if !p.isDestroy() && needsInstall(p.project.runtime) {
+		if needs, err = dependencies(p.at.module, p.project); err != nil {
+			return err
+		}
+	}
+	if !makes && needs == p.record.Installed || !makes && needs == "" {
+		if rec == recordAlways {
+			p.skip(stackjob.OpInit)
+		}
+		return p.settle(ctx)
+	}
+	op := p.begin(stackjob.OpInit)
+	ctx, cancel := p.withTimeout(ctx, stackjob.OpInit)
+	defer cancel()
+	p.engine.cmd.processes = 0
+	if err = p.runInit(ctx, makes, needs); err == nil {
+		err = p.settle(ctx)
+	}
+	op.record.EngineProcesses = p.engine.cmd.processes
+	if err != nil {
+		op.fail(err)
+		return err
+	}
+	op.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	return nil
+}
+
+// makesStack tells whether the stack must be made. It refuses to make one where the
+// state was moved away from: everything would be made a second time.
+func (p *phase) makesStack() (bool, error) {
+	place := facts.KeyedHash(p.task.HashKey, []byte(p.stack.where()))
+	if file := p.stack.checkpoint(); file != "" {
+		for _, name := range []string{file, file + ".gz"} {
+			if _, err := os.Stat(name); err == nil {
+				return false, nil
+			}
+		}
+	} else if p.record.Place == place {
+		return false, nil
+	}
+	if p.record.Held && p.record.Place != place {
+		return true, personProblem(stackjob.ReasonEngine, "the state's place moved", fmt.Sprintf(
+			"The stack's state is now to be in another place (stack %s of the backend %s), where there is none, and where it was it holds resources.\n"+
+				"A new stack would make everything a second time. Move the state with `pulumi stack export` and `pulumi stack import`, or take the change back.",
+			p.stack.name(), p.stack.backend.Scheme))
+	}
+	return true, nil
+}
+
+func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
+	v := p.voice(stackjob.OpInit, nil)
+	if makes {
+		args := []string{"stack", "init", "--stack", p.stack.name(), "--no-select"}
+		if sp := p.task.Pulumi.SecretsProvider; sp != "" && sp != "default" {
+			args = append(args, "--secrets-provider="+sp)
+		}
+		_, err := p.engine.run(ctx, v, p.at.emptyProgram(), nil, true, args...)
+		if err != nil && !saysStackExists(err) {
+			return err
+		}
+		if err := p.takeSettings(); err != nil {
+			return err
+		}
+	}
+	if needs != "" && needs != p.record.Installed {
+		if _, err := p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.module, nil, true, "install"); err != nil {
+			return err
+		}
+		p.record.Installed = needs
+		return p.at.writeRecord(p.record)
+	}
+	return nil
+}
+
+// takeSettings takes what the engine wrote of how a new stack's secrets are kept.
+func (p *phase) takeSettings() error {
+	file := filepath.Join(p.at.emptyProgram(), "Pulumi."+p.stack.stack+".yaml")
+	b, err := readIfThere(file)
+	if err != nil || b == nil {
+		return err
+	}
+	s, err := parseSettings(b)
+	if err != nil {
+		return fmt.Errorf("read the new stack's settings: %w", err)
+	}
+	p.record.Salt, p.record.SecretsProvider, p.record.EncryptedKey = s.EncryptionSalt, s.SecretsProvider, s.EncryptedKey
+	return p.at.writeRecord(p.record)
+}
+
+// settle reads the state and writes the stack's settings for this phase.
+func (p *phase) settle(ctx context.Context) error {
+	d, err := p.readState(ctx, stackjob.OpInit)
+	if errors.Is(err, errDamaged) {
+		return personProblem(stackjob.ReasonStateDamaged, "", "The stack's state cannot be read.\n"+
+			"Nothing was planned. Put a backup back with `pulumi stack import`, or look at the file.")
+	}
+	if err != nil {
+		return err
+	}
+	p.before = d
+	if err := p.findSettings(d); err != nil {
+		return err
+	}
+	if err := p.writeSettings(ctx); err != nil {
+		return err
+	}
+	return p.remember(d)
+}
+
+// findSettings finds how the stack's secrets are kept: as the engine wrote when the stack
+// was made, else as its state says, else anew.
+func (p *phase) findSettings(d *deployment) error {
+	r := &p.record
+	if p.settings.EncryptionSalt != "" || p.settings.EncryptedKey != "" {
+		return nil // the saved plan's
+	}
+	if p.isKMS() {
+		if r.EncryptedKey == "" && d.SecretsProviders != nil && d.SecretsProviders.Type == "cloud" {
+			var state struct {
+				URL          string `json:"url"`
+				EncryptedKey string `json:"encryptedkey"`
+			}
+			if err := json.Unmarshal(d.SecretsProviders.State, &state); err != nil {
+				return fmt.Errorf("read the state's secrets provider: %w", err)
+			}
+			r.SecretsProvider, r.EncryptedKey = state.URL, state.EncryptedKey
+		}
+		p.settings = stackSettings{SecretsProvider: r.SecretsProvider, EncryptedKey: r.EncryptedKey}
+		if sp := p.task.Pulumi.SecretsProvider; p.settings.SecretsProvider == "" && sp != "default" {
+			p.settings.SecretsProvider = sp
+		}
+		return nil
+	}
+	if r.Salt == "" {
+		r.Salt = d.salt()
+	}
+	if r.Salt == "" {
+		random := make([]byte, 8)
+		if _, err := rand.Read(random); err != nil {
+			return err
+		}
+		var err error
+		if r.Salt, err = p.keys.newSalt(random); err != nil {
+			return err
+		}
+	}
+	p.settings = stackSettings{EncryptionSalt: r.Salt}
+	return nil
+}
+
+// writeSettings writes the settings with the config, for this user alone and this phase.
+func (p *phase) writeSettings(ctx context.Context) error {
+	s := p.settings
+	var entries []configEntry
+	if !p.task.Pulumi.StackInput {
+		var err error
+		if entries, err = configOf(p.task.Inputs, p.stack.project, p.task.Pulumi.SecretConfig); err != nil {
+			return err
+		}
+	}
+	s.Config = map[string]any{}
+	kept := map[string]string{}
+	var open []configEntry
+	for _, e := range entries {
+		switch {
+		case !e.secret:
+			s.Config[e.key] = e.value
+		case p.isKMS():
+			name := facts.KeyedHash(p.task.HashKey, []byte(e.key+"\x00"+textOf(e.value)))
+			if c := p.record.Ciphertexts[name]; c != "" {
+				kept[name], s.Config[e.key] = c, map[string]any{"secure": c}
+				continue
+			}
+			open = append(open, e)
+		default:
+			v, err := encrypted(e.value, func(text string) (string, error) { return p.encrypt(text, kept) })
+			if errors.Is(err, errPassphrase) {
+				return wrongPassphrase()
+			}
+			if err != nil {
+				return fmt.Errorf("encrypt the config value %s: %w", e.key, err)
+			}
+			s.Config[e.key] = v
+		}
+	}
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	file := p.at.settingsFile()
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return err
+	}
+	for _, e := range open {
+		if err := p.setSecret(ctx, file, e, kept); err != nil {
+			return err
+		}
+	}
+	if !maps.Equal(kept, p.record.Ciphertexts) {
+		p.record.Ciphertexts = kept
+		return p.at.writeRecord(p.record)
+	}
+	return nil
+}
+
+// encrypt encrypts a text of the config. An equal text keeps its ciphertext.
+func (p *phase) encrypt(text string, kept map[string]string) (string, error) {
+	name := facts.KeyedHash(p.task.HashKey, []byte(p.settings.EncryptionSalt+"\x00"+text))
+	c := p.record.Ciphertexts[name]
+	if c == "" {
+		crypter, err := p.keys.crypter(p.settings.EncryptionSalt)
+		if err != nil {
+			return "", err
+		}
+		if c, err = crypter.EncryptValue(context.Background(), text); err != nil {
+			return "", err
+		}
+	}
+	kept[name] = c
+	return c, nil
+}
+
+// setSecret has the engine encrypt a value that only it can, on standard input: what is
+// on a command line is everybody's to read.
+func (p *phase) setSecret(ctx context.Context, file string, e configEntry, kept map[string]string) error {
+	_, err := p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.emptyProgram(), []byte(textOf(e.value)), false,
+		"config", "set", "--secret", "--stack="+p.stack.name(), "--config-file="+file, e.key)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	s, err := parseSettings(b)
+	if err != nil {
+		return fmt.Errorf("read the stack's settings: %w", err)
+	}
+	if v, ok := s.Config[e.key].(map[string]any); ok {
+		if c, ok := v["secure"].(string); ok {
+			kept[facts.KeyedHash(p.task.HashKey, []byte(e.key+"\x00"+textOf(e.value)))] = c
+		}
+	}
+	p.settings.EncryptedKey, p.settings.SecretsProvider = s.EncryptedKey, s.SecretsProvider
+	p.record.EncryptedKey, p.record.SecretsProvider = s.EncryptedKey, s.SecretsProvider
+	return os.Chmod(file, 0o600)
+}
+
+// textOf is a value as a text: config values that are objects are JSON there.
+func textOf(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return strings.TrimSpace(string(facts.Canonical(v)))
+}
+
+func wrongPassphrase() error {
+	return personProblem(stackjob.ReasonEngine, errPassphrase.Error(), "The stack's secrets are encrypted with another passphrase than the job has.\n"+
+		"Give the passphrase that the stack was made with, or change the stack's with `pulumi stack change-secrets-provider passphrase`.")
+}

@@ -1,0 +1,237 @@
+package pulumi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+const (
+	// keptBackups is how many state backups of a stack are kept.
+	keptBackups  = 20
+	stamp        = "20060102T150405.000000000Z"
+	backupSuffix = ".pulumi.json"
+)
+
+// errDamaged means that a checkpoint is there and is no state.
+var errDamaged = errors.New("the stack's state is damaged")
+
+// stackAt is a stack and where its state is.
+type stackAt struct {
+	organization, project, stack string
+	backend                      *url.URL
+}
+
+func newStackAt(organization, project, stack, backend string) (stackAt, error) {
+	u, err := url.Parse(backend)
+	if err != nil || u.Scheme == "" {
+		return stackAt{}, errors.New("the backend's URL cannot be read") // it may hold a password
+	}
+	if u.Scheme == "file" && !filepath.IsAbs(u.Path) {
+		return stackAt{}, errors.New("the backend's folder is not an absolute path")
+	}
+	return stackAt{organization, project, stack, u}, nil
+}
+
+// isService tells whether the backend is Pulumi Cloud or one like it.
+func (s stackAt) isService() bool { return s.backend.Scheme == "https" || s.backend.Scheme == "http" }
+
+// name is the stack's full name. Self-managed backends have one organization, which is
+// called so.
+func (s stackAt) name() string {
+	switch {
+	case !s.isService():
+		return "organization/" + s.project + "/" + s.stack
+	case s.organization == "":
+		return s.project + "/" + s.stack
+	}
+	return s.organization + "/" + s.project + "/" + s.stack
+}
+
+// folder is the folder of a file backend; "" for others.
+func (s stackAt) folder() string {
+	if s.backend.Scheme != "file" {
+		return ""
+	}
+	return filepath.Join(s.backend.Path, ".pulumi")
+}
+
+// checkpoint is the state's file; "" when it is no file that we can read.
+func (s stackAt) checkpoint() string {
+	if s.folder() == "" {
+		return ""
+	}
+	return filepath.Join(s.folder(), "stacks", s.project, s.stack+".json")
+}
+
+// locks is the folder of the stack's locks; "" when they are no files.
+func (s stackAt) locks() string {
+	if s.folder() == "" {
+		return ""
+	}
+	return filepath.Join(s.folder(), "locks", "organization", s.project, s.stack)
+}
+
+// where is the place in words, without how it is reached: no login, password or region.
+func (s stackAt) where() string {
+	u := url.URL{Scheme: s.backend.Scheme, Host: strings.ToLower(s.backend.Host), Path: strings.TrimRight(s.backend.Path, "/")}
+	return u.String() + " " + s.name()
+}
+
+// statePlace tells two places of a state apart without telling where they are: a plan is
+// for the state that it was made of, and an approval too. "" is the stack's own file in
+// the data folder, wherever that folder is.
+func (p *phase) statePlace() string {
+	if p.task.StateFile != "" {
+		return ""
+	}
+	return p.stack.backend.Scheme + " " + facts.KeyedHash(p.task.HashKey, []byte(p.stack.where()))
+}
+
+// isKMS tells whether only the engine can read the stack's secrets.
+func (p *phase) isKMS() bool { return p.task.Pulumi.SecretsProvider != passphrase }
+
+// readState reads the state as it is. A file is read; of other backends it costs a
+// process.
+func (p *phase) readState(ctx context.Context, kind stackjob.OperationKind) (*deployment, error) {
+	if file := p.stack.checkpoint(); file != "" {
+		b, err := readIfThere(file)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			return parseCheckpoint(b)
+		}
+	}
+	return p.export(ctx, kind)
+}
+
+func (p *phase) export(ctx context.Context, kind stackjob.OperationKind, flags ...string) (*deployment, error) {
+	args := append([]string{"stack", "export", "--stack", p.stack.name()}, flags...)
+	out, err := p.engine.run(ctx, p.voice(kind, nil), p.at.emptyProgram(), nil, false, args...)
+	if err != nil {
+		return nil, err
+	}
+	return parseExport([]byte(out))
+}
+
+// readable is a state whose secrets can be read: of a passphrase they can; what a key
+// service encrypted the engine decrypts, by one process more, and only where there is
+// something.
+func (p *phase) readable(ctx context.Context, d *deployment, kind stackjob.OperationKind) (*deployment, error) {
+	if !p.isKMS() || !bytes.Contains(d.raw, []byte(secretSignature)) {
+		return d, nil
+	}
+	return p.export(ctx, kind, "--show-secrets")
+}
+
+// opens opens the secrets of a state and of plans made of it.
+func (p *phase) opens(d *deployment) decrypter {
+	if p.isKMS() {
+		return nil
+	}
+	return p.keys.decrypter(p.settings.EncryptionSalt, d.salt())
+}
+
+// outputsOf are the outputs of a state. One whose value cannot be read is named in a
+// warning, and not recorded.
+func (p *phase) outputsOf(d *deployment) ([]stackjob.Output, error) {
+	given := map[string]facts.Output{}
+	open := p.opens(d)
+	for name, v := range d.outputs() {
+		read, err := readProperty(v, open)
+		if err != nil || facts.AnyTrue(read.unknown) {
+			text := fmt.Sprintf("Warning: the value of the output %s is not in the state in a form that can be read, so it is not recorded.", name)
+			p.say(text)
+			p.warn(text)
+			continue
+		}
+		given[name] = facts.Output{Value: facts.Canonical(read.value), Sensitive: facts.AnyTrue(read.sensitive)}
+	}
+	return p.hider().Outputs(given, p.task.Recipient)
+}
+
+// backUp writes the state into the backups before an apply, as `pulumi stack import`
+// takes it, and lets the oldest go.
+func (p *phase) backUp(d *deployment) error {
+	if p.task.StateBackups == "" || len(d.raw) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(p.task.StateBackups, 0o700); err != nil {
+		return err
+	}
+	b, err := d.export()
+	if err != nil {
+		return err
+	}
+	name := p.driver.now().UTC().Format(stamp) + backupSuffix
+	if err := renameio.WriteFile(filepath.Join(p.task.StateBackups, name), b, 0o600); err != nil {
+		return fmt.Errorf("back up the state: %w", err)
+	}
+	entries, err := os.ReadDir(p.task.StateBackups)
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), backupSuffix) {
+			all = append(all, e.Name())
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(b, a) })
+	for _, old := range all[min(len(all), keptBackups):] {
+		if err := os.Remove(filepath.Join(p.task.StateBackups, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellPending tells of what an update that was killed was at: it may exist without the
+// state knowing it.
+func (p *phase) tellPending(d *deployment) {
+	if len(d.Pending) == 0 {
+		return
+	}
+	var names []string
+	for _, o := range d.Pending {
+		names = append(names, fmt.Sprintf("%s (%s)", o.Resource.URN, o.Type))
+	}
+	slices.Sort(names)
+	text := "Warning: The last update was killed in the middle. What it was at may exist, or be half done, without the state knowing it: " + strings.Join(names, ", ") + "."
+	p.say(text)
+	p.warn(text)
+}
+
+// remember keeps what the next phase must know.
+func (p *phase) remember(d *deployment) error {
+	next := p.record
+	next.Place = facts.KeyedHash(p.task.HashKey, []byte(p.stack.where()))
+	next.Held = d != nil && d.managed() > 0
+	if p.keys.made {
+		next.Keys = p.keys.sealed
+	}
+	a, err := json.Marshal(p.record)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(next)
+	if err != nil || bytes.Equal(a, b) {
+		return err
+	}
+	p.record = next
+	return p.at.writeRecord(next)
+}

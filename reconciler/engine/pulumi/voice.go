@@ -1,0 +1,270 @@
+package pulumi
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// maxKept is how many bytes of what an engine says outside its diagnostics are kept for
+// a failure's text.
+const maxKept = 16 << 10
+
+// voice hears one engine process: it turns events into log lines, journal events and
+// diagnostics. The log is made of events, like that of the other engines: what Pulumi
+// draws on its standard output is the same once more.
+type voice struct {
+	phase     *phase
+	operation stackjob.OperationKind
+	// listen gets every event, before it is logged.
+	listen func(apitype.EngineEvent)
+
+	mu      sync.Mutex
+	err     lineBuffer
+	out     lineBuffer
+	errors  []apitype.DiagnosticEvent
+	stderr  strings.Builder
+	started map[string]time.Time
+}
+
+func (p *phase) voice(kind stackjob.OperationKind, listen func(apitype.EngineEvent)) *voice {
+	v := &voice{phase: p, operation: kind, listen: listen, started: map[string]time.Time{}}
+	if listen == nil {
+		v.listen = func(apitype.EngineEvent) {}
+	}
+	v.err.line, v.out.line = v.hearError, func(line []byte) { v.log(string(line)) }
+	return v
+}
+
+// lineBuffer cuts a stream into lines.
+type lineBuffer struct {
+	rest []byte
+	line func([]byte)
+}
+
+func (b *lineBuffer) write(p []byte) {
+	b.rest = append(b.rest, p...)
+	for {
+		i := bytes.IndexByte(b.rest, '\n')
+		if i < 0 {
+			return
+		}
+		b.line(bytes.TrimRight(b.rest[:i], "\r"))
+		b.rest = b.rest[i+1:]
+	}
+}
+
+func (b *lineBuffer) flush() {
+	if len(b.rest) > 0 {
+		b.line(b.rest)
+		b.rest = nil
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func (v *voice) output() io.Writer {
+	return writerFunc(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.write(p) })
+}
+
+func (v *voice) errorOutput() io.Writer {
+	return writerFunc(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.write(p) })
+}
+
+// end hears what came last, without a line end.
+func (v *voice) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out.flush()
+	v.err.flush()
+}
+
+func (v *voice) hearError(line []byte) {
+	// What an update plan is for is no news here.
+	if text := string(line); !strings.HasPrefix(text, "Update plan written to") && !strings.HasPrefix(text, "Run `pulumi up --plan=") {
+		v.log(text)
+		if v.stderr.Len() < maxKept {
+			v.stderr.WriteString(text + "\n")
+		}
+	}
+}
+
+func (v *voice) log(line string) {
+	if strings.TrimSpace(line) != "" {
+		v.phase.sink.Log([]byte(line + "\n"))
+	}
+}
+
+// following runs the engine once and hears its events. run gives them to the channel
+// until it returns; the channel may never be closed when the engine dies young.
+func (v *voice) following(run func(chan<- events.EngineEvent) error) error {
+	ch, heard, over := make(chan events.EngineEvent), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(heard)
+		for {
+			select {
+			case e, ok := <-ch:
+				if !ok {
+					return
+				}
+				if e.Error == nil { // a broken stream is an engine that died
+					v.hear(e.EngineEvent)
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	err := run(ch)
+	close(over)
+	<-heard
+	return err
+}
+
+func (v *voice) hear(e apitype.EngineEvent) {
+	v.listen(e)
+	switch {
+	case e.ResourcePreEvent != nil:
+		v.progress(e.ResourcePreEvent.Metadata, "started")
+	case e.ResOutputsEvent != nil:
+		v.progress(e.ResOutputsEvent.Metadata, "done")
+	case e.ResOpFailedEvent != nil:
+		v.progress(e.ResOpFailedEvent.Metadata, "failed")
+	case e.DiagnosticEvent != nil:
+		v.diagnose(*e.DiagnosticEvent)
+	case e.StdoutEvent != nil:
+		v.log(strings.TrimRight(e.StdoutEvent.Message, "\n"))
+	case e.PolicyEvent != nil:
+		v.diagnose(apitype.DiagnosticEvent{URN: e.PolicyEvent.ResourceURN, Message: e.PolicyEvent.Message,
+			Severity: map[bool]string{true: "error", false: "warning"}[e.PolicyEvent.EnforcementLevel == "mandatory"]})
+	}
+}
+
+func (v *voice) diagnose(d apitype.DiagnosticEvent) {
+	d.Message = strings.TrimSpace(d.Message)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch d.Severity {
+	case "error":
+		if d.URN == "" && len(v.errors) > 0 && (d.Message == "update failed" || d.Message == "preview failed") {
+			return // it says nothing that is not known
+		}
+		v.log("Error: " + render(d))
+		v.errors = append(v.errors, d)
+	case "warning":
+		if strings.HasPrefix(d.Message, "using pulumi-resource-") || strings.HasPrefix(d.Message, "using pulumi-language-") {
+			return // where a plugin was found is the machine's matter
+		}
+		v.log("Warning: " + render(d))
+		first, _, _ := strings.Cut(render(d), "\n")
+		v.phase.warn("Warning: " + first)
+	case "info", "info#err":
+		if !d.Ephemeral {
+			v.log(d.Message)
+		}
+	}
+}
+
+// render writes a diagnostic: whose it is, and what it says.
+func render(d apitype.DiagnosticEvent) string {
+	if d.URN == "" || typeOf(d.URN) == stackType {
+		return d.Message
+	}
+	return fmt.Sprintf("%s (%s): %s", nameOf(d.URN), typeOf(d.URN), d.Message)
+}
+
+// doing are the words of the log for a step that begins and one that is done.
+var doing = map[apitype.OpType][2]string{
+	apitype.OpCreate:            {"Creating", "Creation complete"},
+	apitype.OpCreateReplacement: {"Creating the replacement", "Replacement created"},
+	apitype.OpUpdate:            {"Modifying", "Modifications complete"},
+	apitype.OpDelete:            {"Destroying", "Destruction complete"},
+	apitype.OpDeleteReplaced:    {"Destroying what was replaced", "Destruction complete"},
+	apitype.OpRefresh:           {"Refreshing", ""},
+	apitype.OpRead:              {"Reading", "Read complete"},
+	apitype.OpReadReplacement:   {"Reading", "Read complete"},
+	apitype.OpImport:            {"Importing", "Import complete"},
+	apitype.OpImportReplacement: {"Importing the replacement", "Import complete"},
+}
+
+// actions are the steps that are journaled, in everybody's words.
+var actions = map[apitype.OpType]stackjob.ChangeAction{
+	apitype.OpCreate: stackjob.Create, apitype.OpCreateReplacement: stackjob.Create,
+	apitype.OpUpdate: stackjob.Update, apitype.OpDelete: stackjob.Delete, apitype.OpDeleteReplaced: stackjob.Delete,
+	apitype.OpRefresh: stackjob.Read, apitype.OpImport: stackjob.Import, apitype.OpImportReplacement: stackjob.Import,
+}
+
+// progress logs and journals what the engine does with one resource. In a plan only the
+// refresh is done; the rest is what would be.
+func (v *voice) progress(md apitype.StepEventMetadata, status string) {
+	action, known := actions[md.Op]
+	if isPseudo(typeOf(md.URN)) || !known || v.operation == stackjob.OpPlan && md.Op != apitype.OpRefresh {
+		return
+	}
+	p := &engine.Progress{Address: v.phase.mask.Text(md.URN), Action: action, Status: status}
+	key := string(md.Op) + md.URN
+	now := v.phase.driver.now()
+	if status == "started" {
+		v.started[key] = now
+	} else if at, ok := v.started[key]; ok {
+		p.Elapsed = now.Sub(at)
+	}
+	who := fmt.Sprintf("%s (%s): ", nameOf(md.URN), typeOf(md.URN))
+	switch words := doing[md.Op]; {
+	case status == "started":
+		v.log(who + words[0] + "...")
+	case status == "done" && words[1] != "":
+		v.log(fmt.Sprintf("%s%s after %s", who, words[1], p.Elapsed.Round(time.Second)))
+	case status == "failed":
+		v.log(who + "failed")
+	}
+	v.phase.sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: p})
+}
+
+// said is everything by which a failure is recognised.
+func (v *voice) said() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var b strings.Builder
+	for _, d := range v.errors {
+		b.WriteString(d.Message + "\n")
+	}
+	b.WriteString(v.stderr.String())
+	return b.String()
+}
+
+// failureText is what a person reads: the diagnostics, or, when there are none, what
+// else the engine said.
+func (v *voice) failureText() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var parts []string
+	for _, d := range v.errors {
+		parts = append(parts, "Error: "+render(d))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, strings.TrimSpace(v.stderr.String()))
+	}
+	return strings.TrimSpace(strings.Join(parts, "\n\n"))
+}
+
+func (v *voice) firstSummary() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.errors) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(render(v.errors[0]), "\n")
+	return first
+}
