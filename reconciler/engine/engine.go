@@ -87,9 +87,9 @@ type Task struct {
 	// ProviderCache is a folder in which downloaded providers are shared between
 	// stacks ("" for none). Drivers serialise what writes to it.
 	ProviderCache string `json:"providerCache,omitempty"`
-	// StateFile is the local state ("" for other backends; of Pulumi's, the checkpoint of
-	// a stack whose state is in the data folder); StateBackups the
-	// folder in which it is backed up before an apply.
+	// StateFile is the local state ("" for other backends; for Pulumi not "" when the
+	// state is the stack's own in the data folder); StateBackups the folder in which it
+	// is backed up before an apply.
 	StateFile    string         `json:"stateFile,omitempty"`
 	StateBackups string         `json:"stateBackups,omitempty"`
 	Backend      schema.Backend `json:"backend"`

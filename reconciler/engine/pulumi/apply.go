@@ -207,6 +207,9 @@ func newApplyHearing(note func(verb, address string)) *applyHearing {
 	return &applyHearing{note: note, done: map[string]map[apitype.OpType]bool{}}
 }
 
+// opForget is a delete that leaves the resource where it is: Pulumi has no word for it.
+const opForget apitype.OpType = "reeve-forget"
+
 // works tells whether a step does something outside.
 func works(md apitype.StepEventMetadata) bool {
 	_, known := actions[md.Op]
@@ -228,7 +231,11 @@ func (h *applyHearing) hear(e apitype.EngineEvent) {
 		if h.done[md.URN] == nil {
 			h.done[md.URN] = map[apitype.OpType]bool{}
 		}
-		h.done[md.URN][md.Op] = true
+		op := md.Op
+		if op == apitype.OpDelete && md.Old != nil && md.Old.RetainOnDelete {
+			op = opForget
+		}
+		h.done[md.URN][op] = true
 		if !replaces(h.done[md.URN]) || replaced(h.done[md.URN]) {
 			h.note(begun.Done, md.URN)
 		}
@@ -259,6 +266,8 @@ func (h *applyHearing) counts() stackjob.Counts {
 			n.Import++
 		case done[apitype.OpDelete], done[apitype.OpDeleteReplaced]:
 			n.Delete++
+		case done[opForget]:
+			n.Forget++
 		case done[apitype.OpUpdate]:
 			n.Update++
 		}

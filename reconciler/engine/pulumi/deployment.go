@@ -27,6 +27,10 @@ type deployment struct {
 	// raw is the deployment as it was read; version is its format.
 	raw     json.RawMessage
 	version int
+	// file is the checkpoint file and stack the stack's name in it; zero where it was
+	// exported.
+	file  []byte
+	stack string
 }
 
 type stateResource struct {
@@ -51,6 +55,7 @@ func parseCheckpoint(b []byte) (*deployment, error) {
 	var file struct {
 		Version    int `json:"version"`
 		Checkpoint struct {
+			Stack  string          `json:"stack"`
 			Latest json.RawMessage `json:"latest"`
 		} `json:"checkpoint"`
 	}
@@ -60,7 +65,11 @@ func parseCheckpoint(b []byte) (*deployment, error) {
 	if file.Version == 0 {
 		return nil, fmt.Errorf("%w: it has no version", errDamaged)
 	}
-	return parseDeployment(file.Version, file.Checkpoint.Latest)
+	d, err := parseDeployment(file.Version, file.Checkpoint.Latest)
+	if d != nil {
+		d.file, d.stack = b, file.Checkpoint.Stack
+	}
+	return d, err
 }
 
 // parseExport reads what `stack export` prints.

@@ -113,7 +113,7 @@ func (p *project) named(name string) ([]byte, error) {
 }
 
 // empty is the project of the empty program: the same plugins, no config to check. A
-// plugin's path is meant from the module's folder.
+// plugin's path is meant from the project's folder.
 func (p *project) empty(name, module string) ([]byte, error) {
 	out := map[string]any{"name": name, "runtime": "go"}
 	if p != nil && p.plugins != nil {

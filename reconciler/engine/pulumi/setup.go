@@ -128,10 +128,14 @@ func (p *phase) initialise(ctx context.Context, rec recording) error {
 		}
 	}
 	if !makes && needs == p.record.Installed || !makes && needs == "" {
-		if rec == recordAlways {
-			p.skip(stackjob.OpInit)
+		err := p.settle(ctx)
+		if !saysNoStack(err) {
+			if rec == recordAlways {
+				p.skip(stackjob.OpInit)
+			}
+			return err
 		}
-		return p.settle(ctx)
+		makes = true // it was removed since
 	}
 	op := p.begin(stackjob.OpInit)
 	ctx, cancel := p.withTimeout(ctx, stackjob.OpInit)

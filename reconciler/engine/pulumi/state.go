@@ -2,7 +2,6 @@ package pulumi
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,14 +15,15 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 const (
 	// keptBackups is how many state backups of a stack are kept.
 	keptBackups  = 20
-	stamp        = "20060102T150405.000000000Z"
 	backupSuffix = ".pulumi.json"
+	exportSuffix = ".export.json"
 )
 
 // errDamaged means that a checkpoint is there and is no state.
@@ -164,34 +164,31 @@ func (p *phase) outputsOf(d *deployment) ([]stackjob.Output, error) {
 	return p.hider().Outputs(given, p.task.Recipient)
 }
 
-// backUp writes the state into the backups before an apply, as `pulumi stack import`
-// takes it, and lets the oldest go.
+// backUp keeps the state as it is before an apply, and lets the oldest backup go: the
+// checkpoint file as it stands, or, from other backends, what `pulumi stack import` takes.
 func (p *phase) backUp(d *deployment) error {
-	if p.task.StateBackups == "" || len(d.raw) == 0 {
+	if p.task.StateBackups == "" || len(d.Resources)+len(d.Pending) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(p.task.StateBackups, 0o700); err != nil {
 		return err
 	}
-	b, err := d.export()
-	if err != nil {
-		return err
+	b, suffix := d.file, backupSuffix
+	if b == nil {
+		var err error
+		if b, err = d.export(); err != nil {
+			return err
+		}
+		suffix = exportSuffix
 	}
-	name := p.driver.now().UTC().Format(stamp) + backupSuffix
+	name := statefile.Name(p.driver.now(), 0, p.task.Job, suffix)
 	if err := renameio.WriteFile(filepath.Join(p.task.StateBackups, name), b, 0o600); err != nil {
 		return fmt.Errorf("back up the state: %w", err)
 	}
-	entries, err := os.ReadDir(p.task.StateBackups)
+	all, err := statefile.Backups(p.task.StateBackups, suffix)
 	if err != nil {
 		return err
 	}
-	var all []string
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), backupSuffix) {
-			all = append(all, e.Name())
-		}
-	}
-	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(b, a) })
 	for _, old := range all[min(len(all), keptBackups):] {
 		if err := os.Remove(filepath.Join(p.task.StateBackups, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

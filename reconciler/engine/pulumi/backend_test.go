@@ -1,0 +1,265 @@
+package pulumi_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// bucket is one on a server that speaks S3.
+type bucket struct{ *s3mem.Backend }
+
+func (b bucket) removeAll(t *testing.T) {
+	t.Helper()
+	all, err := b.ListBucket("states", nil, gofakes3.ListBucketPage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all.Contents {
+		if _, err := b.DeleteObject("states", o.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// inBucket puts a stack's state into a bucket.
+func (b *bench) inBucket(t *testing.T) bucket {
+	t.Helper()
+	store := s3mem.New()
+	if err := store.CreateBucket("states"); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gofakes3.New(store).Server())
+	t.Cleanup(server.Close)
+	b.task.Pulumi.BackendURL = "s3://states/acme?region=us-east-1&s3ForcePathStyle=true&endpoint=" + server.URL
+	b.task.Env["AWS_ACCESS_KEY_ID"], b.task.Env["AWS_SECRET_ACCESS_KEY"] = "canary-key-id", "canary-access-key"
+	b.task.StateFile = ""
+	return bucket{store}
+}
+
+// TestStateInABucket: what a file tells for nothing costs an export there.
+func TestStateInABucket(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	store := b.inBucket(t)
+	b.program(strings.ReplaceAll(simple, "config: {text: {type: string}}", "config: {text: {type: string, secret: true}}"))
+	b.task.Pulumi.SecretConfig = []string{"text"}
+	b.inputs(map[string]any{"text": "one-one"})
+	processes := b.counting()
+	plan := b.mustPlan()
+	if diff := cmp.Diff([]string{"stack init", "stack export", "preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of a first plan (-want +got):\n%s", diff)
+	}
+	if !strings.HasPrefix(plan.StatePlace, "s3 hmac:") {
+		t.Errorf("place = %q", plan.StatePlace)
+	}
+	r := b.apply(t.Context(), plan)
+	if r.Failure != nil {
+		t.Fatal(r.Failure.Text)
+	}
+	if diff := cmp.Diff([]string{"stack export", "up", "stack export"}, words(processes())); diff != "" {
+		t.Errorf("processes of an apply (-want +got):\n%s", diff)
+	}
+	if o := r.Outcome.Outputs; len(o) != 1 || b.opened(o[0]) != `"one-one"` {
+		t.Errorf("outputs = %+v", o)
+	}
+	b.inputs(map[string]any{"text": "two-two"})
+	stale := b.mustPlan()
+	kept, err := os.ReadFile(b.planFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mustApply()
+	if err := os.WriteFile(b.planFile, kept, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.apply(t.Context(), stale); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || r.Outcome != nil {
+		t.Errorf("a stale plan: %+v", r)
+	}
+	if backups, _ := filepath.Glob(filepath.Join(b.task.StateBackups, "*.export.json")); len(backups) != 1 {
+		t.Errorf("backups = %q", backups)
+	}
+	workspace := b.task.Workspace
+	b.task.Workspace += "-new"
+	if p := b.mustPlan(); p.HasChanges { // the stack is there: it is found, and not made
+		t.Errorf("plan = %+v", p)
+	}
+	// A stack that somebody removed is made again.
+	store.removeAll(t)
+	b.task.Workspace = workspace
+	if p := b.mustPlan(); p.Counts != (stackjob.Counts{Create: 1}) {
+		t.Errorf("counts = %+v", p.Counts)
+	}
+}
+
+// TestBackupsOfAFileAreListedAndPutBack: what a person restores is what was there.
+func TestBackupsOfAFileAreListedAndPutBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	keeper := statefile.New(pulumi.StateFormat{}, nil)
+	at := engine.StateFiles{State: strings.TrimPrefix(b.task.Pulumi.BackendURL, "file://"), Backups: b.task.StateBackups}
+	for _, text := range []string{"one", "two"} {
+		b.inputs(map[string]any{"text": text})
+		b.mustApply()
+	}
+	list, err := keeper.List(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := list.State; s == nil || s.Resources != 1 || s.Lineage != "organization/demo/dev" || s.Damaged {
+		t.Errorf("state = %+v", s)
+	}
+	if len(list.Backups) != 1 || list.Backups[0].Job != b.task.Job || list.Backups[0].Resources != 1 || list.Backups[0].Damaged {
+		t.Fatalf("backups = %+v", list.Backups)
+	}
+	lock := filepath.Join(at.State, ".pulumi", "locks", "organization", "demo", "dev", "x.json")
+	if err := os.MkdirAll(filepath.Dir(lock), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lock, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Replace(at, list.Backups[0].Name); !errors.Is(err, engine.ErrStateInUse) {
+		t.Errorf("a state in use: %v", err)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Replace(at, list.Backups[0].Name); err != nil {
+		t.Fatal(err)
+	}
+	plan := b.mustPlan()
+	if plan.Counts != (stackjob.Counts{Update: 1}) || string(plan.Outputs[0].Before) != `"one"` {
+		t.Errorf("plan of the restored state = %+v", plan)
+	}
+}
+
+// TestLockInABucketIsMetByTheApplyAndReleased: a preview sees no lock there.
+func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
+	t.Parallel()
+	b, _, hangs, _ := hanging(t)
+	b.inBucket(t)
+	plan := b.mustPlan()
+	ended := make(chan engine.Result, 1)
+	go func() { ended <- b.apply(context.Background(), plan) }()
+	hangs()
+	_, events := b.sink.Told()
+	for _, e := range events {
+		if e.Type == engine.EngineStarted && e.Operation == stackjob.OpApply && strings.Contains(strings.Join(e.Command, " "), " up") {
+			if err := syscall.Kill(e.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r := <-ended; r.Outcome == nil || r.Outcome.Result != stackjob.ResultInterrupted {
+		t.Fatalf("outcome = %+v, %+v", r.Outcome, r.Failure)
+	}
+	b.program("resources:\n  good: {type: \"lab:Data\", properties: {value: x}}\n  next: {type: \"lab:Data\", properties: {value: y}}\n")
+	r := b.apply(t.Context(), b.mustPlan())
+	if r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
+		t.Fatalf("an apply that meets a lock: %+v %+v", r.Outcome, r.Failure)
+	}
+	lock := *r.Failure.Lock
+	other := lock
+	other.ID = "another"
+	b.task.ReleaseLock = &other
+	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked {
+		t.Errorf("another lock was released: %+v", r)
+	}
+	b.task.ReleaseLock = &lock
+	plan = b.mustPlan()
+	b.task.ReleaseLock = nil
+	if !strings.Contains(strings.Join(plan.Warnings, " "), "slow") {
+		t.Errorf("warnings = %q", plan.Warnings)
+	}
+	if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Create: 1}) {
+		t.Errorf("outcome = %+v, %+v", r.Outcome, r.Failure)
+	}
+}
+
+// transit speaks the part of Vault's API that encrypts: https://developer.hashicorp.com/vault/api-docs/secret/transit.
+func transit(t *testing.T) (address string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Plaintext, Ciphertext string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Header.Get("X-Vault-Token") != "canary-vault-token" {
+			http.Error(w, "{}", http.StatusForbidden)
+			return
+		}
+		out := map[string]string{}
+		if strings.Contains(r.URL.Path, "/encrypt/") {
+			out["ciphertext"] = "vault:v1:" + base64.StdEncoding.EncodeToString([]byte("x"+in.Plaintext))
+		} else {
+			b, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(in.Ciphertext, "vault:v1:"))
+			out["plaintext"] = strings.TrimPrefix(string(b), "x")
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"data": out})
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestSecretsOfAKeyService(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.task.Pulumi.SecretsProvider, b.task.Pulumi.Passphrase = "hashivault://stacks", ""
+	b.task.Env["VAULT_SERVER_URL"], b.task.Env["VAULT_SERVER_TOKEN"] = transit(t), "canary-vault-token"
+	const secret = "canary-kms-secret-55e"
+	b.program("config: {marked: {type: string, secret: true}}\nresources: {kept: {type: \"lab:Data\", properties: {value: \"${marked}\"}}}\noutputs: {marked: \"${kept.output}\", nested: {a: \"${marked}\"}}\n")
+	b.task.Pulumi.SecretConfig = []string{"marked"}
+	b.inputs(map[string]any{"marked": secret})
+	processes := b.counting()
+	first := b.mustPlan()
+	if diff := cmp.Diff([]string{"stack init", "config", "preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of a first plan (-want +got):\n%s", diff)
+	}
+	if second := b.mustPlan(); second.Digest != first.Digest {
+		t.Errorf("equal plans have digests %s and %s", first.Digest, second.Digest)
+	}
+	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of a second plan (-want +got):\n%s", diff)
+	}
+	out := b.mustApply()
+	if o := out.Outputs; len(o) != 2 || b.opened(o[0]) != `"`+secret+`"` || b.opened(o[1]) != `{"a":"`+secret+`"}` {
+		t.Errorf("outputs = %+v", o)
+	}
+	b.inputs(map[string]any{"marked": secret + "-2"})
+	moved := b.mustPlan()
+	if moved.Counts.Update != 1 || len(moved.Outputs) != 2 || !moved.Outputs[0].Sensitive {
+		t.Errorf("plan = %+v", moved)
+	}
+	told, err := json.Marshal([]any{first, out, moved, processes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, _ := b.sink.Told()
+	where := map[string]string{"what was told": string(told), "the log": log}
+	for name, text := range files(t, filepath.Dir(b.task.Workspace)) {
+		if !strings.HasPrefix(name, "run"+string(filepath.Separator)) { // the runner seals the plan
+			where[name] = text
+		}
+	}
+	for place, text := range where {
+		if strings.Contains(text, secret) || strings.Contains(text, "canary-vault-token") {
+			t.Errorf("the secret is in %s", place)
+		}
+	}
+}

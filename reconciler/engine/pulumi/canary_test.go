@@ -1,0 +1,159 @@
+package pulumi_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+// A secret of the config is in no list of the task here: only its marks tell. Another is
+// in the list and marked nowhere.
+func TestSecretsAreNowhereInClear(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const listed, marked, inner, phrase = "canary-listed-8f1", "canary-marked-3c9", "canary-inner-77a", "canary-phrase-9d2"
+	b.task.Secrets = []string{listed}
+	b.task.Pulumi.Passphrase = phrase
+	b.task.Pulumi.SecretConfig = []string{"marked", "object"}
+	inputs := func(more string) {
+		b.inputs(map[string]any{"listed": listed + more, "marked": marked + more, "object": map[string]any{"deep": []any{inner + more}, "n": 5}})
+	}
+	inputs("")
+	b.program(`
+config: {listed: {type: string}, marked: {type: string, secret: true}, object: {type: object, secret: true}}
+resources:
+  holds: {type: "lab:Data", properties: {value: "${marked}"}}
+  says: {type: "lab:Data", properties: {value: "text ${listed}"}}
+  deep: {type: "lab:Data", properties: {value: "${object.deep[0]}", trigger: "${marked}"}}
+outputs:
+  listed: "prefix ${listed}"
+  marked: "${holds.output}"
+  nested: {a: {b: "${object.deep[0]}"}}
+`)
+	processes := b.counting()
+	planned := b.plan(t.Context())
+	if planned.Failure != nil {
+		t.Fatal(planned.Failure.Text)
+	}
+	sealedByRunner, err := os.ReadFile(b.planFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied := b.apply(t.Context(), planned.Plan)
+	if applied.Failure != nil {
+		t.Fatal(applied.Failure.Text)
+	}
+	if o := applied.Outcome.Outputs; len(o) != 3 || b.opened(o[0]) != `"prefix `+listed+`"` || b.opened(o[1]) != `"`+marked+`"` || b.opened(o[2]) != `{"a":{"b":"`+inner+`"}}` {
+		t.Errorf("outputs = %+v", o)
+	}
+	results := []engine.Result{planned, applied}
+	inputs("-2")
+	results = append(results, b.plan(t.Context()))
+	b.task.Action = stackjob.Destroy
+	results = append(results, b.plan(t.Context()))
+	b.task.Action = stackjob.Apply
+	b.program(`
+config: {listed: {type: string}, marked: {type: string, secret: true}}
+resources:
+  fails: {type: "lab:File", properties: {path: "/nowhere/${marked}", content: "${listed}"}}
+`)
+	failing := b.plan(t.Context())
+	if failing.Failure != nil {
+		t.Fatal(failing.Failure.Text)
+	}
+	failed := b.apply(t.Context(), failing.Plan)
+	if failed.Failure == nil {
+		t.Fatal("it did not fail")
+	}
+	results = append(results, failing)
+
+	log, events := b.sink.Told()
+	told, err := json.Marshal([]any{results, events, processes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := map[string]string{"results, events, command lines": string(told), "log": log}
+	dir := filepath.Dir(b.task.Workspace)
+	for name, text := range files(t, dir) {
+		if !strings.HasPrefix(name, "run"+string(filepath.Separator)) { // the runner seals the plan
+			where[name] = text
+		}
+	}
+	for place, text := range where {
+		for _, secret := range []string{listed, marked, inner, phrase} {
+			if place == "log" && secret == listed || secret == listed && strings.HasPrefix(place, "state") {
+				continue // the sink masks what it was told of; a state holds what is marked nowhere
+			}
+			if secret == listed && strings.HasPrefix(place, "backups") {
+				continue
+			}
+			if strings.Contains(text, secret) {
+				t.Errorf("%s is in %s", secret, place)
+			}
+		}
+	}
+	for _, secret := range []string{marked, inner, phrase} {
+		if strings.Contains(string(sealedByRunner), secret) {
+			t.Errorf("%s is in the saved plan in clear", secret)
+		}
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		st, err := d.Info()
+		if err == nil && !strings.HasPrefix(name, "state") && !strings.HasPrefix(name, "home") && !strings.HasPrefix(name, "module") && st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %v", name, st.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(b.planFile), "engine", "*")); len(left) > 0 {
+		t.Errorf("the private folder holds %q", left)
+	}
+}
+
+func TestEqualSecretsKeepTheirCiphertextAndAnotherPassphraseIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program("config: {marked: {type: string, secret: true}}\nresources: {kept: {type: \"lab:Data\", properties: {value: \"${marked}\"}}}\n")
+	b.task.Pulumi.SecretConfig = []string{"marked"}
+	b.inputs(map[string]any{"marked": "one"})
+	b.mustApply()
+	record := func() string {
+		text, err := os.ReadFile(filepath.Join(b.task.Workspace, "stack.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	before := record()
+	if p := b.mustPlan(); p.HasChanges {
+		t.Errorf("plan = %+v", p)
+	}
+	if record() != before {
+		t.Errorf("what is remembered moved:\n%s\n%s", before, record())
+	}
+	// A workspace that was lost finds the stack's salt in its state.
+	if err := os.RemoveAll(b.task.Workspace); err != nil {
+		t.Fatal(err)
+	}
+	if p := b.mustPlan(); p.HasChanges {
+		t.Errorf("plan = %+v", p)
+	}
+	b.task.Pulumi.Passphrase = "another"
+	b.inputs(map[string]any{"marked": "two"})
+	r := b.plan(t.Context())
+	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "passphrase") {
+		t.Errorf("failure = %+v", r.Failure)
+	}
+}

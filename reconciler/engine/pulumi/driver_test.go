@@ -1,0 +1,383 @@
+package pulumi_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+)
+
+const simple = `
+config: {text: {type: string}}
+resources:
+  kept: {type: "lab:Data", properties: {value: "${text}"}}
+outputs: {text: "${kept.output}"}
+`
+
+// words are the commands of processes, without their flags.
+func words(processes []string) []string {
+	var out []string
+	for _, p := range processes {
+		f := strings.Fields(strings.TrimPrefix(p, "--non-interactive "))
+		if f[0] == "stack" {
+			f[0] += " " + f[1]
+		}
+		out = append(out, f[0])
+	}
+	return out
+}
+
+func TestAPlanAndAnApplyAreOneProcessEach(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	b.inputs(map[string]any{"text": "one"})
+	processes := b.counting()
+	first := b.plan(t.Context())
+	if first.Failure != nil {
+		t.Fatal(first.Failure.Text)
+	}
+	if diff := cmp.Diff([]string{"stack init", "preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of a first plan (-want +got):\n%s", diff)
+	}
+	var counted []int
+	for _, op := range first.Operations {
+		counted = append(counted, op.EngineProcesses)
+	}
+	if diff := cmp.Diff([]int{1, 0, 1}, counted); diff != "" {
+		t.Errorf("processes of init, refresh and plan (-want +got):\n%s", diff)
+	}
+	applied := b.apply(t.Context(), first.Plan)
+	if applied.Failure != nil {
+		t.Fatal(applied.Failure.Text)
+	}
+	if diff := cmp.Diff([]string{"up"}, words(processes())); diff != "" {
+		t.Errorf("processes of an apply (-want +got):\n%s", diff)
+	}
+	b.inputs(map[string]any{"text": "two"})
+	b.mustPlan()
+	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of the next plan (-want +got):\n%s", diff)
+	}
+	b.task.Outputs = engine.OutputsMissing
+	b.inputs(map[string]any{"text": "one"})
+	if r := b.plan(t.Context()); r.Failure != nil || len(r.Outputs) != 1 || string(r.Outputs[0].Value) != `"one"` {
+		t.Errorf("outputs of a plan without changes: %+v", r)
+	}
+	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
+		t.Errorf("processes of a plan that tells outputs (-want +got):\n%s", diff)
+	}
+}
+
+// files lists a folder's files with their texts.
+func files(t *testing.T, root string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(root, path)
+		out[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// The program is in a folder of a repository, has another name and a file beside it; one
+// has a folder of its own (main), one a plugin by a relative path. (Pulumi itself takes
+// such a path once from the project's folder and once from main.)
+func TestProgramSeesItsSiblingsAndKeepsItsCheckout(t *testing.T) {
+	t.Parallel()
+	for name, project := range map[string]string{
+		"main":            "description: a project\nname: 'original' # its name\nruntime:\n  name: yaml\nmain: code\nplugins: {providers: [{name: lab, path: $PLUGINS}]}\n",
+		"relative plugin": "{name: \"original\", runtime: yaml, plugins: {providers: [{name: lab, path: ../../plugins}]}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			program := "config: {text: {type: string}}\nresources:\n  kept: {type: \"lab:Data\", properties: {value: \"${text}\"}}\noutputs: {stack: \"${pulumi.project}/${pulumi.stack}\"}\n"
+			b.module(map[string]string{
+				"stacks/net/Pulumi.yaml":       strings.ReplaceAll(project, "$PLUGINS", b.plugins),
+				"stacks/net/code/Main.yaml":    program,
+				"stacks/net/Main.yaml":         program,
+				"stacks/net/Pulumi.dev.yaml":   "config: {original:text: from the repository}\n",
+				"stacks/other/Pulumi.yaml":     "name: other\nruntime: yaml\n",
+				"stacks/net/node_modules/x/js": "made by somebody's machine",
+			})
+			if err := os.Symlink(b.plugins, filepath.Join(b.task.ModuleRoot, "plugins")); err != nil {
+				t.Fatal(err)
+			}
+			b.task.ModulePath = "stacks/net"
+			before := files(t, b.task.ModuleRoot)
+			b.task.Pulumi.Project = "renamed"
+			b.task.StateFile = strings.ReplaceAll(b.task.StateFile, "demo", "renamed")
+			b.inputs(map[string]any{"text": "one"})
+			out := b.mustApply()
+			if len(out.Outputs) != 1 || string(out.Outputs[0].Value) != `"renamed/dev"` {
+				t.Errorf("outputs = %+v", out.Outputs)
+			}
+			b.task.Action = stackjob.Destroy
+			if out = b.mustApply(); out.Counts != (stackjob.Counts{Delete: 1}) {
+				t.Errorf("counts of the destroy = %+v", out.Counts)
+			}
+			if diff := cmp.Diff(before, files(t, b.task.ModuleRoot)); diff != "" {
+				t.Errorf("the checkout (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMissingLanguageHostIsToldBeforeAnyWork(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.module(map[string]string{"Pulumi.yaml": "name: demo\nruntime: cobol\n", "main.cob": "x"})
+	processes := b.counting()
+	r := b.plan(t.Context())
+	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonEngineMissing {
+		t.Fatalf("failure = %+v", r.Failure)
+	}
+	for _, part := range []string{"cobol", "pulumi-language-cobol", "https://www.pulumi.com/docs/install"} {
+		if !strings.Contains(r.Failure.Text, part) {
+			t.Errorf("the text does not say %q:\n%s", part, r.Failure.Text)
+		}
+	}
+	if n := processes(); n != nil || len(r.Operations) > 0 {
+		t.Errorf("processes %q, operations %+v", n, r.Operations)
+	}
+}
+
+func TestAuthorsMistakesArePlainFailures(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"no project":   {map[string]string{"Main.yaml": "x: 1"}, []string{"There is no Pulumi.yaml"}},
+		"no runtime":   {map[string]string{"Pulumi.yaml": "name: x\n"}, []string{"Pulumi.yaml:1:1", "runtime"}},
+		"not YAML":     {map[string]string{"Pulumi.yaml": "name: [\n"}, []string{"Pulumi.yaml:", "YAML"}},
+		"empty":        {map[string]string{"Pulumi.yaml": "\n"}, []string{"Pulumi.yaml:1:1", "no mapping"}},
+		"bad plugins":  {map[string]string{"Pulumi.yaml": "name: x\nruntime: yaml\nplugins: 1\n"}, []string{"Pulumi.yaml:3:10", "plugins"}},
+		"bad resource": {map[string]string{"Pulumi.yaml": "name: demo\nruntime: yaml\nresources: {a: {type: \"lab:Nothing\"}}\n"}, []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.module(c.files)
+			r := b.plan(t.Context())
+			if r.Failure == nil || name != "bad resource" && r.Failure.Class != engine.ClassAuthor {
+				t.Fatalf("failure = %+v", r.Failure)
+			}
+			for _, part := range c.want {
+				if !strings.Contains(r.Failure.Text, part) {
+					t.Errorf("the text does not say %q:\n%s", part, r.Failure.Text)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigOfEveryFormReachesTheProgram(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(`
+config:
+  text: {type: string}
+  number: {type: integer}
+  yes: {type: boolean}
+  list: {type: array, items: {type: string}}
+  object: {type: object}
+outputs:
+  text: ${text}
+  number: ${number}
+  yes: ${yes}
+  list: ${list}
+  object: ${object}
+`)
+	b.inputs(map[string]any{
+		"text": "a \"quoted\"\nline: with ${dollar} \u00e9", "number": 1234567, "yes": true, "list": []any{"x", "y"},
+		"object": map[string]any{"a": 1, "b": []any{"c"}, "d": "text"}, "demo:unused": "z", "nothing": nil,
+	})
+	out := b.mustApply()
+	got := map[string]string{}
+	for _, o := range out.Outputs {
+		got[o.Name] = string(o.Value)
+	}
+	want := map[string]string{
+		"text": `"a \"quoted\"\nline: with ${dollar} é"`, "number": "1234567", "yes": "true", "list": `["x","y"]`, "object": `{"a":1,"b":["c"],"d":"text"}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+}
+
+func TestStackInputIsAFileThatGoes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	e := b.task.Env
+	b.program("outputs: {fixed: x}\n")
+	b.task.Pulumi.StackInput = true
+	b.inputs(map[string]any{"target": map[string]any{"kind": "AwsVpc"}, "provider_config": map[string]any{"secret": "canary-stack-input"}})
+	// What the engine's process is given.
+	dir := t.TempDir()
+	script, note := filepath.Join(dir, "pulumi"), filepath.Join(dir, "seen")
+	e["PATH"] = filepath.Dir(b.task.Program.Path) + ":" + e["PATH"]
+	writeScript(t, script, "#!/bin/sh\n[ \"$2\" = preview ] && { stat -c %a \"$STACK_INPUT_YAML_FILE\"; cat \"$STACK_INPUT_YAML_FILE\"; } > '"+note+"'\nexec '"+b.task.Program.Path+"' \"$@\"\n")
+	b.task.Program.Path = script
+	b.mustPlan()
+	seen, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode, text, _ := strings.Cut(string(seen), "\n")
+	var got any
+	if mode != "600" || json.Unmarshal([]byte(text), &got) != nil || !strings.Contains(text, "canary-stack-input") {
+		t.Errorf("the stack input: mode %s\n%s", mode, text)
+	}
+	for name, text := range files(t, filepath.Dir(b.planFile)) {
+		if strings.Contains(text, "canary-stack-input") {
+			t.Errorf("the stack input stays in %s", name)
+		}
+	}
+}
+
+func TestOldAndMissingEnginesAreRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	b.inputs(map[string]any{"text": "one"})
+	right := b.task.Program
+	b.task.Program.Version = "3.100.0"
+	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "too old") {
+		t.Errorf("failure = %+v", r.Failure)
+	}
+	b.task.Program = right
+	b.task.Env["PATH"] = filepath.Dir(right.Path)
+	b.task.Program.Path = "/nowhere/pulumi"
+	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "/nowhere/pulumi") {
+		t.Errorf("failure = %+v", r.Failure)
+	}
+}
+
+func TestStateThatMovedAwayIsNotMadeASecondTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	b.inputs(map[string]any{"text": "one"})
+	b.mustApply()
+	b.task.Pulumi.Stack = "other"
+	r := b.plan(t.Context())
+	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "stack export") {
+		t.Fatalf("failure = %+v", r.Failure)
+	}
+	b.task.Pulumi.Stack = "dev"
+	if p := b.mustPlan(); p.HasChanges {
+		t.Errorf("the state was lost: %+v", p)
+	}
+}
+
+func TestAnApplyIsHeldToWhatThePlanWasMadeOf(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	b.inputs(map[string]any{"text": "one"})
+	b.mustApply()
+	b.inputs(map[string]any{"text": "two"})
+	plan := b.mustPlan()
+	was := b.task
+	processes := b.counting()
+	for name, move := range map[string]func(){
+		"another program": func() { b.program(simple + "variables: {a: b}\n") },
+		"other config":    func() { b.inputs(map[string]any{"text": "three"}) },
+		"another place":   func() { b.task.StateFile = "" },
+	} {
+		program := b.task.Program
+		b.task = was
+		b.task.Program = program
+		move()
+		if r := b.apply(t.Context(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonPlanChanged || r.Failure.Class != engine.ClassPerson {
+			t.Errorf("%s: %+v, %+v", name, r.Outcome, r.Failure)
+		}
+	}
+	if n := processes(); n != nil {
+		t.Errorf("engine processes: %q", n)
+	}
+}
+
+func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program("resources:\n  held: {type: \"lab:Data\", properties: {value: x}, options: {protect: true}}\n")
+	b.mustApply()
+	b.task.Action = stackjob.Destroy
+	if r := b.plan(t.Context()); r.Failure == nil || !strings.Contains(r.Failure.Text, "held") || !strings.Contains(r.Failure.Text, "protect") {
+		t.Errorf("a protected resource: %+v %+v", r.Plan, r.Failure)
+	}
+	b.task.Action = stackjob.Apply
+	b.program("resources:\n  held: {type: \"lab:Data\", properties: {value: x}, options: {retainOnDelete: true}}\n")
+	b.mustApply()
+	b.task.Action = stackjob.Destroy
+	plan := b.mustPlan()
+	if plan.Counts != (stackjob.Counts{Forget: 1}) {
+		t.Errorf("counts of the plan = %+v", plan.Counts)
+	}
+	if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Forget: 1}) {
+		t.Errorf("outcome = %+v, %+v", r.Outcome, r.Failure)
+	}
+}
+
+// The language host is a program of our own that can do nothing: only what comes before
+// it is looked at.
+func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	bin := t.TempDir()
+	writeScript(t, filepath.Join(bin, "pulumi-language-nodejs"), "#!/bin/sh\nexit 1\n")
+	real := b.task.Program.Path
+	script, note := filepath.Join(bin, "pulumi"), filepath.Join(bin, "installs")
+	writeScript(t, script, "#!/bin/sh\n[ \"$2\" = install ] && { pwd >> '"+note+"'; mkdir -p node_modules; exit 0; }\nexec '"+real+"' \"$@\"\n")
+	b.task.Program.Path = script
+	program := map[string]string{"Pulumi.yaml": "name: demo\nruntime: nodejs\n", "package.json": "{}", "index.js": "1"}
+	installs := func(want int, result stackjob.Result) {
+		t.Helper()
+		r := b.plan(t.Context())
+		if r.Failure == nil {
+			t.Fatal("a language host that can do nothing made a plan")
+		}
+		text, err := os.ReadFile(note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(text), "\n"); got != want {
+			t.Errorf("%d installs, want %d", got, want)
+		}
+		if op := r.Operations[0]; op.Kind != stackjob.OpInit || op.Result != result {
+			t.Errorf("operation = %+v, want %s", op, result)
+		}
+		for _, dir := range strings.Fields(string(text)) {
+			if !strings.HasPrefix(dir, b.task.Workspace) {
+				t.Errorf("it was installed in %s", dir)
+			}
+		}
+	}
+	b.module(program)
+	installs(1, stackjob.ResultSucceeded)
+	installs(1, stackjob.ResultSkipped)
+	program["index.js"] = "2"
+	b.module(program)
+	installs(1, stackjob.ResultSkipped)
+	program["package-lock.json"] = "{}"
+	b.module(program)
+	installs(2, stackjob.ResultSucceeded)
+}
