@@ -5,7 +5,7 @@
 // [Quickstart] is a whole repository with a catalogue kind, three environments and
 // policies. [Adopt] is Terraform code that was there before, and the one file that
 // adopts it. [PullRequests] is a repository that is changed by pull requests, with teams
-// who approve. Their modules use nothing but what is built into the engines: no
+// who approve. [Pulumi] is a Pulumi program in two environments. Their modules use nothing but what is built into the engines: no
 // provider is downloaded and no account is needed.
 package examples
 
@@ -14,7 +14,7 @@ import (
 	"io/fs"
 )
 
-//go:embed quickstart adopt pull-requests
+//go:embed quickstart adopt pull-requests pulumi
 var files embed.FS
 
 // Quickstart is the config repository that the demo runs.
@@ -26,6 +26,9 @@ func Adopt() fs.FS { return folder("adopt") }
 // PullRequests is a config repository with teams, approvals and an environment that is
 // applied before the merge.
 func PullRequests() fs.FS { return folder("pull-requests") }
+
+// Pulumi is a config repository of a Pulumi program, with two environments and a secret.
+func Pulumi() fs.FS { return folder("pulumi") }
 
 func folder(name string) fs.FS {
 	sub, err := fs.Sub(files, name)

@@ -155,7 +155,7 @@ func TestReadmesShowWhatIsThere(t *testing.T) {
 	if !strings.Contains(text(examples.Adopt(), "README.md"), "```yaml\napiVersion"+document+"```") {
 		t.Error("the README of adopt shows another file than acme/prod/website.yaml")
 	}
-	for name, example := range map[string]fs.FS{"quickstart": examples.Quickstart(), "pull-requests": examples.PullRequests()} {
+	for name, example := range map[string]fs.FS{"quickstart": examples.Quickstart(), "pull-requests": examples.PullRequests(), "pulumi": examples.Pulumi()} {
 		readme := text(example, "README.md")
 		err := fs.WalkDir(example, ".", func(file string, d fs.DirEntry, err error) error {
 			if strings.HasSuffix(file, ".yaml") && !strings.Contains(readme, path.Base(file)) {

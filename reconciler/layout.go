@@ -49,6 +49,12 @@ func (l Layout) PulumiState(k schema.ResourceKey) string {
 	return filepath.Join(l.Stack(k), "state", "pulumi")
 }
 
+// PulumiCheckpoint is the file in it that is the state: of a project whose name nobody has
+// told, one that is not there.
+func (l Layout) PulumiCheckpoint(k schema.ResourceKey, p schema.PulumiSettings) string {
+	return filepath.Join(l.PulumiState(k), ".pulumi", "stacks", p.Project, p.Stack+".json")
+}
+
 // PulumiHome is Pulumi's own folder, with its plugins, for all stacks.
 func (l Layout) PulumiHome() string { return filepath.Join(l.Root, "pulumi") }
 

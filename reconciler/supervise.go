@@ -30,7 +30,7 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 		t.Pulumi = &engine.PulumiStack{Organization: p.Organization, Project: p.Project, Stack: p.Stack, BackendURL: p.BackendURL,
 			SecretsProvider: p.SecretsProvider, SecretConfig: vals.secretKeys, StackInput: p.StackInput, Home: w.o.Layout.PulumiHome()}
 		if p.BackendURL == "" {
-			t.Pulumi.BackendURL = "file://" + w.o.Layout.PulumiState(k)
+			t.Pulumi.BackendURL, t.StateFile = "file://"+w.o.Layout.PulumiState(k), w.o.Layout.PulumiCheckpoint(k, *p)
 		}
 		if p.SecretsProvider != schema.PassphraseProvider {
 			return t, nil

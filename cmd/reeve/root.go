@@ -51,7 +51,7 @@ func newRoot(s streams, environ []string) *cobra.Command {
 		Use:   "reeve",
 		Short: "GitOps reconciler for infrastructure",
 		Long: `reeve keeps infrastructure as a config repository says: it plans every change with
-Terraform or OpenTofu, asks whom the policy names, and applies exactly what was approved.
+Terraform, OpenTofu or Pulumi, asks whom the policy names, and applies exactly what was approved.
 
 Exit codes: 0 done, 1 findings, 2 wrong usage, 3 the work could not be done.`,
 		SilenceErrors: true,

@@ -3,12 +3,14 @@ package app_test
 import (
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/examples"
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -109,6 +111,44 @@ func TestTheExampleOfPullRequestsIsAppliedAsItsReadmeSays(t *testing.T) {
 		w.status(head, "reeve/apply: prod", forge.Success)
 		w.once(n)
 	})
+}
+
+func TestTheExampleOfPulumiIsAppliedAsItsReadmeSays(t *testing.T) {
+	t.Parallel()
+	e, _ := tooltest.Pulumi(t)
+	w := newWorld(t, e)
+	w.copyExample(examples.Pulumi())
+	w.start()
+	const dev, prod, secret = "acme/dev/PulumiStack/site", "acme/prod/PulumiStack/site", "not-so-secret-in-dev"
+	w.await(dev, stackjob.Succeeded)
+	j := w.await(prod, stackjob.WaitingApply)
+	if j.Plan.Counts != (stackjob.Counts{Create: 2}) || strings.Contains(j.Plan.Text, secret) {
+		t.Errorf("prod's plan: %s\n%s", j.Plan.Counts, j.Plan.Text)
+	}
+	w.approve(j)
+	w.await(prod, stackjob.Succeeded)
+	for _, stack := range []string{dev, prod} {
+		for _, o := range w.stack(stack).Observed.Outputs {
+			if o.Sensitive != (o.Name == "apiKey") {
+				t.Errorf("%s: output %+v", stack, o)
+			}
+		}
+	}
+	before := len(w.jobs(""))
+	w.commit("nothing")
+	w.quiet()
+	if after := len(w.jobs("")); after != before {
+		t.Errorf("an empty commit made %d jobs", after-before)
+	}
+	if out := w.git("status", "--porcelain", "--ignored"); out != "" {
+		t.Errorf("the repository holds what was not committed:\n%s", out)
+	}
+	w.stop()
+	for _, file := range filesContaining(t, filepath.Join(w.root, "data"), secret) {
+		if !strings.Contains(file, "/mirrors/") && !strings.Contains(file, "/code/") { // the repository itself
+			t.Errorf("the secret is in clear in %s", file)
+		}
+	}
 }
 
 func TestAdoptedCodeIsAppliedAfterApproval(t *testing.T) {

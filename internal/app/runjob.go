@@ -2,6 +2,7 @@ package app
 
 import (
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
 	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
@@ -11,13 +12,13 @@ import (
 // Drivers are the engines that a runner can drive.
 func Drivers() map[schema.Provisioner]engine.Driver {
 	d := terraform.New(terraform.Options{})
-	return map[schema.Provisioner]engine.Driver{schema.Terraform: d, schema.OpenTofu: d}
+	return map[schema.Provisioner]engine.Driver{schema.Terraform: d, schema.OpenTofu: d, schema.Pulumi: pulumi.New(pulumi.Options{})}
 }
 
 // states look after the states that engines keep in files of the data folder.
 func states() map[schema.Provisioner]engine.States {
 	k := statefile.New(terraform.StateFormat{}, nil)
-	return map[schema.Provisioner]engine.States{schema.Terraform: k, schema.OpenTofu: k}
+	return map[schema.Provisioner]engine.States{schema.Terraform: k, schema.OpenTofu: k, schema.Pulumi: statefile.New(pulumi.StateFormat{}, nil)}
 }
 
 // RunJob is the runner: it carries out the phase in a job's folder and returns its

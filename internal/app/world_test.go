@@ -20,6 +20,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/tool"
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -45,6 +46,8 @@ type world struct {
 	root   string
 	repo   string
 	engine tooltest.Engine
+	// engines are further ones that are there.
+	engines []tooltest.Engine
 	// cliConfig is the engines' CLI configuration; "" for one without providers, and
 	// then there is no cache of them either.
 	cliConfig string
@@ -188,8 +191,20 @@ func (w *world) configText() string {
 	if w.mirrored {
 		where = fmt.Sprintf("url: %q", "file://"+w.repo)
 	}
-	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    %s\n    pollInterval: 1h\nengine:\n  default: %s\n  %s: %q\n  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: %s\n%s",
-		filepath.Join(w.root, "data"), where, w.engine.Name, w.engine.Name, w.engine.Path, w.cliConfig != "", cliConfig, w.parallel, cmp.Or(w.grace, "20s"), w.yaml)
+	return fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    %s\n    pollInterval: 1h\nengine:\n%s  pluginCache: %t\n  cliConfig: %q\njobs:\n  parallel: %d\n  grace: %s\n%s",
+		filepath.Join(w.root, "data"), where, w.programs(), w.cliConfig != "", cliConfig, w.parallel, cmp.Or(w.grace, "20s"), w.yaml)
+}
+
+// programs are the lines of reeve.yaml that name the engines.
+func (w *world) programs() string {
+	var b strings.Builder
+	if w.engine.Name != tool.NamePulumi { // whose stacks say so
+		fmt.Fprintf(&b, "  default: %s\n", w.engine.Name)
+	}
+	for _, e := range append([]tooltest.Engine{w.engine}, w.engines...) {
+		fmt.Fprintf(&b, "  %s: %q\n", e.Name, e.Path)
+	}
+	return b.String()
 }
 
 // start starts a daemon on the repository's data folder.
