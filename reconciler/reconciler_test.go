@@ -3,6 +3,7 @@ package reconciler
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -120,9 +121,29 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 		if c.lock.Version == "" {
 			c.lock.Version = "1.11.4"
 		}
-		if got := tookLock(stackjob.Job{Operations: c.ops, Plan: &stackjob.Plan{Engine: "terraform 1.11.4"}}, c.lock); got != c.want {
+		if got := tookLock(stackjob.Job{Operations: c.ops, Plan: &stackjob.Plan{Engine: "terraform 1.11.4"}}, c.lock, isThere); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+	pulumis := stackjob.Job{Operations: []stackjob.Operation{killed(stackjob.OpApply, 0, time.Minute)}, Plan: &stackjob.Plan{Engine: "pulumi 3.230.0"}}
+	for _, c := range []struct {
+		name  string
+		lock  engine.StateLock
+		alive bool
+		want  bool
+	}{
+		{"by a process that is gone", engine.StateLock{PID: 42, CreatedAt: from.Add(time.Second)}, false, true},
+		{"by a process that is there", engine.StateLock{PID: 42, CreatedAt: from.Add(time.Second)}, true, false},
+		{"by nobody knows which process", engine.StateLock{CreatedAt: from.Add(time.Second)}, false, false},
+		{"before it", engine.StateLock{PID: 42, CreatedAt: from.Add(-time.Minute)}, false, false},
+		{"of another engine", engine.StateLock{Operation: apply, Version: "3.230.0", CreatedAt: from.Add(time.Second)}, false, false},
+	} {
+		if got := tookLock(pulumis, c.lock, func(int) bool { return c.alive }); got != c.want {
+			t.Errorf("Pulumi, %s: %v", c.name, got)
+		}
+	}
+	if !isThere(os.Getpid()) {
+		t.Error("this process is not there")
 	}
 	if l := lockToRelease(stackjob.Job{Reason: stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: "id"}}); l == nil || l.ID != "id" {
 		t.Errorf("lock to release: %+v", l)

@@ -2,12 +2,15 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // maxLockReleases bounds how often one job may try to release a stale lock: a lock
@@ -28,7 +31,8 @@ const (
 // isOurStaleLock tells whether the lock that stopped a plan was left behind by a
 // run of ours that was killed. All that a lock says must fit one operation of this
 // stack whose engine was killed or lost with its runner: the same account and machine, the same kind of
-// operation by the same version of the engine, taken as that operation began. Only
+// operation by the same version of the engine, taken as that operation began. Pulumi's say
+// which process took it instead of what for: that process must be gone. Only
 // such a lock is ever released; any other is a person's matter.
 func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine.Failure) (bool, error) {
 	if f.Lock == nil || f.Lock.ID == "" || w.o.LockOwner == "" || f.Lock.Who != w.o.LockOwner || job.Attempt > maxLockReleases {
@@ -40,22 +44,29 @@ func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine
 		return false, err
 	}
 	for _, j := range jobs {
-		if tookLock(j, *f.Lock) {
+		if tookLock(j, *f.Lock, isThere) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
+// isThere tells whether a process of this machine is there, as far as anybody can say.
+func isThere(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+
 // tookLock tells whether a lock was taken by an engine process of the job that was
 // killed.
-func tookLock(job stackjob.Job, l engine.StateLock) bool {
+func tookLock(job stackjob.Job, l engine.StateLock, isThere func(pid int) bool) bool {
 	for _, run := range killedRuns(job) {
 		last := run.from.Add(lockTaking)
 		if run.to.Before(last) {
 			last = run.to
 		}
-		if l.Operation == run.operation && (run.version == "" || l.Version == run.version) && !l.CreatedAt.Before(run.from.Add(-clockSlack)) && !l.CreatedAt.After(last.Add(clockSlack)) {
+		same := l.Operation == run.operation && (run.version == "" || l.Version == run.version)
+		if run.pulumi { // whose plans take no lock
+			same = l.Operation == "" && l.PID > 0 && !isThere(l.PID)
+		}
+		if same && !l.CreatedAt.Before(run.from.Add(-clockSlack)) && !l.CreatedAt.After(last.Add(clockSlack)) {
 			return true
 		}
 	}
@@ -67,6 +78,7 @@ type killedRun struct {
 	// operation is what engines call it in a lock.
 	operation string
 	version   string // "" when it is not on record
+	pulumi    bool
 	from, to  time.Time
 }
 
@@ -94,7 +106,9 @@ func killedRuns(job stackjob.Job) []killedRun {
 		case stackjob.OpApply, stackjob.OpDestroy:
 			r.operation = "OperationTypeApply" // a destroy is a plan that is applied
 			if job.Plan != nil {
-				_, r.version, _ = strings.Cut(job.Plan.Engine, " ")
+				var name string
+				name, r.version, _ = strings.Cut(job.Plan.Engine, " ")
+				r.pulumi = name == string(schema.Pulumi)
 			}
 		default:
 			continue // init takes no lock
