@@ -42,6 +42,7 @@ func (k toKill) start(t *testing.T, cache string, env ...string) *exec.Cmd {
 	t.Helper()
 	c := child(t, k.repo.URL, cache)
 	c.Env = append(append(c.Env, "GITMIRROR_CHILD_HEAD="+k.head), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,22 @@ func TestMergeKilledAnywhereLeavesAGoodMirror(t *testing.T) {
 		kill := time.AfterFunc(took*time.Duration(i+1)/moments, func() { _ = c.Process.Kill() })
 		_ = c.Wait()
 		kill.Stop()
+		awaitGroup(t, c.Process.Pid) // a git that was at work may still write what nobody needs
 		k.check(t, cache)
+	}
+}
+
+// awaitGroup waits until a process group has ended.
+func awaitGroup(t *testing.T, leader int) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !errors.Is(syscall.Kill(-leader, 0), syscall.ESRCH) {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("what the killed process started goes on")
+		case <-tick.C:
+		}
 	}
 }
 
