@@ -184,6 +184,7 @@ func (l *Loop) ended(ctx context.Context, key pull.Key, asked bool, next time.Du
 			l.log.Warn("looking at a pull request failed; it is tried again", "pull", key.String(), "error", err)
 		}
 		l.later(key, t, wait, asked)
+		t.ask = t.ask || asked // a look that comes sooner must not go by half of what the forge says
 	default:
 		t.failures = 0
 		if next > 0 {
