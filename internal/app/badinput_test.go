@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
@@ -113,8 +114,12 @@ func (w *world) install(script string) {
 	if err := os.MkdirAll(filepath.Dir(w.engine.Path), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	// Written under another name: a program that is open for writing cannot be started.
-	if err := os.WriteFile(w.engine.Path+".new", []byte(script), 0o755); err != nil {
+	// Written under another name, and while nobody forks: a program that is open for
+	// writing cannot be started.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(w.engine.Path+".new", []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := os.Rename(w.engine.Path+".new", w.engine.Path); err != nil {
