@@ -133,7 +133,7 @@ func TestMergeKilledWhileGitWorksLeavesAGoodMirror(t *testing.T) {
 		dir, cache := t.TempDir(), t.TempDir()
 		fifo := filepath.Join(dir, "reached")
 		text := "#!/bin/sh\nREAL='" + git + "'\nhang() { echo $$ > '" + fifo + "'; exec sleep 1000; }\n" + script + "\n"
-		syscall.ForkLock.RLock() // a process forked meanwhile would hold the program open (ETXTBSY)
+		syscall.ForkLock.RLock()                                                                                      // a process forked meanwhile would hold the program open (ETXTBSY)
 		err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755)) //nolint:gosec // a program
 		syscall.ForkLock.RUnlock()
 		if err != nil {
