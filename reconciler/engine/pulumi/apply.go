@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -50,7 +51,7 @@ func (p *phase) checkPlanFile(planFile string) (saved, error) {
 		return saved{}, err
 	}
 	if digest := fileDigest(b); digest != p.task.PlanFileDigest {
-		return saved{}, personProblem(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
+		return saved{}, telling.Person(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
 			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
 			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
 	}
@@ -74,7 +75,7 @@ func (p *phase) refuseAgain() error {
 	if len(left.Order) > 0 {
 		text += " What it had begun may exist: " + joined(left.Order) + "."
 	}
-	return personProblem(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
+	return telling.Person(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
 }
 
 func joined(names []string) string { return strings.Join(names, ", ") }
@@ -89,14 +90,14 @@ func (p *phase) checkFixed(was fixed) error {
 	const again = "\nNothing was applied. Run the job again for a fresh plan."
 	switch {
 	case was.Place != p.statePlace() || was.Place != p.task.PlanStatePlace:
-		return personProblem(stackjob.ReasonPlanChanged, "the state is in another place",
+		return telling.Person(stackjob.ReasonPlanChanged, "the state is in another place",
 			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed."+again)
 	case was.Program != program:
-		return personProblem(stackjob.ReasonPlanChanged, "the program differs", "The program is not the one that the plan was made of."+again)
+		return telling.Person(stackjob.ReasonPlanChanged, "the program differs", "The program is not the one that the plan was made of."+again)
 	case was.Inputs != p.inputDigest():
-		return personProblem(stackjob.ReasonPlanChanged, "the config differs", "The config is not the one that the plan was made of."+again)
+		return telling.Person(stackjob.ReasonPlanChanged, "the config differs", "The config is not the one that the plan was made of."+again)
 	case was.State != p.before.mark(p.task.HashKey):
-		return waitProblem(stackjob.ReasonStalePlan, "the state moved", "The stack's state is not the one any more that the plan was made of: somebody applied something since.\nNothing was applied.")
+		return telling.Wait(stackjob.ReasonStalePlan, "the state moved", "The stack's state is not the one any more that the plan was made of: somebody applied something since.\nNothing was applied.")
 	}
 	return nil
 }
@@ -107,17 +108,17 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 		kind = stackjob.OpDestroy
 	}
 	outer := ctx
-	ctx, cancel := p.withTimeout(ctx, kind)
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[kind])
 	defer cancel()
-	op := p.begin(kind)
+	op := p.Begin(kind)
 	file := filepath.Join(p.at.private, "plan.json")
 	if err := os.WriteFile(file, s.Plan, 0o600); err != nil {
-		op.fail(err)
+		op.Fail(err)
 		return nil, err
 	}
 	note, err := begun.Open(p.begunFile(), p.planName())
 	if err != nil {
-		op.fail(err)
+		op.Fail(err)
 		return nil, err
 	}
 	h := newApplyHearing(note.Line)
@@ -125,44 +126,25 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 	err = p.engine.up(ctx, p.voice(kind, h.hear), file, s.Refresh)
 	killed := p.engine.cmd.killed
 	processes := p.engine.cmd.processes
-	if pr := (*problem)(nil); errors.As(err, &pr) && !killed && !h.began && pr.failure.Reason.Code == stackjob.ReasonStateLocked {
+	if pr := (*telling.Problem)(nil); errors.As(err, &pr) && !killed && !h.began && pr.Failure.Reason.Code == stackjob.ReasonStateLocked {
 		if err := note.Remove(); err != nil {
-			p.say("Warning: the note of the apply: " + err.Error())
+			p.Say("Warning: the note of the apply: " + err.Error())
 		}
-		op.record.EngineProcesses = processes
-		op.fail(err)
+		op.Record.EngineProcesses = processes
+		op.Fail(err)
 		return nil, p.tellLock(err)
 	}
 	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
 	failed := err
 	if err != nil {
-		pr := (*problem)(nil)
-		if !errors.As(err, &pr) {
-			pr = classifyLocal(err)
-		}
-		out.Reason = pr.failure.Reason
-		switch {
-		case killed:
-			// Whoever did it and why: what it was at when it died is in no state.
-			out.Result = stackjob.ResultInterrupted
-		case pr.cancelled:
-			out.Result = stackjob.ResultCancelled
-		default:
-			out.Result = stackjob.ResultFailed
-		}
+		pr := telling.ProblemOf(err)
+		out.Reason = pr.Failure.Reason
+		out.Result = pr.Result(killed)
 	}
 	// Outputs are read even when the job was cancelled meanwhile: the state has
 	// moved, and its readers must know.
 	if rerr := p.readOutcome(context.WithoutCancel(outer), kind, out); rerr != nil {
-		p.warn("Warning: " + rerr.Error())
-		p.say("Warning: " + rerr.Error())
-		if failed == nil {
-			failed = rerr
-			out.Result, out.Reason = stackjob.ResultFailed, reasonOf(stackjob.ReasonInternal, rerr.Error())
-			if errors.Is(rerr, errDamaged) {
-				out.Result, out.Reason = stackjob.ResultInterrupted, reasonOf(stackjob.ReasonStateDamaged, "")
-			}
-		}
+		failed = p.Unread(out, failed, rerr, errors.Is(rerr, errDamaged))
 	}
 	if out.Result == stackjob.ResultInterrupted {
 		err = note.Keep()
@@ -170,12 +152,12 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 		err = note.Remove()
 	}
 	if err != nil {
-		p.say("Warning: the note of the apply: " + err.Error())
+		p.Say("Warning: the note of the apply: " + err.Error())
 	}
-	op.record.Counts = out.Counts
-	op.record.EngineProcesses = p.engine.cmd.processes
-	op.record.Killed = killed
-	op.end(out.Result, out.Reason)
+	op.Record.Counts = out.Counts
+	op.Record.EngineProcesses = p.engine.cmd.processes
+	op.Record.Killed = killed
+	op.End(out.Result, out.Reason)
 	return out, failed
 }
 

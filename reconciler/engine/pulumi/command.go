@@ -148,7 +148,7 @@ func (c *command) Run(ctx context.Context, workdir string, stdin io.Reader, outs
 		c.failure = err
 		return "", "", noExitCode, err
 	}
-	c.phase.sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: c.operation, PID: cmd.Process.Pid, Command: words})
+	c.phase.Sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: c.operation, PID: cmd.Process.Pid, Command: words})
 	err := c.wait(ctx, cmd)
 	code := cmd.ProcessState.ExitCode()
 	if errors.Is(err, exec.ErrWaitDelay) && code == 0 {
@@ -162,7 +162,7 @@ func (c *command) Run(ctx context.Context, workdir string, stdin io.Reader, outs
 	if code < 0 {
 		told = nil
 	}
-	c.phase.sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: c.operation, PID: cmd.Process.Pid, Command: words, ExitCode: told})
+	c.phase.Sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: c.operation, PID: cmd.Process.Pid, Command: words, ExitCode: told})
 	return stdout.String(), stderr.String(), code, err
 }
 
@@ -200,7 +200,7 @@ func (c *command) sweep(pid int, err error) {
 		return
 	}
 	if err := sweep.Kill(context.Background(), sweep.Run{ID: c.env[sweep.Variable]}); err != nil {
-		c.phase.say("Warning: processes of the engine could not be ended: " + err.Error())
+		c.phase.Say("Warning: processes of the engine could not be ended: " + err.Error())
 	}
 }
 

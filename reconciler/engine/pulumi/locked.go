@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -85,10 +86,10 @@ func (p *phase) refuseLocked() error {
 }
 
 func lockedBy(held []engine.StateLock) error {
-	pr := personProblem(stackjob.ReasonStateLocked, "", fmt.Sprintf("The stack is locked by %d update(s).", len(held)))
+	pr := telling.Person(stackjob.ReasonStateLocked, "", fmt.Sprintf("The stack is locked by %d update(s).", len(held)))
 	if len(held) == 1 {
-		pr.failure.Lock = &held[0]
-		pr.failure.Reason.Detail = lockDetail(&held[0])
+		pr.Failure.Lock = &held[0]
+		pr.Failure.Reason.Detail = lockDetail(&held[0])
 	}
 	return pr
 }
@@ -115,7 +116,7 @@ func (p *phase) recover(ctx context.Context, lock engine.StateLock) error {
 	case len(met) > 1 || met[0].ID != lock.ID:
 		return lockedBy(met)
 	}
-	p.say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
+	p.Say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
 	if _, err := p.engine.run(ctx, p.voice(stackjob.OpPlan, nil), p.at.emptyProgram(), nil, true, "cancel", "--yes", "--stack="+p.stack.name()); err != nil {
 		return err
 	}
@@ -146,9 +147,9 @@ func (p *phase) meetLock(ctx context.Context) ([]engine.StateLock, error) {
 		return nil, nil
 	}
 	err := p.importState(ctx, p.before)
-	var pr *problem
-	if errors.As(err, &pr) && pr.failure.Lock != nil {
-		return []engine.StateLock{*pr.failure.Lock}, nil
+	var pr *telling.Problem
+	if errors.As(err, &pr) && pr.Failure.Lock != nil {
+		return []engine.StateLock{*pr.Failure.Lock}, nil
 	}
 	return nil, err
 }
@@ -170,13 +171,13 @@ func (p *phase) importState(ctx context.Context, d *deployment) error {
 // tellLock completes a failure because of a lock: it says what a person can do. Any other
 // error comes back as it is.
 func (p *phase) tellLock(err error) error {
-	var pr *problem
-	if !errors.As(err, &pr) || pr.failure.Reason.Code != stackjob.ReasonStateLocked {
+	var pr *telling.Problem
+	if !errors.As(err, &pr) || pr.Failure.Reason.Code != stackjob.ReasonStateLocked {
 		return err
 	}
-	advice := p.lockAdvice(pr.failure.Lock)
-	p.say(advice)
-	pr.failure.Text = strings.TrimSpace(pr.failure.Text + "\n\n" + advice)
+	advice := p.lockAdvice(pr.Failure.Lock)
+	p.Say(advice)
+	pr.Failure.Text = strings.TrimSpace(pr.Failure.Text + "\n\n" + advice)
 	return err
 }
 

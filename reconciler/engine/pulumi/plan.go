@@ -17,6 +17,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -44,17 +45,17 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 
 // planOnce previews, and reads what came out.
 func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, error) {
-	ctx, cancel := p.withTimeout(ctx, stackjob.OpPlan)
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[stackjob.OpPlan])
 	defer cancel()
 	h := p.hearPlan()
 	p.engine.cmd.processes = 0
 	plan, err := p.preview(ctx, planFile, h)
 	if err != nil {
-		h.fail(err)
+		h.Fail(err, p.engine.cmd.processes)
 		return nil, err
 	}
-	h.op.record.EngineProcesses, h.op.record.Counts = p.engine.cmd.processes, plan.Counts
-	h.op.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	h.Plan.Record.EngineProcesses, h.Plan.Record.Counts = p.engine.cmd.processes, plan.Counts
+	h.Plan.End(stackjob.ResultSucceeded, stackjob.Reason{})
 	return plan, nil
 }
 
@@ -72,7 +73,7 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	if err := p.engine.preview(ctx, v, file); err != nil {
 		return nil, err
 	}
-	h.planned()
+	h.Planned()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
@@ -115,8 +116,8 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	plan.InputDigest = c.fixed.Inputs
 	plan.Engine = p.task.Program.String()
 	plan.MadeAt = p.driver.now().UTC()
-	slices.Sort(p.warnings) // engines work in parallel; what is shown must not flap
-	plan.Warnings = p.warnings
+	slices.Sort(p.Warnings) // engines work in parallel; what is shown must not flap
+	plan.Warnings = p.Warnings
 	plan.Text = facts.Render(*plan, nil)
 	return plan, p.remember(p.before)
 }
@@ -148,8 +149,8 @@ func (p *phase) tellKilled() error {
 	}
 	if open := left.Unfinished(); len(open) > 0 {
 		text := "Warning: The last apply was killed in the middle. What that apply had begun may exist without the state knowing it: " + joined(open) + "."
-		p.say(text)
-		p.warn(text)
+		p.Say(text)
+		p.Warn(text)
 	}
 	return nil
 }
@@ -157,60 +158,22 @@ func (p *phase) tellKilled() error {
 // planHearing follows a preview's events: the refresh is the same process, and is told
 // as an operation of its own.
 type planHearing struct {
-	phase       *phase
-	refresh, op *operation
-	began       bool // a refresh began
-	events      []apitype.EngineEvent
+	*telling.Planning
+	events []apitype.EngineEvent
 }
 
 func (p *phase) hearPlan() *planHearing {
-	h := &planHearing{phase: p}
-	if p.task.SkipRefresh {
-		p.skip(stackjob.OpRefresh)
-		h.op = p.begin(stackjob.OpPlan)
-		return h
-	}
-	h.refresh = p.begin(stackjob.OpRefresh)
-	return h
-}
-
-// planned is the end of the refresh and the beginning of the plan proper.
-func (h *planHearing) planned() {
-	if h.op != nil {
-		return
-	}
-	h.refresh.end(stackjob.ResultSucceeded, stackjob.Reason{})
-	h.op = h.phase.begin(stackjob.OpPlan)
+	return &planHearing{Planning: p.Planning(p.task.SkipRefresh)}
 }
 
 func (h *planHearing) hear(e apitype.EngineEvent) {
 	switch {
 	case e.ResourcePreEvent != nil && e.ResourcePreEvent.Metadata.Op == apitype.OpRefresh:
-		h.began = true
+		h.Began = true
 	case e.ResourcePreEvent != nil:
-		h.planned()
+		h.Planned()
 	case e.ResOutputsEvent == nil:
 		return
 	}
 	h.events = append(h.events, e)
-}
-
-// fail ends what was at work. A process that fails before it planned anything failed in
-// the refresh if one began, and else never came to it.
-func (h *planHearing) fail(err error) {
-	processes := h.phase.engine.cmd.processes
-	switch {
-	case h.op != nil:
-		h.op.record.EngineProcesses = processes
-		h.op.fail(err)
-	case h.began:
-		h.refresh.record.EngineProcesses = processes
-		h.refresh.fail(err)
-		h.phase.skip(stackjob.OpPlan)
-	default:
-		h.refresh.end(stackjob.ResultSkipped, stackjob.Reason{})
-		op := h.phase.begin(stackjob.OpPlan)
-		op.record.EngineProcesses = processes
-		op.fail(err)
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -45,13 +46,13 @@ func readProject(dir, shown string) (*project, error) {
 			return parseProject(name, text)
 		}
 	}
-	return nil, authorProblem(stackjob.ReasonModule, "no Pulumi.yaml in "+shown,
+	return nil, telling.Author(stackjob.ReasonModule, "no Pulumi.yaml in "+shown,
 		fmt.Sprintf("There is no Pulumi.yaml in the program's folder %s.\nCheck the program's path: it must be the folder of a Pulumi project.", shown))
 }
 
 func parseProject(file string, text []byte) (*project, error) {
 	bad := func(line, column int, what string) error {
-		return authorProblem(stackjob.ReasonModule, file,
+		return telling.Author(stackjob.ReasonModule, file,
 			fmt.Sprintf("%s:%d:%d: %s.\nSee https://www.pulumi.com/docs/iac/concepts/projects/project-file/.", file, line, column, what))
 	}
 	var doc yaml.Node
@@ -108,7 +109,7 @@ func (p *project) named(name string) ([]byte, error) {
 			return bytes.Join(lines, nil), nil
 		}
 	}
-	return nil, authorProblem(stackjob.ReasonModule, p.file, fmt.Sprintf("%s:%d:%d: the project's name is written in a way that cannot be replaced by %q.\nWrite it as one plain word.",
+	return nil, telling.Author(stackjob.ReasonModule, p.file, fmt.Sprintf("%s:%d:%d: the project's name is written in a way that cannot be replaced by %q.\nWrite it as one plain word.",
 		p.file, p.at.Line, p.at.Column, name))
 }
 
@@ -155,7 +156,7 @@ func checkHost(runtime string, t engine.Task, path, home string) error {
 	if found, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+runtime+"-v*")); len(found) > 0 {
 		return nil
 	}
-	return personProblem(stackjob.ReasonEngineMissing, host, fmt.Sprintf(
+	return telling.Person(stackjob.ReasonEngineMissing, host, fmt.Sprintf(
 		"The program is written for the runtime %s, and its language host %s is neither beside %s nor on the PATH of the job.\n"+
 			"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: install the whole archive, or put %s there. "+
 			"If %s is a mistake, correct `runtime` in Pulumi.yaml.", runtime, host, t.Program.Path, host, runtime))

@@ -86,7 +86,7 @@ func TestFailuresHaveAClass(t *testing.T) {
 		"error: resource 'kept' has an unknown property 'valeu'":                               {engine.ClassAuthor, stackjob.ReasonEngine},
 		"error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions": {engine.ClassPerson, stackjob.ReasonEngine},
 	} {
-		if class, code := classify(said); class != want.class || code != want.code {
+		if class, code := troubles.Of(said); class != want.class || code != want.code {
 			t.Errorf("%q: %s %s, want %s %s", said, class, code, want.class, want.code)
 		}
 	}

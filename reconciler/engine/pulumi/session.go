@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/blang/semver"
 	"github.com/google/uuid"
@@ -20,6 +18,7 @@ import (
 	sdk "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner/sweep"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -42,13 +41,8 @@ func (p *phase) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("version of %s: %w", t.Program, err)
 	}
-	if v.LT(semver.MustParse(oldestVersion)) {
-		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.String()+" is too old",
-			fmt.Sprintf("%s is too old: reeve needs %s or newer.\nInstall a newer one.", t.Program, oldestVersion))
-	}
-	if st, err := os.Stat(t.Program.Path); err != nil || st.IsDir() || st.Mode()&0o111 == 0 {
-		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.Path,
-			fmt.Sprintf("There is no program at %s any more.\nInstall %s there, or set another path in the configuration.", t.Program.Path, t.Program))
+	if _, err := telling.CheckProgram(t.Program, oldestVersion); err != nil {
+		return nil, err
 	}
 	grace := t.Grace
 	if grace <= 0 {
@@ -183,28 +177,12 @@ func (s *session) run(ctx context.Context, v *voice, dir string, stdin []byte, l
 	return out, s.failed(ctx, err, strings.Join(wordsOf(args), " "), v)
 }
 
-// withTimeout limits an operation by the task's timeout for it.
-func (p *phase) withTimeout(ctx context.Context, kind stackjob.OperationKind) (context.Context, context.CancelFunc) {
-	limit := p.task.Timeouts[kind]
-	if limit <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, limit, &overdue{limit})
-}
-
-// overdue is the errTimeout of an operation, with the time that it was allowed.
-type overdue struct{ limit time.Duration }
-
-func (o *overdue) Error() string { return "more than " + o.limit.String() }
-
-func (o *overdue) Unwrap() error { return errTimeout }
-
 // saysNoStack tells whether a failure says that there is no such stack.
 func saysNoStack(err error) bool { return says(err, "no stack named") }
 
 func saysStackExists(err error) bool { return says(err, "already exists") }
 
 func says(err error, sentence string) bool {
-	var pr *problem
-	return errors.As(err, &pr) && strings.Contains(strings.ToLower(pr.failure.Text), sentence)
+	var pr *telling.Problem
+	return errors.As(err, &pr) && strings.Contains(strings.ToLower(pr.Failure.Text), sentence)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -60,7 +61,7 @@ func (p *phase) showProgram() error {
 	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: made, Replaced: projectFiles}
 	err := f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
 	if errors.Is(err, farm.ErrNoModule) {
-		return authorProblem(stackjob.ReasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision,
+		return telling.Author(stackjob.ReasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision,
 			fmt.Sprintf("The program's folder %s does not exist at revision %s.\nCheck the program's path.", orRoot(t.ModulePath), t.ModuleRevision))
 	}
 	if err != nil {
@@ -131,25 +132,25 @@ func (p *phase) initialise(ctx context.Context, rec recording) error {
 		err := p.settle(ctx)
 		if !saysNoStack(err) {
 			if rec == recordAlways {
-				p.skip(stackjob.OpInit)
+				p.Skip(stackjob.OpInit)
 			}
 			return err
 		}
 		makes = true // it was removed since
 	}
-	op := p.begin(stackjob.OpInit)
-	ctx, cancel := p.withTimeout(ctx, stackjob.OpInit)
+	op := p.Begin(stackjob.OpInit)
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[stackjob.OpInit])
 	defer cancel()
 	p.engine.cmd.processes = 0
 	if err = p.runInit(ctx, makes, needs); err == nil {
 		err = p.settle(ctx)
 	}
-	op.record.EngineProcesses = p.engine.cmd.processes
+	op.Record.EngineProcesses = p.engine.cmd.processes
 	if err != nil {
-		op.fail(err)
+		op.Fail(err)
 		return err
 	}
-	op.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	op.End(stackjob.ResultSucceeded, stackjob.Reason{})
 	return nil
 }
 
@@ -167,7 +168,7 @@ func (p *phase) makesStack() (bool, error) {
 		return false, nil
 	}
 	if p.record.Held && p.record.Place != place {
-		return true, personProblem(stackjob.ReasonEngine, "the state's place moved", fmt.Sprintf(
+		return true, telling.Person(stackjob.ReasonEngine, "the state's place moved", fmt.Sprintf(
 			"The stack's state is now to be in another place (stack %s of the backend %s), where there is none, and where it was it holds resources.\n"+
 				"A new stack would make everything a second time. Move the state with `pulumi stack export` and `pulumi stack import`, or take the change back.",
 			p.stack.name(), p.stack.backend.Scheme))
@@ -219,7 +220,7 @@ func (p *phase) takeSettings() error {
 func (p *phase) settle(ctx context.Context) error {
 	d, err := p.readState(ctx, stackjob.OpInit)
 	if errors.Is(err, errDamaged) {
-		return personProblem(stackjob.ReasonStateDamaged, "", "The stack's state cannot be read.\n"+
+		return telling.Person(stackjob.ReasonStateDamaged, "", "The stack's state cannot be read.\n"+
 			"Nothing was planned. Put a backup back with `pulumi stack import`, or look at the file.")
 	}
 	if err != nil {
@@ -383,6 +384,6 @@ func textOf(v any) string {
 }
 
 func wrongPassphrase() error {
-	return personProblem(stackjob.ReasonEngine, errPassphrase.Error(), "The stack's secrets are encrypted with another passphrase than the job has.\n"+
+	return telling.Person(stackjob.ReasonEngine, errPassphrase.Error(), "The stack's secrets are encrypted with another passphrase than the job has.\n"+
 		"Give the passphrase that the stack was made with, or change the stack's with `pulumi stack change-secrets-provider passphrase`.")
 }

@@ -155,8 +155,8 @@ func (p *phase) outputsOf(d *deployment) ([]stackjob.Output, error) {
 		read, err := readProperty(v, open)
 		if err != nil || facts.AnyTrue(read.unknown) {
 			text := fmt.Sprintf("Warning: the value of the output %s is not in the state in a form that can be read, so it is not recorded.", name)
-			p.say(text)
-			p.warn(text)
+			p.Say(text)
+			p.Warn(text)
 			continue
 		}
 		given[name] = facts.Output{Value: facts.Canonical(read.value), Sensitive: facts.AnyTrue(read.sensitive)}
@@ -209,8 +209,8 @@ func (p *phase) tellPending(d *deployment) {
 	}
 	slices.Sort(names)
 	text := "Warning: The last update was killed in the middle. What it was at may exist, or be half done, without the state knowing it: " + strings.Join(names, ", ") + "."
-	p.say(text)
-	p.warn(text)
+	p.Say(text)
+	p.Warn(text)
 }
 
 // remember keeps what the next phase must know.

@@ -1,7 +1,6 @@
 package pulumi
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -29,8 +29,8 @@ type voice struct {
 	listen func(apitype.EngineEvent)
 
 	mu      sync.Mutex
-	err     lineBuffer
-	out     lineBuffer
+	err     telling.Lines
+	out     telling.Lines
 	errors  []apitype.DiagnosticEvent
 	stderr  strings.Builder
 	started map[string]time.Time
@@ -41,53 +41,24 @@ func (p *phase) voice(kind stackjob.OperationKind, listen func(apitype.EngineEve
 	if listen == nil {
 		v.listen = func(apitype.EngineEvent) {}
 	}
-	v.err.line, v.out.line = v.hearError, func(line []byte) { v.log(string(line)) }
+	v.err.Line, v.out.Line = v.hearError, func(line []byte) { v.log(string(line)) }
 	return v
 }
 
-// lineBuffer cuts a stream into lines.
-type lineBuffer struct {
-	rest []byte
-	line func([]byte)
-}
-
-func (b *lineBuffer) write(p []byte) {
-	b.rest = append(b.rest, p...)
-	for {
-		i := bytes.IndexByte(b.rest, '\n')
-		if i < 0 {
-			return
-		}
-		b.line(bytes.TrimRight(b.rest[:i], "\r"))
-		b.rest = b.rest[i+1:]
-	}
-}
-
-func (b *lineBuffer) flush() {
-	if len(b.rest) > 0 {
-		b.line(b.rest)
-		b.rest = nil
-	}
-}
-
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
 func (v *voice) output() io.Writer {
-	return writerFunc(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.write(p) })
+	return telling.Writer(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.Hear(p) })
 }
 
 func (v *voice) errorOutput() io.Writer {
-	return writerFunc(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.write(p) })
+	return telling.Writer(func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.Hear(p) })
 }
 
 // end hears what came last, without a line end.
 func (v *voice) end() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out.flush()
-	v.err.flush()
+	v.out.Flush()
+	v.err.Flush()
 }
 
 func (v *voice) hearError(line []byte) {
@@ -102,7 +73,7 @@ func (v *voice) hearError(line []byte) {
 
 func (v *voice) log(line string) {
 	if strings.TrimSpace(line) != "" {
-		v.phase.sink.Log([]byte(line + "\n"))
+		v.phase.Sink.Log([]byte(line + "\n"))
 	}
 }
 
@@ -168,7 +139,7 @@ func (v *voice) diagnose(d apitype.DiagnosticEvent) {
 		}
 		v.log("Warning: " + render(d))
 		first, _, _ := strings.Cut(render(d), "\n")
-		v.phase.warn("Warning: " + first)
+		v.phase.Warn("Warning: " + first)
 	case "info", "info#err":
 		if !d.Ephemeral {
 			v.log(d.Message)
@@ -212,7 +183,7 @@ func (v *voice) progress(md apitype.StepEventMetadata, status string) {
 	if isPseudo(typeOf(md.URN)) || !known || v.operation == stackjob.OpPlan && md.Op != apitype.OpRefresh {
 		return
 	}
-	p := &engine.Progress{Address: v.phase.mask.Text(md.URN), Action: action, Status: status}
+	p := &engine.Progress{Address: v.phase.Mask.Text(md.URN), Action: action, Status: status}
 	key := string(md.Op) + md.URN
 	now := v.phase.driver.now()
 	if status == "started" {
@@ -229,7 +200,7 @@ func (v *voice) progress(md apitype.StepEventMetadata, status string) {
 	case status == "failed":
 		v.log(who + "failed")
 	}
-	v.phase.sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: p})
+	v.phase.Sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: p})
 }
 
 // said is everything by which a failure is recognised.

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -45,7 +46,7 @@ func (p *phase) checkPlanFile(planFile string) error {
 		return fmt.Errorf("read the saved plan: %w", err)
 	}
 	if digest != p.task.PlanFileDigest {
-		return personProblem(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
+		return telling.Person(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
 			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
 			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
 	}
@@ -60,7 +61,7 @@ func (p *phase) checkPlace() error {
 		return err
 	}
 	if now != p.task.PlanStatePlace {
-		return personProblem(stackjob.ReasonPlanChanged, "the state is in another place",
+		return telling.Person(stackjob.ReasonPlanChanged, "the state is in another place",
 			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed.\n"+
 				"Nothing was applied. Run the job again for a fresh plan.")
 	}
@@ -73,12 +74,12 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 		kind = stackjob.OpDestroy
 	}
 	outer := ctx
-	ctx, cancel := p.withTimeout(ctx, kind)
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[kind])
 	defer cancel()
-	op := p.begin(kind)
+	op := p.Begin(kind)
 	note, err := begun.Open(p.begunFile(), p.planName())
 	if err != nil {
-		op.fail(err)
+		op.Fail(err)
 		return nil, err
 	}
 	h := newApplyHearing(note.Line)
@@ -94,12 +95,12 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	killed := p.engine.killed
 	p.secureState()
 	if err != nil && !killed && !h.began {
-		if pr := engineProblem(ctx, err, string(kind), v); pr.failure.Reason.Code == stackjob.ReasonStateLocked || pr.failure.Reason.Code == stackjob.ReasonDatabaseLocked {
+		if pr := engineProblem(ctx, err, string(kind), v); pr.Failure.Reason.Code == stackjob.ReasonStateLocked || pr.Failure.Reason.Code == stackjob.ReasonDatabaseLocked {
 			if err := note.Remove(); err != nil {
-				p.say("Warning: the note of the apply: " + err.Error())
+				p.Say("Warning: the note of the apply: " + err.Error())
 			}
-			op.record.EngineProcesses = p.engine.processes
-			op.fail(pr)
+			op.Record.EngineProcesses = p.engine.processes
+			op.Fail(pr)
 			return nil, p.tellLock(outer, pr)
 		}
 	}
@@ -110,37 +111,21 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 		// has said that it was complete.
 		pr := engineProblem(ctx, err, string(kind), v)
 		failed = pr
-		out.Reason = pr.failure.Reason
-		switch {
-		case killed:
-			// Whoever did it and why: what it was at when it died is in no state.
-			out.Result = stackjob.ResultInterrupted
-		case pr.cancelled:
-			out.Result = stackjob.ResultCancelled
-		default:
-			out.Result = stackjob.ResultFailed
-		}
+		out.Reason = pr.Failure.Reason
+		out.Result = pr.Result(killed)
 	}
 	// Outputs are read even when the job was cancelled meanwhile: the state has
 	// moved, and its readers must know.
 	if rerr := p.readOutcome(context.WithoutCancel(outer), out, h); rerr != nil {
-		p.warn("Warning: " + rerr.Error())
-		p.say("Warning: " + rerr.Error())
-		if failed == nil {
-			failed = rerr
-			out.Result, out.Reason = stackjob.ResultFailed, reasonOf(stackjob.ReasonInternal, rerr.Error())
-			if errors.Is(rerr, errDamaged) {
-				out.Result, out.Reason = stackjob.ResultInterrupted, reasonOf(stackjob.ReasonStateDamaged, "")
-			}
-		}
+		failed = p.Unread(out, failed, rerr, errors.Is(rerr, errDamaged))
 	}
 	if err := p.endNote(note, out.Result); err != nil {
-		p.say("Warning: the note of the apply: " + err.Error())
+		p.Say("Warning: the note of the apply: " + err.Error())
 	}
-	op.record.Counts = out.Counts
-	op.record.EngineProcesses = p.engine.processes
-	op.record.Killed = killed
-	op.end(out.Result, out.Reason)
+	op.Record.Counts = out.Counts
+	op.Record.EngineProcesses = p.engine.processes
+	op.Record.Killed = killed
+	op.End(out.Result, out.Reason)
 	return out, failed
 }
 

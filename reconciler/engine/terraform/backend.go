@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -134,7 +135,7 @@ type backendMove struct{ from backendRecord }
 // no, or the old state held nothing.
 func (p *phase) backendMove() (*backendMove, error) {
 	if !slices.Contains(backendKinds, p.backendNow().Type) {
-		return nil, authorProblem(stackjob.ReasonEngine, "backend "+p.task.Backend.Type,
+		return nil, telling.Author(stackjob.ReasonEngine, "backend "+p.task.Backend.Type,
 			fmt.Sprintf("There is no backend %q.\nUse one of %s.", p.task.Backend.Type, strings.Join(backendKinds, ", ")))
 	}
 	if p.isLocal() && p.task.StateFile == "" {
@@ -170,10 +171,10 @@ func (p *phase) proveMoved(ctx context.Context, move backendMove) error {
 		found = s != nil && s.holdsResources()
 	}
 	if found {
-		p.say("The state is in its new place, " + p.backendNow().String() + ".")
+		p.Say("The state is in its new place, " + p.backendNow().String() + ".")
 		return nil
 	}
-	return personProblem(stackjob.ReasonEngine, "the state was not moved to its new backend", fmt.Sprintf(
+	return telling.Person(stackjob.ReasonEngine, "the state was not moved to its new backend", fmt.Sprintf(
 		"The state of this stack holds resources and is kept in %s, but its backend is now %s, where no state is.\n"+
 			"Planning there would create everything a second time, so nothing was done.\n"+
 			"Either take the change of the backend back, or move the state first (for instance `state pull` there and `state push` here) and run the job again.",

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -35,5 +36,5 @@ func (p *phase) refuseAgain() error {
 	if len(b.Order) > 0 {
 		text += " What it had begun may exist: " + strings.Join(b.Order, ", ") + "."
 	}
-	return personProblem(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
+	return telling.Person(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
 }

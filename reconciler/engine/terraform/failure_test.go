@@ -3,10 +3,8 @@ package terraform
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -34,17 +32,9 @@ func TestEngineWordsBelongToAClass(t *testing.T) {
 		"api error AccessDenied: not authorized":                                                           {engine.ClassPerson, stackjob.ReasonEngine},
 		"!!!!!!!!!!!!!!!!!!!!!!!!!!! TERRAFORM CRASH !!!!!!!!!!!!!!!!!!!!!!!!!!!!":                         {engine.ClassBug, stackjob.ReasonEngine},
 	} {
-		if class, code := classify(said); class != want.class || code != want.code {
+		if class, code := troubles.Of(said); class != want.class || code != want.code {
 			t.Errorf("%q: %s %s, want %s %s", said, class, code, want.class, want.code)
 		}
-	}
-	for _, err := range []error{syscall.ENOSPC, fmt.Errorf("write: %w", syscall.EDQUOT)} {
-		if f := classifyLocal(err).failure; f.Reason.Code != stackjob.ReasonDiskFull {
-			t.Errorf("%v: %+v", err, f)
-		}
-	}
-	if f := classifyLocal(errors.New("x")).failure; f.Class != engine.ClassBug {
-		t.Errorf("%+v", f)
 	}
 }
 
@@ -162,7 +152,7 @@ no line end
 	if diff := cmp.Diff(want, q.log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"Warning: Old argument (main.tf:3:1): Use another."}, p.warnings); diff != "" {
+	if diff := cmp.Diff([]string{"Warning: Old argument (main.tf:3:1): Use another."}, p.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	events := []engine.Event{
@@ -172,7 +162,7 @@ no line end
 	if diff := cmp.Diff(events, q.events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	f, _ := p.failure(engineProblem(t.Context(), errors.New("exit status 1"), "plan", v))
+	f, _ := p.Failure(engineProblem(t.Context(), errors.New("exit status 1"), "plan", v))
 	if strings.Contains(f.Text, "canary") || !strings.Contains(f.Text, "It is (sensitive).") || f.Reason.Detail != "Invalid value" {
 		t.Errorf("failure = %+v", f)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 )
 
 const (
@@ -20,7 +21,7 @@ func (p *phase) plantFarm() error {
 	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: []string{".terraform"}, Replaced: []string{lockFileName}}
 	err := f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
 	if errors.Is(err, farm.ErrNoModule) {
-		return &problem{failure: moduleMissing(t)}
+		return &telling.Problem{Failure: moduleMissing(t)}
 	}
 	return err
 }
@@ -33,7 +34,7 @@ func isFolder(path string) bool {
 func moduleMissing(t engine.Task) engine.Failure {
 	return engine.Failure{
 		Class:  engine.ClassAuthor,
-		Reason: reasonOf(reasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision),
+		Reason: telling.Reason(reasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision),
 		Text: fmt.Sprintf("The module's folder %s does not exist at revision %s.\nCheck the module's path.",
 			orRoot(t.ModulePath), t.ModuleRevision),
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/hashicorp/terraform-exec/tfexec"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -68,21 +69,21 @@ func (p *phase) initialise(ctx context.Context, rec recording) error {
 	}
 	if move == nil && p.initHolds(digest) {
 		if rec == recordAlways {
-			p.skip(stackjob.OpInit)
+			p.Skip(stackjob.OpInit)
 		}
 		return nil
 	}
-	op := p.begin(stackjob.OpInit)
+	op := p.Begin(stackjob.OpInit)
 	if err := p.runInit(ctx, op, move); err != nil {
-		op.fail(err)
+		op.Fail(err)
 		return err
 	}
-	op.end(stackjob.ResultSucceeded, stackjob.Reason{})
+	op.End(stackjob.ResultSucceeded, stackjob.Reason{})
 	return nil
 }
 
-func (p *phase) runInit(ctx context.Context, op *operation, move *backendMove) error {
-	ctx, cancel := p.withTimeout(ctx, stackjob.OpInit)
+func (p *phase) runInit(ctx context.Context, op *telling.Operation, move *backendMove) error {
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[stackjob.OpInit])
 	defer cancel()
 	// From here on the old record tells nothing.
 	if err := os.Remove(p.at.initFile); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -94,7 +95,7 @@ func (p *phase) runInit(ctx context.Context, op *operation, move *backendMove) e
 	}
 	defer unlock()
 	p.engine.processes = 0
-	defer func() { op.record.EngineProcesses = p.engine.processes }()
+	defer func() { op.Record.EngineProcesses = p.engine.processes }()
 	if err := p.initOnce(ctx, move); err != nil {
 		return err
 	}
@@ -115,8 +116,8 @@ func (p *phase) runInit(ctx context.Context, op *operation, move *backendMove) e
 func (p *phase) initOnce(ctx context.Context, move *backendMove) error {
 	reconfigure := p.task.Backend.Type != backendModule || move != nil
 	err := p.initProcess(ctx, reconfigure)
-	var pr *problem
-	if err == nil || reconfigure || !errors.As(err, &pr) || !isBackendChanged(pr.failure.Text) {
+	var pr *telling.Problem
+	if err == nil || reconfigure || !errors.As(err, &pr) || !isBackendChanged(pr.Failure.Text) {
 		return err
 	}
 	held, err := p.readBackendRecord()
@@ -145,11 +146,11 @@ func (p *phase) initProcess(ctx context.Context, reconfigure bool) error {
 	// yet, and PostgreSQL lets only one of several at once do that.
 	for tries := 1; ; tries++ {
 		err := p.initEngine(ctx, opts)
-		var pr *problem
-		if err == nil || tries == pgInits || !errors.As(err, &pr) || !isFirstUseRace(pr.failure.Text) {
+		var pr *telling.Problem
+		if err == nil || tries == pgInits || !errors.As(err, &pr) || !isFirstUseRace(pr.Failure.Text) {
 			return err
 		}
-		p.say("Another stack set up the database in the same moment: init is run again.")
+		p.Say("Another stack set up the database in the same moment: init is run again.")
 	}
 }
 

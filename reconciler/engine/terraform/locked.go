@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -59,9 +60,9 @@ func parseLock(text string, asked time.Time) *engine.StateLock {
 
 // lockOf is the lock that an error tells of.
 func lockOf(err error) *engine.StateLock {
-	var pr *problem
+	var pr *telling.Problem
 	if errors.As(err, &pr) {
-		return pr.failure.Lock
+		return pr.Failure.Lock
 	}
 	return nil
 }
@@ -70,14 +71,14 @@ func lockOf(err error) *engine.StateLock {
 // where the engine did not say, and says what a person can do. Any other error comes
 // back as it is.
 func (p *phase) tellLock(ctx context.Context, err error) error {
-	var pr *problem
+	var pr *telling.Problem
 	if !errors.As(err, &pr) {
 		return err
 	}
-	switch pr.failure.Reason.Code {
+	switch pr.Failure.Reason.Code {
 	case stackjob.ReasonDatabaseLocked:
-		p.say(wholeLockAdvice)
-		pr.failure.Text = strings.TrimSpace(pr.failure.Text + "\n\n" + wholeLockAdvice)
+		p.Say(wholeLockAdvice)
+		pr.Failure.Text = strings.TrimSpace(pr.Failure.Text + "\n\n" + wholeLockAdvice)
 		return err
 	case stackjob.ReasonStateLocked:
 	default:
@@ -87,17 +88,17 @@ func (p *phase) tellLock(ctx context.Context, err error) error {
 	if rerr != nil {
 		return errors.Join(err, rerr)
 	}
-	f := &pr.failure
+	f := &pr.Failure
 	if in.Type == backendHTTP && (f.Lock == nil || f.Lock.Who == "") {
 		if held, herr := p.askHolder(ctx, in); herr != nil {
-			p.say("Warning: " + herr.Error())
+			p.Say("Warning: " + herr.Error())
 		} else if held != nil {
 			f.Lock = &held.StateLock
 		}
 	}
 	f.Reason.Detail = lockDetail(f.Lock)
 	advice := lockAdvice(in.Type, p.task.Program, f.Lock)
-	p.say(advice)
+	p.Say(advice)
 	f.Text = strings.TrimSpace(f.Text + "\n\n" + advice)
 	return err
 }
@@ -185,7 +186,7 @@ func (p *phase) unlockHTTP(ctx context.Context, in backendInUse, lock engine.Sta
 	case held == nil:
 		return nil // somebody released it meanwhile
 	case held.ID != lock.ID:
-		return personProblem(stackjob.ReasonStateLocked, lockDetail(&held.StateLock),
+		return telling.Person(stackjob.ReasonStateLocked, lockDetail(&held.StateLock),
 			fmt.Sprintf("The lock %s is gone, and another is held: %s.\nNothing was released.", lock.ID, lockDetail(&held.StateLock)))
 	}
 	if err := h.release(ctx, held.document); err != nil {

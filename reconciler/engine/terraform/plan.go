@@ -18,6 +18,7 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -37,7 +38,7 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 		// Only the very lock that was recognised as our own: between the two, a
 		// person may have taken it.
 		if f := lockOf(err); f != nil && f.ID == lock.ID {
-			p.say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
+			p.Say("Releasing the lock " + lock.ID + " of a run of this stack that was killed.")
 			if err := p.unlock(ctx, *lock); err != nil {
 				return nil, err
 			}
@@ -49,22 +50,22 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 
 // planOnce runs plan, and show when there is something to show.
 func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, error) {
-	ctx, cancel := p.withTimeout(ctx, stackjob.OpPlan)
+	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[stackjob.OpPlan])
 	defer cancel()
 	h := p.hearPlan()
 	p.engine.processes = 0
 	plan, err := p.planAndShow(ctx, planFile, h)
 	p.secureState()
 	if err != nil {
-		h.fail(err)
+		h.Fail(err, p.engine.processes)
 		return nil, err
 	}
 	why := stackjob.Reason{}
 	if p.damage != "" {
-		why = reasonOf(stackjob.ReasonStateDamaged, p.damage)
+		why = telling.Reason(stackjob.ReasonStateDamaged, p.damage)
 	}
-	h.op.record.EngineProcesses, h.op.record.Counts = p.engine.processes, plan.Counts
-	h.op.end(stackjob.ResultSucceeded, why)
+	h.Plan.Record.EngineProcesses, h.Plan.Record.Counts = p.engine.processes, plan.Counts
+	h.Plan.End(stackjob.ResultSucceeded, why)
 	return plan, nil
 }
 
@@ -97,7 +98,7 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 	if err := os.Chmod(planFile, 0o600); err != nil {
 		return nil, err
 	}
-	h.planned()
+	h.Planned()
 	var saved *tfjson.Plan
 	if changed || h.changes {
 		if saved, err = p.show(ctx, planFile); err != nil {
@@ -125,8 +126,8 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 	plan.InputDigest = p.inputDigest()
 	plan.Engine = p.task.Program.String()
 	plan.MadeAt = p.driver.now().UTC()
-	slices.Sort(p.warnings) // engines work in parallel; what is shown must not flap
-	plan.Warnings = p.warnings
+	slices.Sort(p.Warnings) // engines work in parallel; what is shown must not flap
+	plan.Warnings = p.Warnings
 	plan.Text = facts.Render(*plan, reasons)
 	return plan, nil
 }
@@ -136,7 +137,7 @@ func (p *phase) varFiles() ([]string, error) {
 	var out []string
 	for _, f := range p.task.VarFiles {
 		if _, err := os.Stat(filepath.Join(p.at.module, filepath.FromSlash(f))); err != nil {
-			return nil, authorProblem(stackjob.ReasonEngine, "var file "+f,
+			return nil, telling.Author(stackjob.ReasonEngine, "var file "+f,
 				fmt.Sprintf("The var file %s does not exist in the module %s.", f, orRoot(p.task.ModulePath)))
 		}
 		out = append(out, f)
@@ -219,68 +220,30 @@ func fileDigest(path string) (string, error) {
 // planHearing follows a plan's stream: the refresh is the plan process's own, and
 // is told as an operation of its own.
 type planHearing struct {
-	phase       *phase
-	refresh, op *operation
-	began       bool // a refresh began
-	refreshed   map[string]bool
+	*telling.Planning
+	refreshed map[string]bool
 	// changes tells that the stream spoke of a change.
 	changes bool
 }
 
 func (p *phase) hearPlan() *planHearing {
-	h := &planHearing{phase: p, refreshed: map[string]bool{}}
-	if p.task.SkipRefresh {
-		p.skip(stackjob.OpRefresh)
-		h.op = p.begin(stackjob.OpPlan)
-		return h
-	}
-	h.refresh = p.begin(stackjob.OpRefresh)
-	return h
-}
-
-// planned is the end of the refresh and the beginning of the plan proper.
-func (h *planHearing) planned() {
-	if h.op != nil {
-		return
-	}
-	h.refresh.end(stackjob.ResultSucceeded, stackjob.Reason{})
-	h.op = h.phase.begin(stackjob.OpPlan)
+	return &planHearing{Planning: p.Planning(p.task.SkipRefresh), refreshed: map[string]bool{}}
 }
 
 func (h *planHearing) hear(m message) {
 	switch m.Type {
 	case "refresh_start":
-		h.began = true
+		h.Began = true
 		if m.Hook != nil {
 			h.refreshed[m.Hook.Resource.Addr] = true
 		}
 	case "planned_change":
-		h.planned()
+		h.Planned()
 		h.changes = h.changes || m.Change != nil && m.Change.Action != "noop"
 	case "resource_drift":
-		h.planned()
+		h.Planned()
 		h.changes = true
 	case "change_summary", "outputs":
-		h.planned()
-	}
-}
-
-// fail ends what was at work. A process that fails before it planned anything
-// failed in the refresh if one began, and else never came to it.
-func (h *planHearing) fail(err error) {
-	processes := h.phase.engine.processes
-	switch {
-	case h.op != nil:
-		h.op.record.EngineProcesses = processes
-		h.op.fail(err)
-	case h.began:
-		h.refresh.record.EngineProcesses = processes
-		h.refresh.fail(err)
-		h.phase.skip(stackjob.OpPlan)
-	default:
-		h.refresh.end(stackjob.ResultSkipped, stackjob.Reason{})
-		op := h.phase.begin(stackjob.OpPlan)
-		op.record.EngineProcesses = processes
-		op.fail(err)
+		h.Planned()
 	}
 }

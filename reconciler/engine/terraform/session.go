@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -51,17 +52,9 @@ type session struct {
 
 func (p *phase) open() (*session, error) {
 	t := p.task
-	v, err := version.NewVersion(t.Program.Version)
+	v, err := telling.CheckProgram(t.Program, oldestVersion)
 	if err != nil {
-		return nil, fmt.Errorf("version of %s: %w", t.Program, err)
-	}
-	if oldest := version.Must(version.NewVersion(oldestVersion)); v.LessThan(oldest) {
-		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.String()+" is too old",
-			fmt.Sprintf("%s is too old: reeve needs %s or newer.\nInstall a newer one.", t.Program, oldestVersion))
-	}
-	if st, err := os.Stat(t.Program.Path); err != nil || st.IsDir() || st.Mode()&0o111 == 0 {
-		return nil, personProblem(stackjob.ReasonEngineMissing, t.Program.Path,
-			fmt.Sprintf("There is no program at %s any more.\nInstall %s there, or set another path in the configuration.", t.Program.Path, t.Program))
+		return nil, err
 	}
 	env, err := p.environment()
 	if err != nil {
@@ -135,7 +128,7 @@ func pointAt(link, target string) error {
 func (p *phase) environment() (map[string]string, error) {
 	if bad := tfexec.ProhibitedEnv(p.task.Env); len(bad) > 0 {
 		slices.Sort(bad)
-		return nil, authorProblem(stackjob.ReasonEngine, "environment variable "+bad[0],
+		return nil, telling.Author(stackjob.ReasonEngine, "environment variable "+bad[0],
 			fmt.Sprintf("The environment variable %s cannot be set for the engine.\n"+
 				"Give variables as inputs of the stack, and leave the engine's arguments, logging and workspace to reeve.", strings.Join(bad, ", ")))
 	}
@@ -176,7 +169,7 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 	by, leave := thisThread()
 	defer leave()
 	w := watch(ctx, dir, by, s.grace, func(pid int) {
-		s.phase.sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: v.operation, PID: pid, Command: command})
+		s.phase.Sink.Emit(engine.Event{Type: engine.EngineStarted, Operation: v.operation, PID: pid, Command: command})
 	})
 	s.askedAt = time.Now()
 	err = do(ctx)
@@ -184,7 +177,7 @@ func (s *session) run(ctx context.Context, v *voice, words []string, do func(con
 	pid := w.stop()
 	s.killed = left || w.killed || endedBySignal(err)
 	v.end()
-	s.phase.sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: v.operation, PID: pid, Command: command, ExitCode: exitCode(ctx, err)})
+	s.phase.Sink.Emit(engine.Event{Type: engine.EngineEnded, Operation: v.operation, PID: pid, Command: command, ExitCode: exitCode(ctx, err)})
 	return err
 }
 
@@ -214,19 +207,3 @@ func exitCode(ctx context.Context, err error) *int {
 	}
 	return &code
 }
-
-// withTimeout limits an operation by the task's timeout for it.
-func (p *phase) withTimeout(ctx context.Context, kind stackjob.OperationKind) (context.Context, context.CancelFunc) {
-	limit := p.task.Timeouts[kind]
-	if limit <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, limit, &overdue{limit})
-}
-
-// overdue is the errTimeout of an operation, with the time that it was allowed.
-type overdue struct{ limit time.Duration }
-
-func (o *overdue) Error() string { return "more than " + o.limit.String() }
-
-func (o *overdue) Unwrap() error { return errTimeout }

@@ -13,6 +13,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -86,7 +87,7 @@ func (p *phase) backUp() error {
 	}
 	s, err := readState(p.task.StateFile)
 	if errors.Is(err, errDamaged) {
-		return personProblem(stackjob.ReasonStateDamaged, "after the plan was made",
+		return telling.Person(stackjob.ReasonStateDamaged, "after the plan was made",
 			"The state file was whole when the plan was made and is damaged now.\nNothing was applied. Run the job again: its plan puts the newest good backup back.")
 	}
 	if err != nil || s == nil {
@@ -253,8 +254,8 @@ func (p *phase) tellBegun(text string, at []string) {
 	if len(at) > 0 {
 		text += " What that apply had begun may exist without the state knowing it: " + strings.Join(at, ", ") + "."
 	}
-	p.say("Warning: " + text)
-	p.warn("Warning: " + text)
+	p.Say("Warning: " + text)
+	p.Warn("Warning: " + text)
 }
 
 // secureState makes the state readable by this user alone; the engines do not.

@@ -1,7 +1,6 @@
 package terraform
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -83,7 +83,7 @@ type voice struct {
 	listen func(message)
 
 	mu       sync.Mutex
-	out, err lineBuffer
+	out, err telling.Lines
 	errors   []diagnostic
 	stderr   strings.Builder
 	plain    strings.Builder // lines that were not JSON
@@ -94,7 +94,7 @@ func (p *phase) voice(kind stackjob.OperationKind, listen func(message)) *voice 
 	if listen == nil {
 		v.listen = func(message) {}
 	}
-	v.out.line, v.err.line = v.hear, v.hearError
+	v.out.Line, v.err.Line = v.hear, v.hearError
 	return v
 }
 
@@ -106,49 +106,20 @@ func (v *voice) asked() time.Time {
 	return v.phase.engine.askedAt
 }
 
-// lineBuffer cuts a stream into lines.
-type lineBuffer struct {
-	rest []byte
-	line func([]byte)
+func (v *voice) stdout() telling.Writer {
+	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.Hear(p) }
 }
 
-func (b *lineBuffer) write(p []byte) {
-	b.rest = append(b.rest, p...)
-	for {
-		i := bytes.IndexByte(b.rest, '\n')
-		if i < 0 {
-			return
-		}
-		b.line(bytes.TrimRight(b.rest[:i], "\r"))
-		b.rest = b.rest[i+1:]
-	}
-}
-
-func (b *lineBuffer) flush() {
-	if len(b.rest) > 0 {
-		b.line(b.rest)
-		b.rest = nil
-	}
-}
-
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
-func (v *voice) stdout() writerFunc {
-	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.out.write(p) }
-}
-
-func (v *voice) errorOutput() writerFunc {
-	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.write(p) }
+func (v *voice) errorOutput() telling.Writer {
+	return func(p []byte) { v.mu.Lock(); defer v.mu.Unlock(); v.err.Hear(p) }
 }
 
 // end hears what came last, without a line end.
 func (v *voice) end() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out.flush()
-	v.err.flush()
+	v.out.Flush()
+	v.err.Flush()
 }
 
 func (v *voice) hear(line []byte) {
@@ -185,7 +156,7 @@ func keep(b *strings.Builder, line string) {
 
 func (v *voice) log(line string) {
 	if line != "" {
-		v.phase.sink.Log([]byte(line + "\n"))
+		v.phase.Sink.Log([]byte(line + "\n"))
 	}
 }
 
@@ -204,7 +175,7 @@ func (v *voice) diagnose(d diagnostic) {
 	if first, _, _ := strings.Cut(d.Detail, "\n"); first != "" {
 		line += ": " + first
 	}
-	v.phase.warn(line)
+	v.phase.Warn(line)
 }
 
 // progress journals what the engine tells of one resource.
@@ -220,8 +191,8 @@ func (v *voice) progress(m message) {
 	if strings.HasPrefix(m.Type, "apply") {
 		action = actionOfStream(m.Hook.Action)
 	}
-	v.phase.sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: &engine.Progress{
-		Address: v.phase.mask.Text(m.Hook.Resource.Addr), Action: action, Status: status,
+	v.phase.Sink.Emit(engine.Event{Type: engine.ResourceProgress, Operation: v.operation, Resource: &engine.Progress{
+		Address: v.phase.Mask.Text(m.Hook.Resource.Addr), Action: action, Status: status,
 		Elapsed: time.Duration(m.Hook.Elapsed * float64(time.Second)),
 	}})
 }
