@@ -207,6 +207,9 @@ func (h *applyHearing) hear(e apitype.EngineEvent) {
 		}
 	case e.ResOutputsEvent != nil:
 		md := e.ResOutputsEvent.Metadata
+		if md.Op == apitype.OpSame && len(optionChanges(&md)) > 0 {
+			md.Op = apitype.OpUpdate // as its plan said
+		}
 		if !works(md) {
 			return
 		}

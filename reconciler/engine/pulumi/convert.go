@@ -64,8 +64,13 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 		if !known {
 			continue
 		}
+		if action == stackjob.NoOp && len(optionChanges(cmp.Or(s.before, s.after))) > 0 {
+			action = stackjob.Update
+		}
 		count(&plan.Counts, action)
-		if action == stackjob.NoOp {
+		if s.previous() != "" {
+			plan.Counts.Move++
+		} else if action == stackjob.NoOp {
 			continue
 		}
 		plan.Resources = append(plan.Resources, c.resource(s, action, in.plan, drifted[s.urn]))
@@ -194,9 +199,7 @@ func (c converter) resource(s *step, action stackjob.ChangeAction, plan savedPla
 		out.Address += " (deposed)"
 	}
 	md := cmp.Or(s.before, s.after)
-	if md.Old != nil && md.Old.URN != "" && md.Old.URN != s.urn {
-		out.Previous = md.Old.URN
-	}
+	out.Previous = s.previous()
 	if md.Old != nil && md.Old.Taint && action == stackjob.Replace {
 		out.Why = "tainted"
 	}
@@ -222,6 +225,36 @@ func (c converter) resource(s *step, action stackjob.ChangeAction, plan savedPla
 	}
 	if action == stackjob.Update || action == stackjob.Replace {
 		out.Attributes = c.named(out.Attributes, md, in, was, forced)
+		out.Attributes = append(out.Attributes, optionChanges(md)...)
+	}
+	return out
+}
+
+// previous is the URN before an alias moved the resource; "" when it is the same.
+func (s *step) previous() string {
+	md := cmp.Or(s.before, s.after)
+	if md == nil || md.Old == nil || md.New == nil || md.Old.URN == s.urn {
+		return ""
+	}
+	return md.Old.URN
+}
+
+// optionChanges are the options of a resource that only its state holds and that decide
+// what becomes of it later: the engine calls a step that changes nothing else "same", but
+// without an apply a resource that is to be protected is not, and one that is to be kept
+// is destroyed when the program no longer has it.
+func optionChanges(md *apitype.StepEventMetadata) []stackjob.AttributeChange {
+	if md == nil || md.Old == nil || md.New == nil {
+		return nil
+	}
+	var out []stackjob.AttributeChange
+	for _, o := range []struct {
+		name     string
+		was, now bool
+	}{{"protect", md.Old.Protect, md.New.Protect}, {"retainOnDelete", md.Old.RetainOnDelete, md.New.RetainOnDelete}} {
+		if o.was != o.now {
+			out = append(out, stackjob.AttributeChange{Path: "options." + o.name, Before: facts.Canonical(o.was), After: facts.Canonical(o.now)})
+		}
 	}
 	return out
 }

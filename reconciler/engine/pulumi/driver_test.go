@@ -337,6 +337,54 @@ func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
 	}
 }
 
+// Pulumi says "same" of a resource whose options alone changed, and of one that an alias
+// moved. The state holds both, and decides by them what a later removal does.
+func TestOptionsAndMovesAreAppliedWhenNothingElseChanges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	show := func(name, options string) {
+		b.program("resources:\n  " + name + ": {type: \"lab:Data\", properties: {value: x}, options: {" + options + "}}\n")
+	}
+	show("kept", "")
+	b.mustApply()
+	const urn = "urn:pulumi:dev::demo::lab:index:Data::"
+	change := func(path, before, after string) stackjob.ResourceChange {
+		return stackjob.ResourceChange{Address: urn + "kept", Type: "lab:index:Data", Name: "kept", Action: stackjob.Update,
+			Attributes: []stackjob.AttributeChange{{Path: path, Before: json.RawMessage(before), After: json.RawMessage(after)}}}
+	}
+	for _, step := range []struct {
+		name, options string
+		counts, done  stackjob.Counts
+		change        stackjob.ResourceChange
+	}{
+		{"kept", "protect: true", stackjob.Counts{Update: 1}, stackjob.Counts{Update: 1}, change("options.protect", "false", "true")},
+		{"kept", "", stackjob.Counts{Update: 1}, stackjob.Counts{Update: 1}, change("options.protect", "true", "false")},
+		{"kept", "retainOnDelete: true", stackjob.Counts{Update: 1}, stackjob.Counts{Update: 1}, change("options.retainOnDelete", "false", "true")},
+		{"moved", "retainOnDelete: true, aliases: [{name: kept}]", stackjob.Counts{NoOp: 1, Move: 1}, stackjob.Counts{},
+			stackjob.ResourceChange{Address: urn + "moved", Previous: urn + "kept", Type: "lab:index:Data", Name: "moved", Action: stackjob.NoOp}},
+	} {
+		show(step.name, step.options)
+		plan := b.mustPlan()
+		if diff := cmp.Diff([]stackjob.ResourceChange{step.change}, plan.Resources); diff != "" || plan.Counts != step.counts || !plan.HasChanges {
+			t.Errorf("%s {%s}: counts %+v, changes %t, resources (-want +got):\n%s", step.name, step.options, plan.Counts, plan.HasChanges, diff)
+		}
+		if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != step.done {
+			t.Errorf("%s {%s}: outcome %+v, %+v", step.name, step.options, r.Outcome, r.Failure)
+		}
+		if again := b.mustPlan(); again.HasChanges {
+			t.Errorf("%s {%s} is not as planned: %+v", step.name, step.options, again)
+		}
+	}
+	show("moved", "retainOnDelete: true") // the alias has done its work
+	if plan := b.mustPlan(); plan.HasChanges {
+		t.Errorf("without the alias: %+v", plan)
+	}
+	b.program("resources: {}\n")
+	if plan := b.mustPlan(); plan.Counts != (stackjob.Counts{Forget: 1}) {
+		t.Errorf("without the resource: %+v", plan.Counts)
+	}
+}
+
 // The language host is a program of our own that can do nothing: only what comes before
 // it is looked at.
 func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
