@@ -104,12 +104,12 @@ func dataDir(environ []string) string {
 
 // complete fills in what follows from other values.
 func complete(c *Config, environ []string) {
-	c.DataDir = expand(c.DataDir, environ)
+	c.DataDir = absolute(expand(c.DataDir, environ))
 	if c.Socket == "" && c.DataDir != "" {
 		c.Socket = filepath.Join(c.DataDir, "reeve.sock")
 	}
 	for _, p := range []*string{&c.Socket, &c.Engine.Terraform, &c.Engine.Tofu, &c.Engine.Pulumi, &c.Engine.CLIConfig} {
-		*p = expand(*p, environ)
+		*p = absolute(expand(*p, environ))
 	}
 	for i := range c.Engine.Folders {
 		c.Engine.Folders[i] = expand(c.Engine.Folders[i], environ)
@@ -161,6 +161,19 @@ func expand(path string, environ []string) string {
 		if home, _ := lookup(environ, "HOME"); home != "" {
 			return filepath.Join(home, path[2:])
 		}
+	}
+	return path
+}
+
+// absolute says a path from the root: engines and runners work in folders of their own,
+// where a path from the daemon's would lead elsewhere or nowhere. One that cannot be said
+// so stays as it is.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
 	}
 	return path
 }

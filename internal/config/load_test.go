@@ -55,6 +55,21 @@ func TestNothingSaidGivesTheBuiltInValues(t *testing.T) {
 	}
 }
 
+// Runners and engines work in folders of their own.
+func TestPathsThatTheyUseAreSaidFromTheRoot(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := load(t, "dataDir: data\nengine: {tofu: bin/tofu, pulumi: ../pulumi, cliConfig: tofurc}\n")
+	want := []string{filepath.Join(here, "data"), filepath.Join(here, "data/reeve.sock"), filepath.Join(here, "bin/tofu"), filepath.Join(filepath.Dir(here), "pulumi"), filepath.Join(here, "tofurc"), ""}
+	have := []string{got.DataDir, got.Socket, got.Engine.Tofu, got.Engine.Pulumi, got.Engine.CLIConfig, got.Engine.Terraform}
+	if d := cmp.Diff(want, have); d != "" {
+		t.Errorf("paths (-want +got):\n%s", d)
+	}
+}
+
 func TestFileIsOutrankedByEnvironmentAndThatByFlags(t *testing.T) {
 	t.Parallel()
 	text := "listen: 127.0.0.1:1\nlog: {level: debug}\njobs: {parallel: 3, grace: 5s}\n"
