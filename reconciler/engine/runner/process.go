@@ -363,7 +363,7 @@ func (p *process) finish(r engine.Result) int {
 	code := exitEnded
 	if p.sink != nil {
 		r = p.sink.maskResult(r)
-		p.sink.endLog()
+		p.sink.endLog(r.Failure)
 	}
 	liftFileSize()
 	w := resultWriter{folder: p.folder, write: replace, pause: time.Sleep, patience: resultPatience}

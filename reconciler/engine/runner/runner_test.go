@@ -226,6 +226,32 @@ func TestLogIsCappedAndSaysSo(t *testing.T) {
 	}
 }
 
+// Whoever is told to look at the log must find there why the phase failed.
+func TestLogSaysWhyAPhaseFailed(t *testing.T) {
+	for name, c := range map[string]struct {
+		script script
+		limit  int64
+		want   string
+	}{
+		"what was found before any engine":     {script{Text: "No such host.\n\nInstall it with " + secret + ".\n"}, 0, "No such host.\nInstall it with (sensitive).\n"},
+		"what the engine said is not repeated": {script{Log: "Error: bad\n  on line 3", Times: 1, Text: "Interrupted.\n\nError: bad\n  on line 3\n"}, 0, "Error: bad\n  on line 3\nInterrupted.\n"},
+		"beyond the limit": {script{Log: "0123456789\n", Times: 9, Text: "Error: bad"}, 11,
+			"0123456789\n\nreeve: 88 bytes of the log are missing: a log is kept up to 11 bytes\nError: bad\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.script.Fail = "it"
+			b := setup(t, c.script)
+			b.task.Limits.LogBytes = c.limit
+			if res, _ := b.wait(b.start()); res.Failure == nil {
+				t.Fatalf("result %+v", res)
+			}
+			if diff := cmp.Diff(c.want, b.log()); diff != "" {
+				t.Errorf("log (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestLogIsText(t *testing.T) {
 	b := setup(t, script{})
 	b.task.Inputs = []byte(`{"log":"\u001b[31mred\u001b[0m \u0000bell\u0007 ` + "\\ufffd" + `\r\nend"}`)

@@ -62,6 +62,8 @@ type script struct {
 	Times int    `json:"times,omitempty"`
 	// Fail makes the phase a failure.
 	Fail string `json:"fail,omitempty"`
+	// Text is the text of that failure.
+	Text string `json:"text,omitempty"`
 }
 
 type scriptedDriver struct{}
@@ -120,7 +122,7 @@ func (d scriptedDriver) run(ctx context.Context, t engine.Task, kind stackjob.Op
 	op.Result, op.LogTo = stackjob.ResultSucceeded, s.LogOffset()
 	if err != nil {
 		op.Result = stackjob.ResultFailed
-		r.Failure = failure(engine.ClassAuthor, stackjob.ReasonEngine, err.Error(), "")
+		r.Failure = failure(engine.ClassAuthor, stackjob.ReasonEngine, err.Error(), sc.Text)
 		r.Cancelled = ctx.Err() != nil
 	}
 	r.Operations = append(r.Operations, op)

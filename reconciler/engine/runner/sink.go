@@ -1,12 +1,14 @@
 package runner
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +49,7 @@ type sink struct {
 }
 
 func openSink(folder string, t engine.Task, j *journal, stop func(error)) (*sink, error) {
-	f, err := os.OpenFile(filepath.Join(folder, logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(filepath.Join(folder, logFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +178,33 @@ func (s *sink) hasStarted() bool {
 	return s.started
 }
 
-// endLog writes what was held back and how much is missing.
-func (s *sink) endLog() {
+// toldBytes is how much of a log's end is looked through for what it says already.
+const toldBytes = 256 << 10
+
+// untold are the lines of a failure's text that the log does not say yet. An engine's own
+// words are in it; what a driver or the runner found before there was an engine is not,
+// and the log is where people read why.
+func (s *sink) untold(text string) string {
+	tail := make([]byte, min(s.size, toldBytes))
+	if _, err := s.log.ReadAt(tail, s.size-int64(len(tail))); err != nil {
+		s.note(fmt.Errorf("log: %w", err))
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" || bytes.Contains(tail, []byte(line)) {
+			continue
+		}
+		if b.Len() == 0 && len(tail) > 0 && !bytes.HasSuffix(tail, []byte{'\n'}) {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// endLog writes what was held back, why the phase failed, and how much is missing.
+func (s *sink) endLog(f *engine.Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scratch = s.redactor.Flush(s.scratch[:0])
@@ -188,6 +215,11 @@ func (s *sink) endLog() {
 			why = s.fault.Error()
 		}
 		if _, err := fmt.Fprintf(s.log, "\nreeve: %d bytes of the log are missing: %s\n", s.dropped, why); err != nil {
+			s.note(err)
+		}
+	}
+	if f != nil { // beyond the limit too
+		if _, err := s.log.WriteString(s.untold(f.Text)); err != nil {
 			s.note(err)
 		}
 	}
