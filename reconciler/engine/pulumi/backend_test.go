@@ -48,9 +48,9 @@ func (b *bench) inBucket(t *testing.T) bucket {
 	}
 	server := httptest.NewServer(gofakes3.New(store).Server())
 	t.Cleanup(server.Close)
-	b.task.Pulumi.BackendURL = "s3://states/acme?region=us-east-1&s3ForcePathStyle=true&endpoint=" + server.URL
-	b.task.Env["AWS_ACCESS_KEY_ID"], b.task.Env["AWS_SECRET_ACCESS_KEY"] = "canary-key-id", "canary-access-key"
-	b.task.StateFile = ""
+	b.Task.Pulumi.BackendURL = "s3://states/acme?region=us-east-1&s3ForcePathStyle=true&endpoint=" + server.URL
+	b.Task.Env["AWS_ACCESS_KEY_ID"], b.Task.Env["AWS_SECRET_ACCESS_KEY"] = "canary-key-id", "canary-access-key"
+	b.Task.StateFile = ""
 	return bucket{store}
 }
 
@@ -60,51 +60,51 @@ func TestStateInABucket(t *testing.T) {
 	b := newBench(t)
 	store := b.inBucket(t)
 	b.program(strings.ReplaceAll(simple, "config: {text: {type: string}}", "config: {text: {type: string, secret: true}}"))
-	b.task.Pulumi.SecretConfig = []string{"text"}
-	b.inputs(map[string]any{"text": "one-one"})
-	processes := b.counting()
-	plan := b.mustPlan()
+	b.Task.Pulumi.SecretConfig = []string{"text"}
+	b.Inputs(map[string]any{"text": "one-one"})
+	processes := b.Counting()
+	plan := b.MustPlan()
 	if diff := cmp.Diff([]string{"stack init", "stack export", "preview"}, words(processes())); diff != "" {
 		t.Errorf("processes of a first plan (-want +got):\n%s", diff)
 	}
 	if !strings.HasPrefix(plan.StatePlace, "s3 hmac:") {
 		t.Errorf("place = %q", plan.StatePlace)
 	}
-	r := b.apply(t.Context(), plan)
+	r := b.Apply(t.Context(), plan)
 	if r.Failure != nil {
 		t.Fatal(r.Failure.Text)
 	}
 	if diff := cmp.Diff([]string{"stack export", "up", "stack export"}, words(processes())); diff != "" {
 		t.Errorf("processes of an apply (-want +got):\n%s", diff)
 	}
-	if o := r.Outcome.Outputs; len(o) != 1 || b.opened(o[0]) != `"one-one"` {
+	if o := r.Outcome.Outputs; len(o) != 1 || b.Opened(o[0]) != `"one-one"` {
 		t.Errorf("outputs = %+v", o)
 	}
-	b.inputs(map[string]any{"text": "two-two"})
-	stale := b.mustPlan()
-	kept, err := os.ReadFile(b.planFile)
+	b.Inputs(map[string]any{"text": "two-two"})
+	stale := b.MustPlan()
+	kept, err := os.ReadFile(b.PlanFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.mustApply()
-	if err := os.WriteFile(b.planFile, kept, 0o600); err != nil {
+	b.MustApply()
+	if err := os.WriteFile(b.PlanFile, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := b.apply(t.Context(), stale); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || r.Outcome != nil {
+	if r := b.Apply(t.Context(), stale); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || r.Outcome != nil {
 		t.Errorf("a stale plan: %+v", r)
 	}
-	if backups, _ := filepath.Glob(filepath.Join(b.task.StateBackups, "*.export.json")); len(backups) != 1 {
+	if backups, _ := filepath.Glob(filepath.Join(b.Task.StateBackups, "*.export.json")); len(backups) != 1 {
 		t.Errorf("backups = %q", backups)
 	}
-	workspace := b.task.Workspace
-	b.task.Workspace += "-new"
-	if p := b.mustPlan(); p.HasChanges { // the stack is there: it is found, and not made
+	workspace := b.Task.Workspace
+	b.Task.Workspace += "-new"
+	if p := b.MustPlan(); p.HasChanges { // the stack is there: it is found, and not made
 		t.Errorf("plan = %+v", p)
 	}
 	// A stack that somebody removed is made again.
 	store.removeAll(t)
-	b.task.Workspace = workspace
-	if p := b.mustPlan(); p.Counts != (stackjob.Counts{Create: 1}) {
+	b.Task.Workspace = workspace
+	if p := b.MustPlan(); p.Counts != (stackjob.Counts{Create: 1}) {
 		t.Errorf("counts = %+v", p.Counts)
 	}
 }
@@ -115,10 +115,10 @@ func TestBackupsOfAFileAreListedAndPutBack(t *testing.T) {
 	b := newBench(t)
 	b.program(simple)
 	keeper := statefile.New(pulumi.StateFormat{}, nil)
-	at := engine.StateFiles{State: strings.TrimPrefix(b.task.Pulumi.BackendURL, "file://"), Backups: b.task.StateBackups}
+	at := engine.StateFiles{State: strings.TrimPrefix(b.Task.Pulumi.BackendURL, "file://"), Backups: b.Task.StateBackups}
 	for _, text := range []string{"one", "two"} {
-		b.inputs(map[string]any{"text": text})
-		b.mustApply()
+		b.Inputs(map[string]any{"text": text})
+		b.MustApply()
 	}
 	list, err := keeper.List(at)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestBackupsOfAFileAreListedAndPutBack(t *testing.T) {
 	if s := list.State; s == nil || s.Resources != 1 || s.Lineage != "organization/demo/dev" || s.Damaged {
 		t.Errorf("state = %+v", s)
 	}
-	if len(list.Backups) != 1 || list.Backups[0].Job != b.task.Job || list.Backups[0].Resources != 1 || list.Backups[0].Damaged {
+	if len(list.Backups) != 1 || list.Backups[0].Job != b.Task.Job || list.Backups[0].Resources != 1 || list.Backups[0].Damaged {
 		t.Fatalf("backups = %+v", list.Backups)
 	}
 	lock := filepath.Join(at.State, ".pulumi", "locks", "organization", "demo", "dev", "x.json")
@@ -146,7 +146,7 @@ func TestBackupsOfAFileAreListedAndPutBack(t *testing.T) {
 	if err := keeper.Replace(at, list.Backups[0].Name); err != nil {
 		t.Fatal(err)
 	}
-	plan := b.mustPlan()
+	plan := b.MustPlan()
 	if plan.Counts != (stackjob.Counts{Update: 1}) || string(plan.Outputs[0].Before) != `"one"` {
 		t.Errorf("plan of the restored state = %+v", plan)
 	}
@@ -157,11 +157,11 @@ func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
 	t.Parallel()
 	b, _, hangs, _ := hanging(t)
 	b.inBucket(t)
-	plan := b.mustPlan()
+	plan := b.MustPlan()
 	ended := make(chan engine.Result, 1)
-	go func() { ended <- b.apply(context.Background(), plan) }()
+	go func() { ended <- b.Apply(context.Background(), plan) }()
 	hangs()
-	_, events := b.sink.Told()
+	_, events := b.Sink.Told()
 	for _, e := range events {
 		if e.Type == engine.EngineStarted && e.Operation == stackjob.OpApply && strings.Contains(strings.Join(e.Command, " "), " up") {
 			if err := syscall.Kill(e.PID, syscall.SIGKILL); err != nil {
@@ -173,24 +173,24 @@ func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
 		t.Fatalf("outcome = %+v, %+v", r.Outcome, r.Failure)
 	}
 	b.program("resources:\n  good: {type: \"lab:Data\", properties: {value: x}}\n  next: {type: \"lab:Data\", properties: {value: y}}\n")
-	r := b.apply(t.Context(), b.mustPlan())
+	r := b.Apply(t.Context(), b.MustPlan())
 	if r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
 		t.Fatalf("an apply that meets a lock: %+v %+v", r.Outcome, r.Failure)
 	}
 	lock := *r.Failure.Lock
 	other := lock
 	other.ID = "another"
-	b.task.ReleaseLock = &other
-	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked {
+	b.Task.ReleaseLock = &other
+	if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked {
 		t.Errorf("another lock was released: %+v", r)
 	}
-	b.task.ReleaseLock = &lock
-	plan = b.mustPlan()
-	b.task.ReleaseLock = nil
+	b.Task.ReleaseLock = &lock
+	plan = b.MustPlan()
+	b.Task.ReleaseLock = nil
 	if !strings.Contains(strings.Join(plan.Warnings, " "), "slow") {
 		t.Errorf("warnings = %q", plan.Warnings)
 	}
-	if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Create: 1}) {
+	if r := b.Apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Create: 1}) {
 		t.Errorf("outcome = %+v, %+v", r.Outcome, r.Failure)
 	}
 }
@@ -220,29 +220,29 @@ func transit(t *testing.T) (address string) {
 func TestSecretsOfAKeyService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.task.Pulumi.SecretsProvider, b.task.Pulumi.Passphrase = "hashivault://stacks", ""
-	b.task.Env["VAULT_SERVER_URL"], b.task.Env["VAULT_SERVER_TOKEN"] = transit(t), "canary-vault-token"
+	b.Task.Pulumi.SecretsProvider, b.Task.Pulumi.Passphrase = "hashivault://stacks", ""
+	b.Task.Env["VAULT_SERVER_URL"], b.Task.Env["VAULT_SERVER_TOKEN"] = transit(t), "canary-vault-token"
 	const secret = "canary-kms-secret-55e"
 	b.program("config: {marked: {type: string, secret: true}}\nresources: {kept: {type: \"lab:Data\", properties: {value: \"${marked}\"}}}\noutputs: {marked: \"${kept.output}\", nested: {a: \"${marked}\"}}\n")
-	b.task.Pulumi.SecretConfig = []string{"marked"}
-	b.inputs(map[string]any{"marked": secret})
-	processes := b.counting()
-	first := b.mustPlan()
+	b.Task.Pulumi.SecretConfig = []string{"marked"}
+	b.Inputs(map[string]any{"marked": secret})
+	processes := b.Counting()
+	first := b.MustPlan()
 	if diff := cmp.Diff([]string{"stack init", "config", "preview"}, words(processes())); diff != "" {
 		t.Errorf("processes of a first plan (-want +got):\n%s", diff)
 	}
-	if second := b.mustPlan(); second.Digest != first.Digest {
+	if second := b.MustPlan(); second.Digest != first.Digest {
 		t.Errorf("equal plans have digests %s and %s", first.Digest, second.Digest)
 	}
 	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
 		t.Errorf("processes of a second plan (-want +got):\n%s", diff)
 	}
-	out := b.mustApply()
-	if o := out.Outputs; len(o) != 2 || b.opened(o[0]) != `"`+secret+`"` || b.opened(o[1]) != `{"a":"`+secret+`"}` {
+	out := b.MustApply()
+	if o := out.Outputs; len(o) != 2 || b.Opened(o[0]) != `"`+secret+`"` || b.Opened(o[1]) != `{"a":"`+secret+`"}` {
 		t.Errorf("outputs = %+v", o)
 	}
-	b.inputs(map[string]any{"marked": secret + "-2"})
-	moved := b.mustPlan()
+	b.Inputs(map[string]any{"marked": secret + "-2"})
+	moved := b.MustPlan()
 	if moved.Counts.Update != 1 || len(moved.Outputs) != 2 || !moved.Outputs[0].Sensitive {
 		t.Errorf("plan = %+v", moved)
 	}
@@ -250,9 +250,9 @@ func TestSecretsOfAKeyService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, _ := b.sink.Told()
+	log, _ := b.Sink.Told()
 	where := map[string]string{"what was told": string(told), "the log": log}
-	for name, text := range files(t, filepath.Dir(b.task.Workspace)) {
+	for name, text := range files(t, filepath.Dir(b.Task.Workspace)) {
 		if !strings.HasPrefix(name, "run"+string(filepath.Separator)) { // the runner seals the plan
 			where[name] = text
 		}

@@ -18,11 +18,11 @@ func TestSecretsAreNowhereInClear(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	const listed, marked, inner, phrase = "canary-listed-8f1", "canary-marked-3c9", "canary-inner-77a", "canary-phrase-9d2"
-	b.task.Secrets = []string{listed}
-	b.task.Pulumi.Passphrase = phrase
-	b.task.Pulumi.SecretConfig = []string{"marked", "object"}
+	b.Task.Secrets = []string{listed}
+	b.Task.Pulumi.Passphrase = phrase
+	b.Task.Pulumi.SecretConfig = []string{"marked", "object"}
 	inputs := func(more string) {
-		b.inputs(map[string]any{"listed": listed + more, "marked": marked + more, "object": map[string]any{"deep": []any{inner + more}, "n": 5}})
+		b.Inputs(map[string]any{"listed": listed + more, "marked": marked + more, "object": map[string]any{"deep": []any{inner + more}, "n": 5}})
 	}
 	inputs("")
 	b.program(`
@@ -36,50 +36,50 @@ outputs:
   marked: "${holds.output}"
   nested: {a: {b: "${object.deep[0]}"}}
 `)
-	processes := b.counting()
-	planned := b.plan(t.Context())
+	processes := b.Counting()
+	planned := b.Plan(t.Context())
 	if planned.Failure != nil {
 		t.Fatal(planned.Failure.Text)
 	}
-	sealedByRunner, err := os.ReadFile(b.planFile)
+	sealedByRunner, err := os.ReadFile(b.PlanFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied := b.apply(t.Context(), planned.Plan)
+	applied := b.Apply(t.Context(), planned.Plan)
 	if applied.Failure != nil {
 		t.Fatal(applied.Failure.Text)
 	}
-	if o := applied.Outcome.Outputs; len(o) != 3 || b.opened(o[0]) != `"prefix `+listed+`"` || b.opened(o[1]) != `"`+marked+`"` || b.opened(o[2]) != `{"a":{"b":"`+inner+`"}}` {
+	if o := applied.Outcome.Outputs; len(o) != 3 || b.Opened(o[0]) != `"prefix `+listed+`"` || b.Opened(o[1]) != `"`+marked+`"` || b.Opened(o[2]) != `{"a":{"b":"`+inner+`"}}` {
 		t.Errorf("outputs = %+v", o)
 	}
 	results := []engine.Result{planned, applied}
 	inputs("-2")
-	results = append(results, b.plan(t.Context()))
-	b.task.Action = stackjob.Destroy
-	results = append(results, b.plan(t.Context()))
-	b.task.Action = stackjob.Apply
+	results = append(results, b.Plan(t.Context()))
+	b.Task.Action = stackjob.Destroy
+	results = append(results, b.Plan(t.Context()))
+	b.Task.Action = stackjob.Apply
 	b.program(`
 config: {listed: {type: string}, marked: {type: string, secret: true}}
 resources:
   fails: {type: "lab:File", properties: {path: "/nowhere/${marked}", content: "${listed}"}}
 `)
-	failing := b.plan(t.Context())
+	failing := b.Plan(t.Context())
 	if failing.Failure != nil {
 		t.Fatal(failing.Failure.Text)
 	}
-	failed := b.apply(t.Context(), failing.Plan)
+	failed := b.Apply(t.Context(), failing.Plan)
 	if failed.Failure == nil {
 		t.Fatal("it did not fail")
 	}
 	results = append(results, failing)
 
-	log, events := b.sink.Told()
+	log, events := b.Sink.Told()
 	told, err := json.Marshal([]any{results, events, processes()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	where := map[string]string{"results, events, command lines": string(told), "log": log}
-	dir := filepath.Dir(b.task.Workspace)
+	dir := filepath.Dir(b.Task.Workspace)
 	for name, text := range files(t, dir) {
 		if !strings.HasPrefix(name, "run"+string(filepath.Separator)) { // the runner seals the plan
 			where[name] = text
@@ -117,7 +117,7 @@ resources:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(b.planFile), "engine", "*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(b.PlanFile), "engine", "*")); len(left) > 0 {
 		t.Errorf("the private folder holds %q", left)
 	}
 }
@@ -126,33 +126,33 @@ func TestEqualSecretsKeepTheirCiphertextAndAnotherPassphraseIsRefused(t *testing
 	t.Parallel()
 	b := newBench(t)
 	b.program("config: {marked: {type: string, secret: true}}\nresources: {kept: {type: \"lab:Data\", properties: {value: \"${marked}\"}}}\n")
-	b.task.Pulumi.SecretConfig = []string{"marked"}
-	b.inputs(map[string]any{"marked": "one"})
-	b.mustApply()
+	b.Task.Pulumi.SecretConfig = []string{"marked"}
+	b.Inputs(map[string]any{"marked": "one"})
+	b.MustApply()
 	record := func() string {
-		text, err := os.ReadFile(filepath.Join(b.task.Workspace, "stack.json"))
+		text, err := os.ReadFile(filepath.Join(b.Task.Workspace, "stack.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(text)
 	}
 	before := record()
-	if p := b.mustPlan(); p.HasChanges {
+	if p := b.MustPlan(); p.HasChanges {
 		t.Errorf("plan = %+v", p)
 	}
 	if record() != before {
 		t.Errorf("what is remembered moved:\n%s\n%s", before, record())
 	}
 	// A workspace that was lost finds the stack's salt in its state.
-	if err := os.RemoveAll(b.task.Workspace); err != nil {
+	if err := os.RemoveAll(b.Task.Workspace); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.mustPlan(); p.HasChanges {
+	if p := b.MustPlan(); p.HasChanges {
 		t.Errorf("plan = %+v", p)
 	}
-	b.task.Pulumi.Passphrase = "another"
-	b.inputs(map[string]any{"marked": "two"})
-	r := b.plan(t.Context())
+	b.Task.Pulumi.Passphrase = "another"
+	b.Inputs(map[string]any{"marked": "two"})
+	r := b.Plan(t.Context())
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "passphrase") {
 		t.Errorf("failure = %+v", r.Failure)
 	}

@@ -1,9 +1,7 @@
 package pulumi_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,22 +25,12 @@ func TestConformance(t *testing.T) {
 		Driver: pulumi.New(pulumi.Options{}),
 		Task: func(t *testing.T, _ string) engine.Task {
 			b := newBench(t)
-			b.task.Recipient = id.Recipient().String()
-			b.task.Pulumi.SecretConfig = []string{"secret"}
-			return b.task
+			b.Task.Recipient = id.Recipient().String()
+			b.Task.Pulumi.SecretConfig = []string{"secret"}
+			return b.Task
 		},
-		Write: writeProgram,
-		Open: func(t *testing.T, sealed []byte) string {
-			r, err := age.Decrypt(bytes.NewReader(sealed), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, err := io.ReadAll(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(text)
-		},
+		Write:                writeProgram,
+		Open:                 func(t *testing.T, sealed []byte) string { return enginetest.Open(t, id, sealed) },
 		LeavesLock:           true,
 		KeepsStateWhenKilled: true,
 	})

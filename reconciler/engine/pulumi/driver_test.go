@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -38,9 +39,9 @@ func TestAPlanAndAnApplyAreOneProcessEach(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.program(simple)
-	b.inputs(map[string]any{"text": "one"})
-	processes := b.counting()
-	first := b.plan(t.Context())
+	b.Inputs(map[string]any{"text": "one"})
+	processes := b.Counting()
+	first := b.Plan(t.Context())
 	if first.Failure != nil {
 		t.Fatal(first.Failure.Text)
 	}
@@ -54,21 +55,21 @@ func TestAPlanAndAnApplyAreOneProcessEach(t *testing.T) {
 	if diff := cmp.Diff([]int{1, 0, 1}, counted); diff != "" {
 		t.Errorf("processes of init, refresh and plan (-want +got):\n%s", diff)
 	}
-	applied := b.apply(t.Context(), first.Plan)
+	applied := b.Apply(t.Context(), first.Plan)
 	if applied.Failure != nil {
 		t.Fatal(applied.Failure.Text)
 	}
 	if diff := cmp.Diff([]string{"up"}, words(processes())); diff != "" {
 		t.Errorf("processes of an apply (-want +got):\n%s", diff)
 	}
-	b.inputs(map[string]any{"text": "two"})
-	b.mustPlan()
+	b.Inputs(map[string]any{"text": "two"})
+	b.MustPlan()
 	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
 		t.Errorf("processes of the next plan (-want +got):\n%s", diff)
 	}
-	b.task.Outputs = engine.OutputsMissing
-	b.inputs(map[string]any{"text": "one"})
-	if r := b.plan(t.Context()); r.Failure != nil || len(r.Outputs) != 1 || string(r.Outputs[0].Value) != `"one"` {
+	b.Task.Outputs = engine.OutputsMissing
+	b.Inputs(map[string]any{"text": "one"})
+	if r := b.Plan(t.Context()); r.Failure != nil || len(r.Outputs) != 1 || string(r.Outputs[0].Value) != `"one"` {
 		t.Errorf("outputs of a plan without changes: %+v", r)
 	}
 	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {
@@ -108,7 +109,7 @@ func TestProgramSeesItsSiblingsAndKeepsItsCheckout(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			program := "config: {text: {type: string}}\nresources:\n  kept: {type: \"lab:Data\", properties: {value: \"${text}\"}}\noutputs: {stack: \"${pulumi.project}/${pulumi.stack}\"}\n"
-			b.module(map[string]string{
+			b.Module(map[string]string{
 				"stacks/net/Pulumi.yaml":       strings.ReplaceAll(project, "$PLUGINS", b.plugins),
 				"stacks/net/code/Main.yaml":    program,
 				"stacks/net/Main.yaml":         program,
@@ -116,23 +117,23 @@ func TestProgramSeesItsSiblingsAndKeepsItsCheckout(t *testing.T) {
 				"stacks/other/Pulumi.yaml":     "name: other\nruntime: yaml\n",
 				"stacks/net/node_modules/x/js": "made by somebody's machine",
 			})
-			if err := os.Symlink(b.plugins, filepath.Join(b.task.ModuleRoot, "plugins")); err != nil {
+			if err := os.Symlink(b.plugins, filepath.Join(b.Task.ModuleRoot, "plugins")); err != nil {
 				t.Fatal(err)
 			}
-			b.task.ModulePath = "stacks/net"
-			before := files(t, b.task.ModuleRoot)
-			b.task.Pulumi.Project = "renamed"
-			b.task.StateFile = strings.ReplaceAll(b.task.StateFile, "demo", "renamed")
-			b.inputs(map[string]any{"text": "one"})
-			out := b.mustApply()
+			b.Task.ModulePath = "stacks/net"
+			before := files(t, b.Task.ModuleRoot)
+			b.Task.Pulumi.Project = "renamed"
+			b.Task.StateFile = strings.ReplaceAll(b.Task.StateFile, "demo", "renamed")
+			b.Inputs(map[string]any{"text": "one"})
+			out := b.MustApply()
 			if len(out.Outputs) != 1 || string(out.Outputs[0].Value) != `"renamed/dev"` {
 				t.Errorf("outputs = %+v", out.Outputs)
 			}
-			b.task.Action = stackjob.Destroy
-			if out = b.mustApply(); out.Counts != (stackjob.Counts{Delete: 1}) {
+			b.Task.Action = stackjob.Destroy
+			if out = b.MustApply(); out.Counts != (stackjob.Counts{Delete: 1}) {
 				t.Errorf("counts of the destroy = %+v", out.Counts)
 			}
-			if diff := cmp.Diff(before, files(t, b.task.ModuleRoot)); diff != "" {
+			if diff := cmp.Diff(before, files(t, b.Task.ModuleRoot)); diff != "" {
 				t.Errorf("the checkout (-before +after):\n%s", diff)
 			}
 		})
@@ -142,9 +143,9 @@ func TestProgramSeesItsSiblingsAndKeepsItsCheckout(t *testing.T) {
 func TestMissingLanguageHostIsToldBeforeAnyWork(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.module(map[string]string{"Pulumi.yaml": "name: demo\nruntime: cobol\n", "main.cob": "x"})
-	processes := b.counting()
-	r := b.plan(t.Context())
+	b.Module(map[string]string{"Pulumi.yaml": "name: demo\nruntime: cobol\n", "main.cob": "x"})
+	processes := b.Counting()
+	r := b.Plan(t.Context())
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonEngineMissing {
 		t.Fatalf("failure = %+v", r.Failure)
 	}
@@ -174,8 +175,8 @@ func TestAuthorsMistakesArePlainFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.module(c.files)
-			r := b.plan(t.Context())
+			b.Module(c.files)
+			r := b.Plan(t.Context())
 			if r.Failure == nil || name != "bad resource" && r.Failure.Class != engine.ClassAuthor {
 				t.Fatalf("failure = %+v", r.Failure)
 			}
@@ -205,11 +206,11 @@ outputs:
   list: ${list}
   object: ${object}
 `)
-	b.inputs(map[string]any{
+	b.Inputs(map[string]any{
 		"text": "a \"quoted\"\nline: with ${dollar} \u00e9", "number": 1234567, "yes": true, "list": []any{"x", "y"},
 		"object": map[string]any{"a": 1, "b": []any{"c"}, "d": "text"}, "demo:unused": "z", "nothing": nil,
 	})
-	out := b.mustApply()
+	out := b.MustApply()
 	got := map[string]string{}
 	for _, o := range out.Outputs {
 		got[o.Name] = string(o.Value)
@@ -225,17 +226,17 @@ outputs:
 func TestStackInputIsAFileThatGoes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	e := b.task.Env
+	e := b.Task.Env
 	b.program("outputs: {fixed: x}\n")
-	b.task.Pulumi.StackInput = true
-	b.inputs(map[string]any{"target": map[string]any{"kind": "AwsVpc"}, "provider_config": map[string]any{"secret": "canary-stack-input"}})
+	b.Task.Pulumi.StackInput = true
+	b.Inputs(map[string]any{"target": map[string]any{"kind": "AwsVpc"}, "provider_config": map[string]any{"secret": "canary-stack-input"}})
 	// What the engine's process is given.
 	dir := t.TempDir()
 	script, note := filepath.Join(dir, "pulumi"), filepath.Join(dir, "seen")
-	e["PATH"] = filepath.Dir(b.task.Program.Path) + ":" + e["PATH"]
-	writeScript(t, script, "#!/bin/sh\n[ \"$2\" = preview ] && { stat -c %a \"$STACK_INPUT_YAML_FILE\"; cat \"$STACK_INPUT_YAML_FILE\"; } > '"+note+"'\nexec '"+b.task.Program.Path+"' \"$@\"\n")
-	b.task.Program.Path = script
-	b.mustPlan()
+	e["PATH"] = filepath.Dir(b.Task.Program.Path) + ":" + e["PATH"]
+	enginetest.WriteScript(t, script, "#!/bin/sh\n[ \"$2\" = preview ] && { stat -c %a \"$STACK_INPUT_YAML_FILE\"; cat \"$STACK_INPUT_YAML_FILE\"; } > '"+note+"'\nexec '"+b.Task.Program.Path+"' \"$@\"\n")
+	b.Task.Program.Path = script
+	b.MustPlan()
 	seen, err := os.ReadFile(note)
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +246,7 @@ func TestStackInputIsAFileThatGoes(t *testing.T) {
 	if mode != "600" || json.Unmarshal([]byte(text), &got) != nil || !strings.Contains(text, "canary-stack-input") {
 		t.Errorf("the stack input: mode %s\n%s", mode, text)
 	}
-	for name, text := range files(t, filepath.Dir(b.planFile)) {
+	for name, text := range files(t, filepath.Dir(b.PlanFile)) {
 		if strings.Contains(text, "canary-stack-input") {
 			t.Errorf("the stack input stays in %s", name)
 		}
@@ -256,16 +257,16 @@ func TestOldAndMissingEnginesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.program(simple)
-	b.inputs(map[string]any{"text": "one"})
-	right := b.task.Program
-	b.task.Program.Version = "3.100.0"
-	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "too old") {
+	b.Inputs(map[string]any{"text": "one"})
+	right := b.Task.Program
+	b.Task.Program.Version = "3.100.0"
+	if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "too old") {
 		t.Errorf("failure = %+v", r.Failure)
 	}
-	b.task.Program = right
-	b.task.Env["PATH"] = filepath.Dir(right.Path)
-	b.task.Program.Path = "/nowhere/pulumi"
-	if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "/nowhere/pulumi") {
+	b.Task.Program = right
+	b.Task.Env["PATH"] = filepath.Dir(right.Path)
+	b.Task.Program.Path = "/nowhere/pulumi"
+	if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "/nowhere/pulumi") {
 		t.Errorf("failure = %+v", r.Failure)
 	}
 }
@@ -274,15 +275,15 @@ func TestStateThatMovedAwayIsNotMadeASecondTime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.program(simple)
-	b.inputs(map[string]any{"text": "one"})
-	b.mustApply()
-	b.task.Pulumi.Stack = "other"
-	r := b.plan(t.Context())
+	b.Inputs(map[string]any{"text": "one"})
+	b.MustApply()
+	b.Task.Pulumi.Stack = "other"
+	r := b.Plan(t.Context())
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "stack export") {
 		t.Fatalf("failure = %+v", r.Failure)
 	}
-	b.task.Pulumi.Stack = "dev"
-	if p := b.mustPlan(); p.HasChanges {
+	b.Task.Pulumi.Stack = "dev"
+	if p := b.MustPlan(); p.HasChanges {
 		t.Errorf("the state was lost: %+v", p)
 	}
 }
@@ -291,22 +292,22 @@ func TestAnApplyIsHeldToWhatThePlanWasMadeOf(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.program(simple)
-	b.inputs(map[string]any{"text": "one"})
-	b.mustApply()
-	b.inputs(map[string]any{"text": "two"})
-	plan := b.mustPlan()
-	was := b.task
-	processes := b.counting()
+	b.Inputs(map[string]any{"text": "one"})
+	b.MustApply()
+	b.Inputs(map[string]any{"text": "two"})
+	plan := b.MustPlan()
+	was := b.Task
+	processes := b.Counting()
 	for name, move := range map[string]func(){
 		"another program": func() { b.program(simple + "variables: {a: b}\n") },
-		"other config":    func() { b.inputs(map[string]any{"text": "three"}) },
-		"another place":   func() { b.task.StateFile = "" },
+		"other config":    func() { b.Inputs(map[string]any{"text": "three"}) },
+		"another place":   func() { b.Task.StateFile = "" },
 	} {
-		program := b.task.Program
-		b.task = was
-		b.task.Program = program
+		program := b.Task.Program
+		b.Task = was
+		b.Task.Program = program
 		move()
-		if r := b.apply(t.Context(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonPlanChanged || r.Failure.Class != engine.ClassPerson {
+		if r := b.Apply(t.Context(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonPlanChanged || r.Failure.Class != engine.ClassPerson {
 			t.Errorf("%s: %+v, %+v", name, r.Outcome, r.Failure)
 		}
 	}
@@ -319,20 +320,20 @@ func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.program("resources:\n  held: {type: \"lab:Data\", properties: {value: x}, options: {protect: true}}\n")
-	b.mustApply()
-	b.task.Action = stackjob.Destroy
-	if r := b.plan(t.Context()); r.Failure == nil || !strings.Contains(r.Failure.Text, "held") || !strings.Contains(r.Failure.Text, "protect") {
+	b.MustApply()
+	b.Task.Action = stackjob.Destroy
+	if r := b.Plan(t.Context()); r.Failure == nil || !strings.Contains(r.Failure.Text, "held") || !strings.Contains(r.Failure.Text, "protect") {
 		t.Errorf("a protected resource: %+v %+v", r.Plan, r.Failure)
 	}
-	b.task.Action = stackjob.Apply
+	b.Task.Action = stackjob.Apply
 	b.program("resources:\n  held: {type: \"lab:Data\", properties: {value: x}, options: {retainOnDelete: true}}\n")
-	b.mustApply()
-	b.task.Action = stackjob.Destroy
-	plan := b.mustPlan()
+	b.MustApply()
+	b.Task.Action = stackjob.Destroy
+	plan := b.MustPlan()
 	if plan.Counts != (stackjob.Counts{Forget: 1}) {
 		t.Errorf("counts of the plan = %+v", plan.Counts)
 	}
-	if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Forget: 1}) {
+	if r := b.Apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Forget: 1}) {
 		t.Errorf("outcome = %+v, %+v", r.Outcome, r.Failure)
 	}
 }
@@ -346,7 +347,7 @@ func TestOptionsAndMovesAreAppliedWhenNothingElseChanges(t *testing.T) {
 		b.program("resources:\n  " + name + ": {type: \"lab:Data\", properties: {value: x}, options: {" + options + "}}\n")
 	}
 	show("kept", "")
-	b.mustApply()
+	b.MustApply()
 	const urn = "urn:pulumi:dev::demo::lab:index:Data::"
 	change := func(path, before, after string) stackjob.ResourceChange {
 		return stackjob.ResourceChange{Address: urn + "kept", Type: "lab:index:Data", Name: "kept", Action: stackjob.Update,
@@ -364,23 +365,23 @@ func TestOptionsAndMovesAreAppliedWhenNothingElseChanges(t *testing.T) {
 			stackjob.ResourceChange{Address: urn + "moved", Previous: urn + "kept", Type: "lab:index:Data", Name: "moved", Action: stackjob.NoOp}},
 	} {
 		show(step.name, step.options)
-		plan := b.mustPlan()
+		plan := b.MustPlan()
 		if diff := cmp.Diff([]stackjob.ResourceChange{step.change}, plan.Resources); diff != "" || plan.Counts != step.counts || !plan.HasChanges {
 			t.Errorf("%s {%s}: counts %+v, changes %t, resources (-want +got):\n%s", step.name, step.options, plan.Counts, plan.HasChanges, diff)
 		}
-		if r := b.apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != step.done {
+		if r := b.Apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != step.done {
 			t.Errorf("%s {%s}: outcome %+v, %+v", step.name, step.options, r.Outcome, r.Failure)
 		}
-		if again := b.mustPlan(); again.HasChanges {
+		if again := b.MustPlan(); again.HasChanges {
 			t.Errorf("%s {%s} is not as planned: %+v", step.name, step.options, again)
 		}
 	}
 	show("moved", "retainOnDelete: true") // the alias has done its work
-	if plan := b.mustPlan(); plan.HasChanges {
+	if plan := b.MustPlan(); plan.HasChanges {
 		t.Errorf("without the alias: %+v", plan)
 	}
 	b.program("resources: {}\n")
-	if plan := b.mustPlan(); plan.Counts != (stackjob.Counts{Forget: 1}) {
+	if plan := b.MustPlan(); plan.Counts != (stackjob.Counts{Forget: 1}) {
 		t.Errorf("without the resource: %+v", plan.Counts)
 	}
 }
@@ -391,15 +392,15 @@ func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	bin := t.TempDir()
-	writeScript(t, filepath.Join(bin, "pulumi-language-nodejs"), "#!/bin/sh\nexit 1\n")
-	real := b.task.Program.Path
+	enginetest.WriteScript(t, filepath.Join(bin, "pulumi-language-nodejs"), "#!/bin/sh\nexit 1\n")
+	real := b.Task.Program.Path
 	script, note := filepath.Join(bin, "pulumi"), filepath.Join(bin, "installs")
-	writeScript(t, script, "#!/bin/sh\n[ \"$2\" = install ] && { pwd >> '"+note+"'; mkdir -p node_modules; exit 0; }\nexec '"+real+"' \"$@\"\n")
-	b.task.Program.Path = script
+	enginetest.WriteScript(t, script, "#!/bin/sh\n[ \"$2\" = install ] && { pwd >> '"+note+"'; mkdir -p node_modules; exit 0; }\nexec '"+real+"' \"$@\"\n")
+	b.Task.Program.Path = script
 	program := map[string]string{"Pulumi.yaml": "name: demo\nruntime: nodejs\n", "package.json": "{}", "index.js": "1"}
 	installs := func(want int, result stackjob.Result) {
 		t.Helper()
-		r := b.plan(t.Context())
+		r := b.Plan(t.Context())
 		if r.Failure == nil {
 			t.Fatal("a language host that can do nothing made a plan")
 		}
@@ -414,18 +415,18 @@ func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
 			t.Errorf("operation = %+v, want %s", op, result)
 		}
 		for _, dir := range strings.Fields(string(text)) {
-			if !strings.HasPrefix(dir, b.task.Workspace) {
+			if !strings.HasPrefix(dir, b.Task.Workspace) {
 				t.Errorf("it was installed in %s", dir)
 			}
 		}
 	}
-	b.module(program)
+	b.Module(program)
 	installs(1, stackjob.ResultSucceeded)
 	installs(1, stackjob.ResultSkipped)
 	program["index.js"] = "2"
-	b.module(program)
+	b.Module(program)
 	installs(1, stackjob.ResultSkipped)
 	program["package-lock.json"] = "{}"
-	b.module(program)
+	b.Module(program)
 	installs(2, stackjob.ResultSucceeded)
 }

@@ -80,14 +80,14 @@ func BenchmarkStackJobOverhead(b *testing.B) {
 func driverStack(tb testing.TB) func(step int) {
 	b := newBench(tb)
 	b.program(measured)
-	b.task.Pulumi.SecretConfig = []string{"word"}
+	b.Task.Pulumi.SecretConfig = []string{"word"}
 	return func(step int) {
-		b.inputs(map[string]any{"text": steps[step].text, "word": "a secret"})
-		plan := b.mustPlan()
+		b.Inputs(map[string]any{"text": steps[step].text, "word": "a secret"})
+		plan := b.MustPlan()
 		if !plan.HasChanges {
 			return
 		}
-		if r := b.apply(context.Background(), plan); r.Failure != nil {
+		if r := b.Apply(context.Background(), plan); r.Failure != nil {
 			tb.Error(r.Failure.Text)
 		}
 	}

@@ -90,7 +90,7 @@ func TestRemoteBackendNeedsNoMoreProcessesThanItsSecretsCost(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		server := newStateServer(t)
-		b.module(map[string]string{"main.tf": `
+		b.Module(map[string]string{"main.tf": `
 			variable "s" { sensitive = true }
 			resource "terraform_data" "a" { input = 1 }
 			output "open" { value = 1.50 }
@@ -98,11 +98,11 @@ func TestRemoteBackendNeedsNoMoreProcessesThanItsSecretsCost(t *testing.T) {
 				value     = var.s
 				sensitive = true
 			}`})
-		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
-		b.task.Env["TF_HTTP_PASSWORD"] = "canary-password"
-		b.inputs(map[string]any{"s": "canary-input"})
-		processes := b.counting()
-		out := b.mustApply()
+		b.Task.Backend, b.Task.StateFile, b.Task.StateBackups = server.backend(), "", ""
+		b.Task.Env["TF_HTTP_PASSWORD"] = "canary-password"
+		b.Inputs(map[string]any{"s": "canary-input"})
+		processes := b.Counting()
+		out := b.MustApply()
 		lines := processes()
 		if diff := cmp.Diff([]string{"init", "plan", "show", "apply", "output"}, words(lines)); diff != "" {
 			t.Errorf("processes (-want +got):\n%s", diff)
@@ -113,13 +113,13 @@ func TestRemoteBackendNeedsNoMoreProcessesThanItsSecretsCost(t *testing.T) {
 		if server.logins["canary-password"] == 0 || len(server.logins) != 1 {
 			t.Errorf("logins = %v", server.logins)
 		}
-		if len(out.Outputs) != 2 || string(out.Outputs[1].Value) != "1.5" || b.opened(out.Outputs[0]) != `"canary-input"` || out.Outputs[0].Value != nil {
+		if len(out.Outputs) != 2 || string(out.Outputs[1].Value) != "1.5" || b.Opened(out.Outputs[0]) != `"canary-input"` || out.Outputs[0].Value != nil {
 			t.Errorf("outputs = %+v", out.Outputs)
 		}
 		if server.lock != nil {
 			t.Error("the lock is still held")
 		}
-		if _, err := os.Stat(filepath.Join(filepath.Dir(b.planFile), "engine")); !os.IsNotExist(err) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(b.PlanFile), "engine")); !os.IsNotExist(err) {
 			t.Errorf("the private folder is still there: %v", err)
 		}
 	})
@@ -129,15 +129,15 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		server := newStateServer(t)
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
-		b.mustApply()
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "b" {}`})
-		plan := b.mustPlan()
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.Task.Backend, b.Task.StateFile, b.Task.StateBackups = server.backend(), "", ""
+		b.MustApply()
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "b" {}`})
+		plan := b.MustPlan()
 		server.hold("11111111-2222-3333-4444-555555555555")
 
 		// An apply that could not have the lock has no outcome: nothing was touched.
-		r := b.apply(t.Context(), plan)
+		r := b.Apply(t.Context(), plan)
 		if r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.Who != "ann@laptop" {
 			t.Fatalf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
 		}
@@ -145,27 +145,27 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 			t.Errorf("operation = %+v", last)
 		}
 
-		r = b.plan(t.Context())
+		r = b.Plan(t.Context())
 		if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil {
 			t.Fatalf("failure = %+v", r.Failure)
 		}
 		if l := r.Failure.Lock; l.ID != "11111111-2222-3333-4444-555555555555" || l.Who != "ann@laptop" || !l.CreatedAt.Equal(annAt) || l.Operation != "OperationTypeApply" {
 			t.Errorf("lock = %+v", l)
 		}
-		log, _ := b.sink.Told()
+		log, _ := b.Sink.Told()
 		for _, want := range []string{"ann@laptop", "2026-11-21T08:00:00Z", "force-unlock 11111111-2222-3333-4444-555555555555", "rerun"} {
 			if !strings.Contains(r.Failure.Text, want) || !strings.Contains(log, want) {
 				t.Errorf("a person is not told %q:\n%s", want, r.Failure.Text)
 			}
 		}
 
-		b.task.ReleaseLock = &engine.StateLock{ID: "99999999-2222-3333-4444-555555555555"}
-		if r = b.plan(t.Context()); r.Failure == nil || server.lock == nil {
+		b.Task.ReleaseLock = &engine.StateLock{ID: "99999999-2222-3333-4444-555555555555"}
+		if r = b.Plan(t.Context()); r.Failure == nil || server.lock == nil {
 			t.Error("a lock of somebody else was released")
 		}
 
-		b.task.ReleaseLock = r.Failure.Lock
-		if r = b.plan(t.Context()); r.Failure != nil {
+		b.Task.ReleaseLock = r.Failure.Lock
+		if r = b.Plan(t.Context()); r.Failure != nil {
 			t.Errorf("our own lock was not released: %s", r.Failure.Text)
 		}
 		if server.lock != nil {
@@ -173,12 +173,12 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 		}
 
 		server.hold("11111111-2222-3333-4444-555555555555")
-		lock := *b.task.ReleaseLock
-		if err := b.driver.Unlock(t.Context(), b.task, lock, b.sink); err != nil || server.lock == nil {
+		lock := *b.Task.ReleaseLock
+		if err := b.Driver.Unlock(t.Context(), b.Task, lock, b.Sink); err != nil || server.lock == nil {
 			t.Errorf("a lock was released that no plan has met: %v", err)
 		}
-		b.task.ReleaseLock = nil
-		if err := b.driver.Unlock(t.Context(), b.task, lock, b.sink); err != nil || server.lock != nil {
+		b.Task.ReleaseLock = nil
+		if err := b.Driver.Unlock(t.Context(), b.Task, lock, b.Sink); err != nil || server.lock != nil {
 			t.Errorf("unlock: %v, lock %s", err, server.lock)
 		}
 	})
@@ -187,7 +187,7 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 func TestBackendOfTheModuleGivesWayToTheTasks(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": `
+		b.Module(map[string]string{"main.tf": `
 			terraform {
 				backend "s3" {
 					bucket = "b"
@@ -196,15 +196,15 @@ func TestBackendOfTheModuleGivesWayToTheTasks(t *testing.T) {
 				}
 			}
 			resource "terraform_data" "a" {}`})
-		b.mustApply()
-		st, err := os.Stat(b.task.StateFile)
+		b.MustApply()
+		st, err := os.Stat(b.Task.StateFile)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if st.Mode().Perm() != 0o600 {
 			t.Errorf("the state's mode is %v", st.Mode())
 		}
-		if st, err = os.Stat(filepath.Dir(b.task.StateFile)); err != nil || st.Mode().Perm() != 0o700 {
+		if st, err = os.Stat(filepath.Dir(b.Task.StateFile)); err != nil || st.Mode().Perm() != 0o700 {
 			t.Errorf("the mode of the state's folder is %v, %v", st.Mode(), err)
 		}
 	})
@@ -214,12 +214,12 @@ func TestMovedBackendWaitsUntilTheStateIsThere(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		server := newStateServer(t)
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		b.mustApply()
-		old := b.task.StateFile
-		b.task.Backend, b.task.StateFile = server.backend(), ""
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.MustApply()
+		old := b.Task.StateFile
+		b.Task.Backend, b.Task.StateFile = server.backend(), ""
 		for range 2 { // it does not go away by itself
-			r := b.plan(t.Context())
+			r := b.Plan(t.Context())
 			if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, old) {
 				t.Fatalf("failure = %+v", r.Failure)
 			}
@@ -231,7 +231,7 @@ func TestMovedBackendWaitsUntilTheStateIsThere(t *testing.T) {
 		server.mu.Lock()
 		server.state = state
 		server.mu.Unlock()
-		if p := b.mustPlan(); p.HasChanges {
+		if p := b.MustPlan(); p.HasChanges {
 			t.Errorf("after the move: %+v", p.Counts)
 		}
 	})
@@ -241,10 +241,10 @@ func TestBackendWithoutResourcesMayMove(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		server := newStateServer(t)
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		b.mustPlan()
-		b.task.Backend, b.task.StateFile, b.task.StateBackups = server.backend(), "", ""
-		b.mustApply()
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.MustPlan()
+		b.Task.Backend, b.Task.StateFile, b.Task.StateBackups = server.backend(), "", ""
+		b.MustApply()
 		if !json.Valid(server.state) {
 			t.Errorf("no state in the new place: %q", server.state)
 		}
@@ -265,21 +265,21 @@ func TestModulesOwnBackendIsLeftAlone(t *testing.T) {
 				}
 				resource "terraform_data" "a" {}`}
 		}
-		b.module(text(own))
-		b.task.Backend, b.task.StateFile, b.task.StateBackups = schema.Backend{Type: "module"}, "", ""
-		b.mustApply()
+		b.Module(text(own))
+		b.Task.Backend, b.Task.StateFile, b.Task.StateBackups = schema.Backend{Type: "module"}, "", ""
+		b.MustApply()
 		if _, err := os.Stat(own); err != nil {
 			t.Fatal(err)
 		}
 		// The module's block moves: nothing may be planned from an empty state.
-		b.module(text(other))
-		if r := b.plan(context.Background()); r.Failure == nil || r.Failure.Class != engine.ClassPerson {
+		b.Module(text(other))
+		if r := b.Plan(context.Background()); r.Failure == nil || r.Failure.Class != engine.ClassPerson {
 			t.Fatalf("result = %+v", r)
 		}
 		if err := os.Rename(own, other); err != nil {
 			t.Fatal(err)
 		}
-		if p := b.mustPlan(); p.HasChanges {
+		if p := b.MustPlan(); p.HasChanges {
 			t.Errorf("after the move: %+v", p.Counts)
 		}
 	})
@@ -289,20 +289,20 @@ func TestLocalStateInUseNamesTheHolder(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		note := filepath.Join(t.TempDir(), "note")
-		b.module(map[string]string{"main.tf": "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" { command = \"echo > '" + note + "' && exec sleep 600\" }\n}\n"})
-		plan := b.mustPlan()
+		b.Module(map[string]string{"main.tf": "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" { command = \"echo > '" + note + "' && exec sleep 600\" }\n}\n"})
+		plan := b.MustPlan()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan engine.Result, 1)
-		go func() { ended <- b.apply(ctx, plan) }()
-		b.sink.Await(t, "the apply is at work", func(string, []engine.Event) bool {
+		go func() { ended <- b.Apply(ctx, plan) }()
+		b.Sink.Await(t, "the apply is at work", func(string, []engine.Event) bool {
 			_, err := os.Stat(note)
 			return err == nil
 		})
-		other := newBench(t, b.task.Program)
-		other.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		other.task.StateFile, other.task.StateBackups = b.task.StateFile, t.TempDir()
-		r := other.plan(t.Context())
+		other := newBench(t, b.Task.Program)
+		other.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		other.Task.StateFile, other.Task.StateBackups = b.Task.StateFile, t.TempDir()
+		r := other.Plan(t.Context())
 		if f := r.Failure; f == nil || f.Reason.Code != stackjob.ReasonStateLocked || f.Class != engine.ClassPerson ||
 			f.Lock == nil || f.Lock.ID == "" || f.Lock.Operation != "OperationTypeApply" || f.Lock.CreatedAt.IsZero() {
 			t.Errorf("failure = %+v", f)

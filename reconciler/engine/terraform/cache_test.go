@@ -15,11 +15,11 @@ func TestEightColdInitsShareAProviderCache(t *testing.T) {
 		cache, config := filepath.Join(t.TempDir(), "providers"), tooltest.CLIConfig(t)
 		var all sync.WaitGroup
 		for range 8 {
-			b := newBench(t, first.task.Program)
-			b.task.Env["TF_CLI_CONFIG_FILE"], b.task.ProviderCache = config, cache
-			b.module(map[string]string{"main.tf": "resource \"random_pet\" \"a\" {}\nresource \"null_resource\" \"n\" {}\n"})
+			b := newBench(t, first.Task.Program)
+			b.Task.Env["TF_CLI_CONFIG_FILE"], b.Task.ProviderCache = config, cache
+			b.Module(map[string]string{"main.tf": "resource \"random_pet\" \"a\" {}\nresource \"null_resource\" \"n\" {}\n"})
 			all.Go(func() {
-				r := b.driver.Plan(t.Context(), b.task, b.planFile, b.sink)
+				r := b.Driver.Plan(t.Context(), b.Task, b.PlanFile, b.Sink)
 				if r.Failure != nil {
 					t.Error(r.Failure.Text)
 				} else if r.Plan.Counts.Create != 2 {

@@ -15,11 +15,11 @@ import (
 func TestSecretsAreNowhereInClear(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.task.Env["TF_CLI_CONFIG_FILE"] = tooltest.CLIConfig(t)
+		b.Task.Env["TF_CLI_CONFIG_FILE"] = tooltest.CLIConfig(t)
 		const input, marked = "canary-input-8f1", "canary-marked-3c9"
-		b.task.Secrets = []string{input}
-		b.inputs(map[string]any{"unmarked": input, "marked": marked})
-		b.module(map[string]string{"main.tf": `
+		b.Task.Secrets = []string{input}
+		b.Inputs(map[string]any{"unmarked": input, "marked": marked})
+		b.Module(map[string]string{"main.tf": `
 			variable "unmarked" {}
 			variable "marked" { sensitive = true }
 			resource "random_password" "made" { length = 24 }
@@ -36,12 +36,12 @@ func TestSecretsAreNowhereInClear(t *testing.T) {
 				value     = random_password.made.result
 				sensitive = true
 			}`})
-		processes := b.counting()
-		planned := b.plan(t.Context())
+		processes := b.Counting()
+		planned := b.Plan(t.Context())
 		if planned.Failure != nil {
 			t.Fatal(planned.Failure.Text)
 		}
-		applied := b.apply(t.Context(), planned.Plan)
+		applied := b.Apply(t.Context(), planned.Plan)
 		if applied.Failure != nil {
 			t.Fatal(applied.Failure.Text)
 		}
@@ -50,22 +50,22 @@ func TestSecretsAreNowhereInClear(t *testing.T) {
 		var state struct {
 			Outputs map[string]struct{ Value string }
 		}
-		text, err := os.ReadFile(b.task.StateFile)
+		text, err := os.ReadFile(b.Task.StateFile)
 		if err != nil || json.Unmarshal(text, &state) != nil || len(state.Outputs["made"].Value) != 24 {
 			t.Fatalf("state: %v\n%s", err, text)
 		}
 		made := state.Outputs["made"].Value
-		if o := applied.Outcome.Outputs; len(o) != 2 || b.opened(o[0]) != quoted(t, made) || b.opened(o[1]) != `"prefix `+input+`"` {
+		if o := applied.Outcome.Outputs; len(o) != 2 || b.Opened(o[0]) != quoted(t, made) || b.Opened(o[1]) != `"prefix `+input+`"` {
 			t.Errorf("outputs = %+v", o)
 		}
 
 		// A change, a destroy, and an error that speaks of the values.
-		b.inputs(map[string]any{"unmarked": input + "2", "marked": marked + "2"})
-		results = append(results, b.plan(t.Context()))
-		b.task.Action = "destroy"
-		results = append(results, b.plan(t.Context()))
-		b.task.Action = "apply"
-		b.module(map[string]string{"main.tf": `
+		b.Inputs(map[string]any{"unmarked": input + "2", "marked": marked + "2"})
+		results = append(results, b.Plan(t.Context()))
+		b.Task.Action = "destroy"
+		results = append(results, b.Plan(t.Context()))
+		b.Task.Action = "apply"
+		b.Module(map[string]string{"main.tf": `
 			variable "unmarked" { type = number }
 			variable "marked" {
 				sensitive = true
@@ -74,19 +74,19 @@ func TestSecretsAreNowhereInClear(t *testing.T) {
 					error_message = "Wrong."
 				}
 			}`})
-		failed := b.plan(t.Context())
+		failed := b.Plan(t.Context())
 		if failed.Failure == nil || failed.Failure.Class != engine.ClassAuthor {
 			t.Fatalf("failure = %+v", failed.Failure)
 		}
 		results = append(results, failed)
 
-		log, events := b.sink.Told()
+		log, events := b.Sink.Told()
 		told, err := json.Marshal([]any{results, events, processes()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		where := map[string]string{"results, events, command lines": string(told), "log": log}
-		for name, text := range tree(t, b.task.Workspace) {
+		for name, text := range tree(t, b.Task.Workspace) {
 			where[name] = text
 		}
 		for place, text := range where {
@@ -116,13 +116,13 @@ func quoted(t *testing.T, s string) string {
 func TestOldEnginesAreRefused(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": ""})
-		b.task.Program.Version = "0.14.11"
-		if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "too old") {
+		b.Module(map[string]string{"main.tf": ""})
+		b.Task.Program.Version = "0.14.11"
+		if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "too old") {
 			t.Errorf("failure = %+v", r.Failure)
 		}
-		b.task.Program.Version, b.task.Program.Path = "1.11.4", "/nowhere/terraform"
-		if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "/nowhere/terraform") {
+		b.Task.Program.Version, b.Task.Program.Path = "1.11.4", "/nowhere/terraform"
+		if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "/nowhere/terraform") {
 			t.Errorf("failure = %+v", r.Failure)
 		}
 	})

@@ -19,19 +19,19 @@ func TestADigestCoversWhatIsOnlyKnownWhenItIsApplied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			forEngines(t, func(t *testing.T, b *bench) {
-				b.module(map[string]string{"main.tf": strings.ReplaceAll(text, "WORD", "keep")})
-				b.inputs(map[string]any{"x": "one"})
-				first := b.mustPlan()
-				if again := b.mustPlan(); again.Digest != first.Digest {
+				b.Module(map[string]string{"main.tf": strings.ReplaceAll(text, "WORD", "keep")})
+				b.Inputs(map[string]any{"x": "one"})
+				first := b.MustPlan()
+				if again := b.MustPlan(); again.Digest != first.Digest {
 					t.Fatal("two equal plans differ in their digest")
 				}
-				b.inputs(map[string]any{"x": "two"})
-				if b.mustPlan().Digest == first.Digest {
+				b.Inputs(map[string]any{"x": "two"})
+				if b.MustPlan().Digest == first.Digest {
 					t.Error("another input makes another result and the same digest")
 				}
-				b.inputs(map[string]any{"x": "one"})
-				b.module(map[string]string{"main.tf": strings.ReplaceAll(text, "WORD", "drop")})
-				if b.mustPlan().Digest == first.Digest {
+				b.Inputs(map[string]any{"x": "one"})
+				b.Module(map[string]string{"main.tf": strings.ReplaceAll(text, "WORD", "drop")})
+				if b.MustPlan().Digest == first.Digest {
 					t.Error("other code makes another result and the same digest")
 				}
 			})
@@ -43,12 +43,12 @@ func TestADigestCoversWhatIsOnlyKnownWhenItIsApplied(t *testing.T) {
 func TestADigestDoesNotCoverHowAPlanIsWritten(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": "variable \"x\" {}\nvariable \"y\" { default = 1 }\nresource \"terraform_data\" \"a\" { input = var.x }\n"})
-		b.inputs(map[string]any{"x": "one"})
-		first := b.mustPlan()
-		b.module(map[string]string{"main.tf": "# said better\nvariable \"x\" {}\nvariable \"y\" { default = 1 }\nresource \"terraform_data\" \"a\" { input = \"${var.x}\" }\n"})
-		b.inputs(map[string]any{"x": "one", "y": 2})
-		if b.mustPlan().Digest != first.Digest {
+		b.Module(map[string]string{"main.tf": "variable \"x\" {}\nvariable \"y\" { default = 1 }\nresource \"terraform_data\" \"a\" { input = var.x }\n"})
+		b.Inputs(map[string]any{"x": "one"})
+		first := b.MustPlan()
+		b.Module(map[string]string{"main.tf": "# said better\nvariable \"x\" {}\nvariable \"y\" { default = 1 }\nresource \"terraform_data\" \"a\" { input = \"${var.x}\" }\n"})
+		b.Inputs(map[string]any{"x": "one", "y": 2})
+		if b.MustPlan().Digest != first.Digest {
 			t.Error("the same is done, and the digest is another")
 		}
 	})

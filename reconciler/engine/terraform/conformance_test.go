@@ -1,9 +1,7 @@
 package terraform_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,22 +30,12 @@ func TestConformance(t *testing.T) {
 				Driver: terraform.New(terraform.Options{}),
 				Task: func(t *testing.T, dir string) engine.Task {
 					b := newBench(t, engine.Program{Provisioner: schema.Provisioner(e.Name), Path: e.Path, Version: e.Version})
-					b.task.Env["TF_CLI_CONFIG_FILE"] = config
-					b.task.Recipient = id.Recipient().String()
-					return b.task
+					b.Task.Env["TF_CLI_CONFIG_FILE"] = config
+					b.Task.Recipient = id.Recipient().String()
+					return b.Task
 				},
-				Write: writeProgram,
-				Open: func(t *testing.T, sealed []byte) string {
-					r, err := age.Decrypt(bytes.NewReader(sealed), id)
-					if err != nil {
-						t.Fatal(err)
-					}
-					text, err := io.ReadAll(r)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return string(text)
-				},
+				Write:                writeProgram,
+				Open:                 func(t *testing.T, sealed []byte) string { return enginetest.Open(t, id, sealed) },
 				KeepsStateWhenKilled: e.Name == "terraform",
 				// What OpenTofu leaves when it is killed during an apply.
 				LoseState: func(t *testing.T, task engine.Task) {

@@ -17,30 +17,30 @@ func TestDamagedStateIsPutAsideAndTheNewestGoodBackupPutBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			forEngines(t, func(t *testing.T, b *bench) {
-				b.module(map[string]string{"main.tf": oneInput})
+				b.Module(map[string]string{"main.tf": oneInput})
 				for n := range 3 {
-					b.inputs(map[string]any{"n": n})
-					b.mustApply()
+					b.Inputs(map[string]any{"n": n})
+					b.MustApply()
 				}
-				if err := os.WriteFile(b.task.StateFile, []byte(damage), 0o600); err != nil {
+				if err := os.WriteFile(b.Task.StateFile, []byte(damage), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				// The newest backup is damaged too: the one before it is taken.
-				backups, err := filepath.Glob(filepath.Join(b.task.StateBackups, "*.tfstate"))
+				backups, err := filepath.Glob(filepath.Join(b.Task.StateBackups, "*.tfstate"))
 				if err != nil || len(backups) != 2 {
 					t.Fatalf("backups = %v, %v", backups, err)
 				}
 				if err := os.Truncate(backups[1], 10); err != nil {
 					t.Fatal(err)
 				}
-				r := b.plan(t.Context())
+				r := b.Plan(t.Context())
 				if r.Failure != nil {
 					t.Fatal(r.Failure.Text)
 				}
 				if r.Plan.Counts.Update != 1 || r.Plan.Counts.Create != 0 {
 					t.Errorf("counts = %+v", r.Plan.Counts)
 				}
-				aside, err := filepath.Glob(b.task.StateFile + ".damaged-*")
+				aside, err := filepath.Glob(b.Task.StateFile + ".damaged-*")
 				if err != nil || len(aside) != 1 {
 					t.Fatalf("put aside: %v, %v", aside, err)
 				}
@@ -59,15 +59,15 @@ func TestDamagedStateIsPutAsideAndTheNewestGoodBackupPutBack(t *testing.T) {
 func TestEmptyFileOfAKilledPlanIsNoDamage(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": oneInput})
-		b.inputs(map[string]any{"n": 1})
-		if err := os.MkdirAll(filepath.Dir(b.task.StateFile), 0o700); err != nil {
+		b.Module(map[string]string{"main.tf": oneInput})
+		b.Inputs(map[string]any{"n": 1})
+		if err := os.MkdirAll(filepath.Dir(b.Task.StateFile), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(b.task.StateFile, nil, 0o600); err != nil {
+		if err := os.WriteFile(b.Task.StateFile, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if p := b.mustPlan(); len(p.Warnings) != 0 || p.Counts.Create != 1 {
+		if p := b.MustPlan(); len(p.Warnings) != 0 || p.Counts.Create != 1 {
 			t.Errorf("plan = %+v", p)
 		}
 	})
@@ -76,18 +76,18 @@ func TestEmptyFileOfAKilledPlanIsNoDamage(t *testing.T) {
 func TestTheNewestTwentyBackupsAreKept(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": oneInput})
-		b.inputs(map[string]any{"n": 0})
-		b.mustApply()
+		b.Module(map[string]string{"main.tf": oneInput})
+		b.Inputs(map[string]any{"n": 0})
+		b.MustApply()
 		for i := range 25 {
-			name := filepath.Join(b.task.StateBackups, "20200101T0000"+string(rune('0'+i/10))+string(rune('0'+i%10))+".000000000Z-1.tfstate")
+			name := filepath.Join(b.Task.StateBackups, "20200101T0000"+string(rune('0'+i/10))+string(rune('0'+i%10))+".000000000Z-1.tfstate")
 			if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		b.inputs(map[string]any{"n": 1})
-		b.mustApply()
-		left, err := filepath.Glob(filepath.Join(b.task.StateBackups, "*.tfstate"))
+		b.Inputs(map[string]any{"n": 1})
+		b.MustApply()
+		left, err := filepath.Glob(filepath.Join(b.Task.StateBackups, "*.tfstate"))
 		if err != nil || len(left) != 20 {
 			t.Fatalf("%d backups are left, %v", len(left), err)
 		}
@@ -103,15 +103,15 @@ func TestTheNewestTwentyBackupsAreKept(t *testing.T) {
 func TestStateDamagedAfterThePlanIsNotAppliedTo(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": oneInput})
-		b.inputs(map[string]any{"n": 1})
-		b.mustApply()
-		b.inputs(map[string]any{"n": 2})
-		plan := b.mustPlan()
-		if err := os.Truncate(b.task.StateFile, 0); err != nil {
+		b.Module(map[string]string{"main.tf": oneInput})
+		b.Inputs(map[string]any{"n": 1})
+		b.MustApply()
+		b.Inputs(map[string]any{"n": 2})
+		plan := b.MustPlan()
+		if err := os.Truncate(b.Task.StateFile, 0); err != nil {
 			t.Fatal(err)
 		}
-		if r := b.apply(t.Context(), plan); r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateDamaged {
+		if r := b.Apply(t.Context(), plan); r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateDamaged {
 			t.Errorf("result = %+v", r)
 		}
 	})

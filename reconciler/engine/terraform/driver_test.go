@@ -30,14 +30,14 @@ func words(lines []string) []string {
 func TestOperationsAreToldInOrderWithTheirLog(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": twoResources})
-		b.inputs(map[string]any{"n": 1})
-		planned := b.plan(t.Context())
+		b.Module(map[string]string{"main.tf": twoResources})
+		b.Inputs(map[string]any{"n": 1})
+		planned := b.Plan(t.Context())
 		if planned.Failure != nil {
 			t.Fatal(planned.Failure.Text)
 		}
-		applied := b.apply(t.Context(), planned.Plan)
-		log, events := b.sink.Told()
+		applied := b.Apply(t.Context(), planned.Plan)
+		log, events := b.Sink.Told()
 		var told, engines []string
 		started := map[string]int{}
 		for _, e := range events {
@@ -95,18 +95,18 @@ func TestOperationsAreToldInOrderWithTheirLog(t *testing.T) {
 func TestAPlanTakesThreeProcessesColdTwoWarmAndAnApplyOne(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": twoResources})
-		processes := b.counting()
+		b.Module(map[string]string{"main.tf": twoResources})
+		processes := b.Counting()
 
-		b.inputs(map[string]any{"n": 1})
-		plan := b.mustPlan()
+		b.Inputs(map[string]any{"n": 1})
+		plan := b.MustPlan()
 		if diff := cmp.Diff([]string{"init", "plan", "show"}, words(processes())); diff != "" {
 			t.Errorf("cold plan (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(stackjob.Counts{Create: 2}, plan.Counts); diff != "" {
 			t.Errorf("counts of the first plan (-want +got):\n%s", diff)
 		}
-		r := b.apply(t.Context(), plan)
+		r := b.Apply(t.Context(), plan)
 		if diff := cmp.Diff([]string{"apply"}, words(processes())); diff != "" {
 			t.Errorf("apply (-want +got):\n%s", diff)
 		}
@@ -117,18 +117,18 @@ func TestAPlanTakesThreeProcessesColdTwoWarmAndAnApplyOne(t *testing.T) {
 			t.Errorf("counts of the apply (-want +got):\n%s", diff)
 		}
 
-		b.inputs(map[string]any{"n": 2})
-		plan = b.mustPlan()
+		b.Inputs(map[string]any{"n": 2})
+		plan = b.MustPlan()
 		if diff := cmp.Diff([]string{"plan", "show"}, words(processes())); diff != "" {
 			t.Errorf("warm plan (-want +got):\n%s", diff)
 		}
-		r = b.apply(t.Context(), plan)
+		r = b.Apply(t.Context(), plan)
 		if diff := cmp.Diff(stackjob.Counts{Update: 1, Replace: 1}, r.Outcome.Counts); diff != "" {
 			t.Errorf("counts of the second apply (-want +got):\n%s", diff)
 		}
 		processes()
 
-		plan = b.mustPlan()
+		plan = b.MustPlan()
 		if diff := cmp.Diff([]string{"plan"}, words(processes())); diff != "" {
 			t.Errorf("plan that changes nothing (-want +got):\n%s", diff)
 		}
@@ -141,9 +141,9 @@ func TestAPlanTakesThreeProcessesColdTwoWarmAndAnApplyOne(t *testing.T) {
 func TestAuthorsMistakeIsShownWithItsPlace(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"stacks/x/main.tf": "resource \"terraform_data\" \"a\" {\n  input = var.missing\n}\n"})
-		b.task.ModulePath = "stacks/x"
-		r := b.plan(t.Context())
+		b.Module(map[string]string{"stacks/x/main.tf": "resource \"terraform_data\" \"a\" {\n  input = var.missing\n}\n"})
+		b.Task.ModulePath = "stacks/x"
+		r := b.Plan(t.Context())
 		f := r.Failure
 		if f == nil || f.Class != engine.ClassAuthor || f.Reason != (stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "Reference to undeclared input variable"}) {
 			t.Fatalf("failure = %+v", f)

@@ -95,15 +95,15 @@ func BenchmarkStackJobOverhead(b *testing.B) {
 // driverStack is a new stack of the driver; the function does one step.
 func driverStack(tb testing.TB, program engine.Program, config string) func(step int) {
 	b := newBench(tb, program)
-	b.task.Env["TF_CLI_CONFIG_FILE"] = config
-	b.module(map[string]string{"main.tf": withProviders})
+	b.Task.Env["TF_CLI_CONFIG_FILE"] = config
+	b.Module(map[string]string{"main.tf": withProviders})
 	return func(step int) {
-		b.inputs(map[string]any{"n": steps[step].n, "file": filepath.Join(filepath.Dir(b.task.Workspace), "note")})
-		plan := b.mustPlan()
+		b.Inputs(map[string]any{"n": steps[step].n, "file": filepath.Join(filepath.Dir(b.Task.Workspace), "note")})
+		plan := b.MustPlan()
 		if !plan.HasChanges {
 			return
 		}
-		if r := b.apply(context.Background(), plan); r.Failure != nil {
+		if r := b.Apply(context.Background(), plan); r.Failure != nil {
 			tb.Error(r.Failure.Text)
 		}
 	}

@@ -15,23 +15,23 @@ import (
 func TestADigestIsForThePlaceOfTheState(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		local := b.mustPlan()
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		local := b.MustPlan()
 		one, two := newStateServer(t), newStateServer(t)
-		b.task.StateFile, b.task.StateBackups = "", ""
+		b.Task.StateFile, b.Task.StateBackups = "", ""
 		at := func(s *stateServer) *stackjob.Plan {
 			t.Helper()
-			b.task.Backend = s.backend()
-			return b.mustPlan()
+			b.Task.Backend = s.backend()
+			return b.MustPlan()
 		}
 		first, second := at(one), at(two)
 		if first.Digest == local.Digest || first.Digest == second.Digest {
 			t.Errorf("the states are in other places and the digest is the same: %s %s %s", local.Digest, first.Digest, second.Digest)
 		}
-		b.task.Env["TF_HTTP_PASSWORD"] = "canary-password"
-		b.task.Backend = one.backend()
-		b.task.Backend.Config["username"], b.task.Backend.Config["retry_max"] = "canary-user", "1"
-		again := b.mustPlan()
+		b.Task.Env["TF_HTTP_PASSWORD"] = "canary-password"
+		b.Task.Backend = one.backend()
+		b.Task.Backend.Config["username"], b.Task.Backend.Config["retry_max"] = "canary-user", "1"
+		again := b.MustPlan()
 		if again.Digest != first.Digest {
 			t.Error("another login to the same place makes another digest")
 		}
@@ -43,13 +43,13 @@ func TestADigestIsForThePlaceOfTheState(t *testing.T) {
 			t.Errorf("the plan tells where the state is, or who logs in there:\n%s", text)
 		}
 		// The place comes from the environment.
-		b.task.Backend = schema.Backend{Type: "http", Config: map[string]string{"retry_max": "0"}}
-		b.task.Env["TF_HTTP_ADDRESS"] = one.URL
-		if b.mustPlan().Digest != first.Digest {
+		b.Task.Backend = schema.Backend{Type: "http", Config: map[string]string{"retry_max": "0"}}
+		b.Task.Env["TF_HTTP_ADDRESS"] = one.URL
+		if b.MustPlan().Digest != first.Digest {
 			t.Error("the same place, named in the environment, makes another digest")
 		}
-		b.task.Env["TF_HTTP_ADDRESS"] = two.URL
-		if b.mustPlan().Digest != second.Digest {
+		b.Task.Env["TF_HTTP_ADDRESS"] = two.URL
+		if b.MustPlan().Digest != second.Digest {
 			t.Error("another place, named in the environment, makes no other digest")
 		}
 	})
@@ -61,13 +61,13 @@ func TestAPlanIsNotAppliedToAStateElsewhere(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		one, two := newStateServer(t), newStateServer(t)
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		b.task.StateFile, b.task.StateBackups = "", ""
-		b.task.Backend = schema.Backend{Type: "http", Config: map[string]string{"retry_max": "0"}}
-		b.task.Env["TF_HTTP_ADDRESS"] = one.URL
-		plan := b.mustPlan()
-		b.task.Env["TF_HTTP_ADDRESS"] = two.URL
-		r := b.apply(t.Context(), plan)
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.Task.StateFile, b.Task.StateBackups = "", ""
+		b.Task.Backend = schema.Backend{Type: "http", Config: map[string]string{"retry_max": "0"}}
+		b.Task.Env["TF_HTTP_ADDRESS"] = one.URL
+		plan := b.MustPlan()
+		b.Task.Env["TF_HTTP_ADDRESS"] = two.URL
+		r := b.Apply(t.Context(), plan)
 		if r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonPlanChanged {
 			t.Fatalf("outcome %+v, failure %+v", r.Outcome, r.Failure)
 		}
@@ -77,8 +77,8 @@ func TestAPlanIsNotAppliedToAStateElsewhere(t *testing.T) {
 		if strings.Contains(r.Failure.Text, "http") {
 			t.Errorf("the address is told: %s", r.Failure.Text)
 		}
-		b.task.Env["TF_HTTP_ADDRESS"] = one.URL
-		if r := b.apply(t.Context(), plan); r.Failure != nil {
+		b.Task.Env["TF_HTTP_ADDRESS"] = one.URL
+		if r := b.Apply(t.Context(), plan); r.Failure != nil {
 			t.Errorf("back in its place: %s", r.Failure.Text)
 		}
 	})
@@ -88,11 +88,11 @@ func TestAPlanIsNotAppliedToAStateElsewhere(t *testing.T) {
 func TestADigestIsForThePlaceThatTheModuleNames(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.task.Backend, b.task.StateFile, b.task.StateBackups = schema.Backend{Type: "module"}, "", ""
+		b.Task.Backend, b.Task.StateFile, b.Task.StateBackups = schema.Backend{Type: "module"}, "", ""
 		dir := t.TempDir()
 		at := func(name string) string {
-			b.module(map[string]string{"main.tf": "terraform {\n  backend \"local\" {\n    path = \"" + filepath.Join(dir, name) + "\"\n  }\n}\nresource \"terraform_data\" \"a\" {}\n"})
-			return b.mustPlan().Digest
+			b.Module(map[string]string{"main.tf": "terraform {\n  backend \"local\" {\n    path = \"" + filepath.Join(dir, name) + "\"\n  }\n}\nresource \"terraform_data\" \"a\" {}\n"})
+			return b.MustPlan().Digest
 		}
 		first := at("one")
 		if at("two") == first {
@@ -132,10 +132,10 @@ func TestADigestCoversWhatACommandReads(t *testing.T) {
 					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
-					return b.mustPlan()
+					return b.MustPlan()
 				}
-				b.module(files)
-				b.inputs(map[string]any{"path": path})
+				b.Module(files)
+				b.Inputs(map[string]any{"path": path})
 				first := with("canary-one", "10:00")
 				if with("canary-one", "10:01").Digest != first.Digest {
 					t.Error("what the command does not name makes another digest")

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -27,28 +27,6 @@ resource "terraform_data" "stubborn" {
     command     = "trap '' INT TERM HUP; sleep 600 & echo $$ $! > '` + pids + `'; wait; sleep 600"
   }
 }`}
-}
-
-// awaitDeath waits until processes are gone.
-func awaitDeath(t *testing.T, pids []int) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	tooLong := time.After(30 * time.Second)
-	for _, pid := range pids {
-		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
-			select {
-			case <-tick.C:
-			case <-tooLong:
-				t.Fatalf("process %d is still there", pid)
-			}
-		}
-	}
-}
-
-func isZombie(pid int) bool {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	return err != nil || strings.Contains(string(b), ") Z ")
 }
 
 func readPIDs(t *testing.T, path string) []int {
@@ -72,15 +50,15 @@ func TestEngineThatHangsIsStoppedAtItsTimeLimitWithAllItsChildren(t *testing.T) 
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		pids := filepath.Join(t.TempDir(), "pids")
-		b.module(stubborn(pids))
-		plan := b.mustPlan()
-		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 2 * time.Second}
-		b.task.Grace = time.Second
-		r := b.apply(t.Context(), plan)
+		b.Module(stubborn(pids))
+		plan := b.MustPlan()
+		b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 2 * time.Second}
+		b.Task.Grace = time.Second
+		r := b.Apply(t.Context(), plan)
 		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultFailed || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {
 			t.Errorf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
 		}
-		awaitDeath(t, readPIDs(t, pids))
+		enginetest.AwaitDeath(t, readPIDs(t, pids))
 	})
 }
 
@@ -88,13 +66,13 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
 		pids := filepath.Join(t.TempDir(), "pids")
-		b.module(stubborn(pids))
-		plan := b.mustPlan()
-		b.task.Grace = 2 * time.Second
+		b.Module(stubborn(pids))
+		plan := b.MustPlan()
+		b.Task.Grace = 2 * time.Second
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan engine.Result, 1)
-		go func() { ended <- b.apply(ctx, plan) }()
+		go func() { ended <- b.Apply(ctx, plan) }()
 		awaitFile(t, pids, ended)
 		cancel()
 		r := <-ended
@@ -107,7 +85,7 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 		if r.Outcome.Counts.Create != 1 {
 			t.Errorf("counts = %+v", r.Outcome.Counts)
 		}
-		awaitDeath(t, readPIDs(t, pids))
+		enginetest.AwaitDeath(t, readPIDs(t, pids))
 	})
 }
 
@@ -118,9 +96,9 @@ func (b *bench) hangs(t *testing.T, command string) (pids string) {
 	dir := t.TempDir()
 	pids = filepath.Join(dir, "pids")
 	script := filepath.Join(dir, "hangs")
-	text := "#!/bin/sh\ncase $1 in " + command + ") trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.task.Program.Path + "' \"$@\"\n"
-	writeScript(t, script, text)
-	b.task.Program.Path = script
+	text := "#!/bin/sh\ncase $1 in " + command + ") trap '' INT TERM; sleep 600 & echo $$ $! > '" + pids + "'; wait; wait; sleep 600;; esac\nexec '" + b.Task.Program.Path + "' \"$@\"\n"
+	enginetest.WriteScript(t, script, text)
+	b.Task.Program.Path = script
 	return pids
 }
 
@@ -128,15 +106,15 @@ func (b *bench) hangs(t *testing.T, command string) (pids string) {
 func TestProgramThatHangsInPlanIsKilled(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
 		pids := b.hangs(t, "plan")
-		b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: 3 * time.Second}
-		b.task.Grace = 200 * time.Millisecond
-		r := b.plan(t.Context())
+		b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpPlan: 3 * time.Second}
+		b.Task.Grace = 200 * time.Millisecond
+		r := b.Plan(t.Context())
 		if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {
 			t.Fatalf("failure = %+v", r.Failure)
 		}
-		awaitDeath(t, readPIDs(t, pids))
+		enginetest.AwaitDeath(t, readPIDs(t, pids))
 		last := r.Operations[len(r.Operations)-1]
 		if last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed || !last.Killed || last.EngineProcesses != 1 {
 			t.Errorf("operation = %+v", last)
@@ -166,22 +144,22 @@ func TestApplyThatHadToBeKilledIsInterrupted(t *testing.T) {
 		for _, cancelled := range []bool{true, false} {
 			// Another one each time: two equal plans of one second are the same file, and a
 			// plan that was being applied is not applied again.
-			b.module(map[string]string{"main.tf": fmt.Sprintf("resource \"terraform_data\" \"a\" { input = %t }\n", cancelled)})
-			program := b.task.Program.Path
-			plan := b.mustPlan()
+			b.Module(map[string]string{"main.tf": fmt.Sprintf("resource \"terraform_data\" \"a\" { input = %t }\n", cancelled)})
+			program := b.Task.Program.Path
+			plan := b.MustPlan()
 			pids := b.hangs(t, "apply")
-			b.task.Grace = 200 * time.Millisecond
+			b.Task.Grace = 200 * time.Millisecond
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			want := stackjob.ReasonTimeout
 			if cancelled {
 				want = stackjob.ReasonCancelled
-				b.task.Timeouts = nil
+				b.Task.Timeouts = nil
 			} else {
-				b.task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 5 * time.Second}
+				b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 5 * time.Second}
 			}
 			ended := make(chan engine.Result, 1)
-			go func() { ended <- b.apply(ctx, plan) }()
+			go func() { ended <- b.Apply(ctx, plan) }()
 			awaitFile(t, pids, ended)
 			if cancelled {
 				cancel()
@@ -193,8 +171,8 @@ func TestApplyThatHadToBeKilledIsInterrupted(t *testing.T) {
 			if last := r.Operations[len(r.Operations)-1]; last.Kind != stackjob.OpApply || last.Result != stackjob.ResultInterrupted || !last.Killed {
 				t.Errorf("operation = %+v", last)
 			}
-			awaitDeath(t, readPIDs(t, pids))
-			b.task.Program.Path = program
+			enginetest.AwaitDeath(t, readPIDs(t, pids))
+			b.Task.Program.Path = program
 		}
 	})
 }

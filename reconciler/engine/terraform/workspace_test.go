@@ -53,17 +53,17 @@ func TestModuleSeesItsSiblingsAndWritesNothingIntoTheCheckout(t *testing.T) {
 			"README.md":                "top\n",
 			"stacks/net/.hidden/thing": "x",
 		}
-		b.module(files)
-		b.task.ModulePath = "stacks/net"
-		before := tree(t, b.task.ModuleRoot)
-		out := b.mustApply()
+		b.Module(files)
+		b.Task.ModulePath = "stacks/net"
+		before := tree(t, b.Task.ModuleRoot)
+		out := b.MustApply()
 		if out.Counts.Create != 2 {
 			t.Errorf("counts = %+v", out.Counts)
 		}
-		if diff := cmp.Diff(before, tree(t, b.task.ModuleRoot)); diff != "" {
+		if diff := cmp.Diff(before, tree(t, b.Task.ModuleRoot)); diff != "" {
 			t.Errorf("the checkout was written to (-before +after):\n%s", diff)
 		}
-		own := filepath.Join(b.task.Workspace, "root", "stacks", "net")
+		own := filepath.Join(b.Task.Workspace, "root", "stacks", "net")
 		if text, err := os.ReadFile(filepath.Join(own, "made")); err != nil || string(text) != "new\n" {
 			t.Errorf("what the module wrote: %q, %v", text, err)
 		}
@@ -71,9 +71,9 @@ func TestModuleSeesItsSiblingsAndWritesNothingIntoTheCheckout(t *testing.T) {
 		// The next revision: a file goes, another changes, what the module wrote stays.
 		delete(files, "stacks/net/writes.tf")
 		files["stacks/net/note"] = "newer\n"
-		b.module(files)
-		b.task.ModulePath = "stacks/net"
-		plan := b.mustPlan()
+		b.Module(files)
+		b.Task.ModulePath = "stacks/net"
+		plan := b.MustPlan()
 		if plan.Counts.Delete != 1 || plan.Counts.Update != 1 {
 			t.Errorf("counts = %+v", plan.Counts)
 		}
@@ -86,9 +86,9 @@ func TestModuleSeesItsSiblingsAndWritesNothingIntoTheCheckout(t *testing.T) {
 func TestMissingModuleFolderIsTheAuthorsMistake(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": ""})
-		b.task.ModulePath = "stacks/nte"
-		r := b.plan(t.Context())
+		b.Module(map[string]string{"main.tf": ""})
+		b.Task.ModulePath = "stacks/nte"
+		r := b.Plan(t.Context())
 		if r.Failure == nil || r.Failure.Class != engine.ClassAuthor || r.Failure.Reason.Code != stackjob.ReasonModule || !strings.Contains(r.Failure.Text, "stacks/nte") {
 			t.Errorf("failure = %+v", r.Failure)
 		}
@@ -98,32 +98,32 @@ func TestMissingModuleFolderIsTheAuthorsMistake(t *testing.T) {
 func TestInitRunsAgainOnlyWhenSomethingMovedThatItDependsOn(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.task.Env["TF_CLI_CONFIG_FILE"] = tooltest.CLIConfig(t)
+		b.Task.Env["TF_CLI_CONFIG_FILE"] = tooltest.CLIConfig(t)
 		files := map[string]string{"main.tf": "resource \"random_pet\" \"a\" {}\n"}
-		b.module(files)
-		processes := b.counting()
+		b.Module(files)
+		processes := b.Counting()
 		plan := func(what, want string) {
 			t.Helper()
-			b.mustPlan()
+			b.MustPlan()
 			if got := words(processes())[0]; got != want {
 				t.Errorf("%s: the first process is %q, want %q", what, got, want)
 			}
 		}
 		plan("new", "init")
 		plan("again", "plan")
-		lock := filepath.Join(b.task.Workspace, "root", ".terraform.lock.hcl")
+		lock := filepath.Join(b.Task.Workspace, "root", ".terraform.lock.hcl")
 		pinned, err := os.ReadFile(lock)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.module(files)
+		b.Module(files)
 		plan("new revision", "init")
 		if again, err := os.ReadFile(lock); err != nil || string(again) != string(pinned) {
 			t.Errorf("the lock file did not outlive the revision: %v", err)
 		}
-		b.task.StateFile += ".moved"
+		b.Task.StateFile += ".moved"
 		plan("new backend", "init")
-		if err := os.RemoveAll(filepath.Join(b.task.Workspace, "data", "providers")); err != nil {
+		if err := os.RemoveAll(filepath.Join(b.Task.Workspace, "data", "providers")); err != nil {
 			t.Fatal(err)
 		}
 		plan("providers gone", "init")
@@ -133,7 +133,7 @@ func TestInitRunsAgainOnlyWhenSomethingMovedThatItDependsOn(t *testing.T) {
 		plan("lock file gone", "init")
 		// A module's own lock file is taken and not written back.
 		files[".terraform.lock.hcl"] = string(pinned) + "# ours\n"
-		b.module(files)
+		b.Module(files)
 		plan("own lock file", "init")
 		if text, err := os.ReadFile(lock); err != nil || !strings.HasSuffix(string(text), "# ours\n") {
 			t.Errorf("the module's lock file is not used: %s, %v", text, err)
@@ -144,14 +144,14 @@ func TestInitRunsAgainOnlyWhenSomethingMovedThatItDependsOn(t *testing.T) {
 func TestInputsAreExactAndPrivateAndGoWithThePhase(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{
+		b.Module(map[string]string{
 			"main.tf":    "variable \"big\" {}\nvariable \"t\" {}\nvariable \"f\" {}\noutput \"big\" { value = var.big }\noutput \"t\" { value = var.t }\noutput \"f\" { value = var.f }",
 			"a.tfvars":   "t = \"file\"\nf = \"file\"\n",
 			"b/c.tfvars": "f = \"last file\"\n",
 		})
-		b.task.VarFiles = []string{"a.tfvars", "b/c.tfvars"}
-		b.task.Inputs = []byte(`{"big":12345678901234567890,"t":"x${y}%{if}"}`)
-		out := b.mustApply()
+		b.Task.VarFiles = []string{"a.tfvars", "b/c.tfvars"}
+		b.Task.Inputs = []byte(`{"big":12345678901234567890,"t":"x${y}%{if}"}`)
+		out := b.MustApply()
 		got := map[string]string{}
 		for _, o := range out.Outputs {
 			got[o.Name] = string(o.Value)
@@ -160,19 +160,19 @@ func TestInputsAreExactAndPrivateAndGoWithThePhase(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("outputs (-want +got):\n%s", diff)
 		}
-		if err := os.Remove(b.planFile); err != nil { // the runner seals and removes it
+		if err := os.Remove(b.PlanFile); err != nil { // the runner seals and removes it
 			t.Fatal(err)
 		}
-		if err := os.RemoveAll(filepath.Dir(b.task.StateFile)); err != nil {
+		if err := os.RemoveAll(filepath.Dir(b.Task.StateFile)); err != nil {
 			t.Fatal(err)
 		}
-		for name, text := range tree(t, filepath.Dir(b.task.Workspace)) {
+		for name, text := range tree(t, filepath.Dir(b.Task.Workspace)) {
 			if strings.Contains(text, "12345678901234567890") {
 				t.Errorf("the inputs are left in %s", name)
 			}
 		}
-		b.task.VarFiles = []string{"missing.tfvars"}
-		if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "missing.tfvars") {
+		b.Task.VarFiles = []string{"missing.tfvars"}
+		if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "missing.tfvars") {
 			t.Errorf("failure = %+v", r.Failure)
 		}
 	})
@@ -184,9 +184,9 @@ func TestEnvironmentIsTheTasksAndNothingElse(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			b := newBench(t, engine.Program{Provisioner: "terraform", Path: e.Path, Version: e.Version})
 			file := filepath.Join(t.TempDir(), "env")
-			b.module(map[string]string{"main.tf": "resource \"terraform_data\" \"a\" {\n provisioner \"local-exec\" { command = \"env > '" + file + "'\" }\n}"})
-			b.task.Env["HAS-HYPHEN"] = "kept"
-			b.mustApply()
+			b.Module(map[string]string{"main.tf": "resource \"terraform_data\" \"a\" {\n provisioner \"local-exec\" { command = \"env > '" + file + "'\" }\n}"})
+			b.Task.Env["HAS-HYPHEN"] = "kept"
+			b.MustApply()
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -194,8 +194,8 @@ func TestEnvironmentIsTheTasksAndNothingElse(t *testing.T) {
 			if strings.Contains(string(text), "CANARY_OF_THE_DAEMON") || strings.Contains(string(text), "\nHOME=") {
 				t.Errorf("the daemon's environment leaks:\n%s", text)
 			}
-			b.task.Env["TF_VAR_x"] = "1"
-			if r := b.plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "TF_VAR_x") {
+			b.Task.Env["TF_VAR_x"] = "1"
+			if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "TF_VAR_x") {
 				t.Errorf("failure = %+v", r.Failure)
 			}
 		})
@@ -206,17 +206,17 @@ func TestEnvironmentIsTheTasksAndNothingElse(t *testing.T) {
 func TestHalfPlantedModuleIsClearedAndWhatItWroteStays(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
-		b.module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
-		b.mustPlan()
-		root := filepath.Join(b.task.Workspace, "root")
+		b.Module(map[string]string{"main.tf": `resource "terraform_data" "a" {}`})
+		b.MustPlan()
+		root := filepath.Join(b.Task.Workspace, "root")
 		for name, text := range map[string]string{
 			"root/half.tf": "not a module {", "root/kept.txt": "the module's own", "farm.json": `{"root":"","path":"","revision":"","made":["main.tf","half.tf"]}`,
 		} {
-			if err := os.WriteFile(filepath.Join(b.task.Workspace, name), []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(b.Task.Workspace, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if p := b.mustPlan(); p.Counts.Create != 1 {
+		if p := b.MustPlan(); p.Counts.Create != 1 {
 			t.Errorf("counts = %+v", p.Counts)
 		}
 		if _, err := os.Stat(filepath.Join(root, "kept.txt")); err != nil {
