@@ -338,6 +338,31 @@ func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
 	}
 }
 
+// What is wrong is told by a language host or on standard error, and not always by a
+// diagnostic of the engine's.
+func TestReasonsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ program, detail, text string }{
+		"a misspelt field": {"resources: {a: {type: \"lab:Data\", propertys: {value: x}}}\n", "Resource lab:index:Data has invalid key 'propertys' on Pulumi.yaml line 4", "Did you mean"},
+		"no value":         {simple, "validating stack config: Stack 'dev' is missing configuration value 'text'", "missing configuration value"},
+		"two lines":        {"resources: {}\n", `held (lab:index:Data): Preview failed: resource "urn:pulumi:dev::demo::lab:index:Data::held" cannot be deleted because it is protected`, "unprotect"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if name == "two lines" {
+				b.program("resources:\n  held: {type: \"lab:Data\", properties: {value: x}, options: {protect: true}}\n")
+				b.MustApply()
+			}
+			b.program(c.program)
+			r := b.Plan(t.Context())
+			if r.Failure == nil || r.Failure.Class != engine.ClassAuthor || r.Failure.Reason.Detail != c.detail || !strings.Contains(r.Failure.Text, c.text) {
+				t.Errorf("failure = %+v", r.Failure)
+			}
+		})
+	}
+}
+
 // Pulumi says "same" of a resource whose options alone changed, and of one that an alias
 // moved. The state holds both, and decides by them what a later removal does.
 func TestOptionsAndMovesAreAppliedWhenNothingElseChanges(t *testing.T) {

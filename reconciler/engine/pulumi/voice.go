@@ -3,6 +3,7 @@ package pulumi
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -141,8 +142,14 @@ func (v *voice) diagnose(d apitype.DiagnosticEvent) {
 		first, _, _ := strings.Cut(render(d), "\n")
 		v.phase.Warn("Warning: " + first)
 	case "info", "info#err":
-		if !d.Ephemeral {
-			v.log(d.Message)
+		if d.Ephemeral {
+			return
+		}
+		v.log(d.Message)
+		// Language hosts print what is wrong with a program there, and the engine then says
+		// nothing more.
+		if d.Severity == "info#err" && v.stderr.Len() < maxKept {
+			v.stderr.WriteString(d.Message + "\n")
 		}
 	}
 }
@@ -233,9 +240,30 @@ func (v *voice) failureText() string {
 func (v *voice) firstSummary() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.errors) == 0 {
-		return ""
+	if len(v.errors) > 0 {
+		return sentence(render(v.errors[0]))
 	}
-	first, _, _ := strings.Cut(render(v.errors[0]), "\n")
-	return first
+	text := v.stderr.String()
+	if at := saysError.FindStringIndex(text); at != nil {
+		return sentence(text[at[1]:])
+	}
+	return ""
+}
+
+// saysError is how a line of an error begins that is no diagnostic.
+var saysError = regexp.MustCompile(`(?mi)^\s*error: +`)
+
+// sentence is the first line of a text, with the lines into which the engine broke it:
+// "… cannot be deleted", and in the next "because it is protected".
+func sentence(text string) string {
+	first, rest, _ := strings.Cut(text, "\n")
+	for rest != "" && 'a' <= rest[0] && rest[0] <= 'z' {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		first += " " + line
+	}
+	if i := strings.Index(first, ". "); i > 0 {
+		first = first[:i]
+	}
+	return strings.TrimRight(strings.TrimSpace(first), ".:")
 }
