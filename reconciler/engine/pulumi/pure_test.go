@@ -17,6 +17,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -372,6 +373,11 @@ func TestConfigIsInTheProjectsNamespace(t *testing.T) {
 		if _, err := configOf([]byte(bad), "demo", nil); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", bad, err)
 		}
+	}
+	var twice *telling.Problem
+	if _, err := configOf([]byte(`{"a":"canary","b":1,"demo:a":"canary2"}`), "demo", nil); !errors.As(err, &twice) || twice.Failure.Class != engine.ClassAuthor ||
+		twice.Failure.Reason.Detail != "config has a and demo:a, which are the same" || strings.Contains(twice.Failure.Text, "canary") {
+		t.Errorf("one key in two forms: %+v", twice)
 	}
 	sealed, err := encrypted(map[string]any{"n": []any{json.Number("1"), "x", nil}}, func(text string) (string, error) { return "<" + text + ">", nil })
 	if err != nil || string(facts.Canonical(sealed)) != `{"n":[{"secure":"<1>"},{"secure":"<x>"},{"secure":"<null>"}]}` {

@@ -21,6 +21,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 const passphrase = "passphrase"
@@ -206,6 +208,13 @@ func configOf(inputs []byte, project string, secret []string) ([]configEntry, er
 		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b configEntry) int { return cmp.Compare(a.key, b.key) })
+	for i := 1; i < len(out); i++ {
+		if key := out[i].key; key == out[i-1].key { // "a" and "demo:a": which one counts would be chance
+			_, name, _ := strings.Cut(key, ":")
+			return nil, telling.Author(stackjob.ReasonEngine, fmt.Sprintf("config has %s and %s, which are the same", name, key),
+				fmt.Sprintf("The config has %s and %s, which are the same: the project is called %s.\nTake one of them out.", name, key, project))
+		}
+	}
 	return out, nil
 }
 
