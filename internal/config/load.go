@@ -112,7 +112,7 @@ func complete(c *Config, environ []string) {
 		*p = absolute(expand(*p, environ))
 	}
 	for i := range c.Engine.Folders {
-		c.Engine.Folders[i] = absolute(expand(c.Engine.Folders[i], environ))
+		c.Engine.Folders[i] = expand(c.Engine.Folders[i], environ)
 	}
 	for i := range c.Tokens {
 		t := &c.Tokens[i]

@@ -62,9 +62,9 @@ func TestPathsThatTheyUseAreSaidFromTheRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, _ := load(t, "dataDir: data\nengine: {tofu: bin/tofu, pulumi: ../pulumi, cliConfig: tofurc, folders: [engines]}\n")
-	want := []string{filepath.Join(here, "data"), filepath.Join(here, "data/reeve.sock"), filepath.Join(here, "bin/tofu"), filepath.Join(filepath.Dir(here), "pulumi"), filepath.Join(here, "tofurc"), "", filepath.Join(here, "engines")}
-	have := []string{got.DataDir, got.Socket, got.Engine.Tofu, got.Engine.Pulumi, got.Engine.CLIConfig, got.Engine.Terraform, got.Engine.Folders[0]}
+	got, _ := load(t, "dataDir: data\nengine: {tofu: bin/tofu, pulumi: ../pulumi, cliConfig: tofurc}\n")
+	want := []string{filepath.Join(here, "data"), filepath.Join(here, "data/reeve.sock"), filepath.Join(here, "bin/tofu"), filepath.Join(filepath.Dir(here), "pulumi"), filepath.Join(here, "tofurc"), ""}
+	have := []string{got.DataDir, got.Socket, got.Engine.Tofu, got.Engine.Pulumi, got.Engine.CLIConfig, got.Engine.Terraform}
 	if d := cmp.Diff(want, have); d != "" {
 		t.Errorf("paths (-want +got):\n%s", d)
 	}
