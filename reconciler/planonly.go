@@ -6,6 +6,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
@@ -19,6 +20,8 @@ type Preview struct {
 	// Deferred are changes that cannot be planned before a producer is applied,
 	// with that producer: planning them would mean to guess values.
 	Deferred map[schema.ResourceKey]schema.ResourceKey
+	// Engines are those that stacks without a job here ask for and that are not there.
+	Engines []pull.EngineLack
 }
 
 // PreviewRevision compares a revision and enqueues a plan-only job for every change
@@ -49,7 +52,14 @@ func (r *Reconciler) PreviewRevision(ctx context.Context, rev gitsource.Revision
 		p.Jobs[ch.Key] = job.ID
 		e.Jobs = append(e.Jobs, job)
 	}
-	_, err = r.o.Records.Enqueue(ctx, e)
+	if _, err = r.o.Records.Enqueue(ctx, e); err != nil {
+		return p, err
+	}
+	in := diff.Input{Tree: c.Tree, Stacks: c.Stacks, DefaultProvisioner: r.Settings().DefaultProvisioner}
+	p.Engines, err = r.lacking(ctx, diff.EngineUses(in, func(k schema.ResourceKey) bool {
+		_, told := p.Jobs[k] // its own job tells
+		return want(k) && !told
+	}))
 	return p, err
 }
 

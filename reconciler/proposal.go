@@ -60,6 +60,9 @@ func (r *Reconciler) Propose(ctx context.Context, p Proposal) (pull.Round, error
 			e.Jobs = append(e.Jobs, *job)
 		}
 	}
+	if round.Engines, err = r.engineLacks(ctx, base, merged, &round); err != nil {
+		return round, err
+	}
 	r.setProposal(p.Key, merged.Tree)
 	ids, err := r.o.Records.Enqueue(ctx, e)
 	if err != nil {
@@ -86,6 +89,9 @@ func (r *Reconciler) Untouched(ctx context.Context, p Proposal) (_ pull.Round, i
 		return round, false, err
 	}
 	round.Errors, round.Warnings, round.Report = Count(merged.Tree.Diagnostics())
+	if round.Engines, err = r.engineLacks(ctx, base, merged, &round); err != nil {
+		return round, false, err
+	}
 	is = round.Errors == 0 && len(flowcontrol.Moves(base.Tree.Policies(), merged.Tree.Policies())) == 0 && len(diff.Between(base, merged)) == 0
 	return round, is, nil
 }
@@ -241,7 +247,8 @@ func (s *proposing) forbidden(a diff.Affected) (stackjob.Reason, bool) {
 // before another resource is applied. What it reads of other rows is put into row: their
 // plans tell whether the values hold.
 func (s *proposing) basis(ctx context.Context, a diff.Affected, st stackjob.Stack, row *pull.Row) (basis string, producer *schema.ResourceKey, err error) {
-	parts := []string{string(a.Action), a.Desired.Digest()}
+	// The constraint picks the program: what another version planned is another plan.
+	parts := []string{string(a.Action), a.Desired.Digest(), a.Desired.EngineVersion.Constraint}
 	if st.Observed != nil {
 		parts = append(parts, string(st.Observed.JobID))
 	}

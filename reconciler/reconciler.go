@@ -84,6 +84,9 @@ type Options struct {
 	Modules  gitsource.Modules
 	Hasher   Hasher
 	Settings Settings
+	// Engine says why no engine can be had for what is wanted; nil when one can be had.
+	// Without the function nothing is said of engines before a job needs them.
+	Engine func(ctx context.Context, w engine.Wanted) error
 	// Owner names this process in leases: unique in each life of a daemon.
 	Owner      string
 	NewID      func() stackjob.JobID

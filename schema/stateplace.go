@@ -98,6 +98,19 @@ func pulumiSettingsIn(files map[string]*entry, r *Resource) *PulumiSettings {
 	return &out
 }
 
+// PulumiRuntime is the runtime in the Pulumi.yaml of a resource's program: "yaml", "nodejs".
+// "" when the program is no folder of this repository, or is none of Pulumi's.
+func (t *Tree) PulumiRuntime(r *Resource) string {
+	if r.Pulumi == nil || !r.Module.IsLocal() {
+		return ""
+	}
+	p := projectIn(t.files, path.Clean(r.Module.Path))
+	if p == nil {
+		return ""
+	}
+	return p.runtime
+}
+
 // statePlace is the place of a resource's state, as far as its documents tell it.
 func (a *assembly) statePlace(r *Resource) string {
 	if p := pulumiSettingsIn(a.state.entries, r); p != nil {

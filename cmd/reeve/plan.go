@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -143,6 +144,15 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 	}
 	for _, f := range result.Frozen {
 		if _, err := fmt.Fprintf(w, "\n%s/%s is left as it is: %s: %s\n", f.Org, f.Env, stackjob.ReasonFrozen.Sentence(), f.Pos); err != nil {
+			return err
+		}
+	}
+	for _, l := range result.Engines {
+		of := make([]string, len(l.Of))
+		for i, k := range l.Of {
+			of[i] = k.String()
+		}
+		if _, err := fmt.Fprintf(w, "\n%s: the next job would fail: %s\n", strings.Join(of, ", "), report.Clean(l.Why)); err != nil {
 			return err
 		}
 	}

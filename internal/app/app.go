@@ -50,6 +50,8 @@ type Options struct {
 	Environ []string
 	Version string
 	Log     *slog.Logger
+	// Engines is the data folder whose installed engines are used; "" for that of Config.
+	Engines string
 	// Records, when not nil, stands between the daemon and its store: tests
 	// stop the daemon after a given write with it.
 	Records func(reconciler.Records) reconciler.Records
@@ -117,6 +119,9 @@ func (a *App) open(ctx context.Context) error {
 		return err
 	}
 	a.engines = newEngines(c.Engine, c.DataDir, a.o.Environ)
+	if a.o.Engines != "" {
+		a.engines.data = a.o.Engines
+	}
 	a.polls = meter.New(a.registry)
 	if a.modules, err = a.openModules(c); err != nil {
 		return err
@@ -126,7 +131,7 @@ func (a *App) open(ctx context.Context) error {
 		return err
 	}
 	a.reconciler = reconciler.New(reconciler.Options{
-		Records: a.records, Modules: a.modules, Hasher: a.key, Settings: settings,
+		Records: a.records, Modules: a.modules, Hasher: a.key, Settings: settings, Engine: a.engines.lack,
 		Owner: owner(c.DataDir), NewID: newJobID, Now: time.Now, Log: a.log.With("component", "reconciler"), Registerer: a.registry,
 	})
 	a.layout = reconciler.Layout{Root: c.DataDir}

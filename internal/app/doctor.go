@@ -4,18 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/seal"
 	"github.com/stackreeve/stackreeve/internal/web"
+	"github.com/stackreeve/stackreeve/reconciler/diff"
+	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // Health is how one thing that the daemon needs is.
@@ -45,7 +54,8 @@ const lowDisk = 1 << 30
 // "" when that is not known.
 func Doctor(ctx context.Context, c config.Config, environ []string, address string) []Check {
 	checks := []Check{checkConfig(c)}
-	checks = append(checks, checkEngines(ctx, c, environ)...)
+	e := newEngines(c.Engine, c.DataDir, environ)
+	checks = append(checks, checkEngines(ctx, e)...)
 	checks = append(checks, checkGit(ctx, c))
 	checks = append(checks, checkFolder(c.DataDir)...)
 	daemon := checkDaemon(ctx, c)
@@ -55,7 +65,7 @@ func Doctor(ctx context.Context, c config.Config, environ []string, address stri
 		return append(checks, Check{Name: "repositories", Health: Unwell, Detail: "this configuration names none; the daemon has its own",
 			Fix: "see `reeve get repositories`, or name the daemon's configuration with --config"})
 	}
-	checks = append(checks, checkRepositories(ctx, c)...)
+	checks = append(checks, checkRepositories(ctx, c, e)...)
 	return append(checks, checkForges(ctx, c, environ, address)...)
 }
 
@@ -67,8 +77,8 @@ func checkConfig(c config.Config) Check {
 	return Check{Name: "configuration", Health: Well, Detail: c.File}
 }
 
-func checkEngines(ctx context.Context, c config.Config, environ []string) []Check {
-	inv, err := newEngines(c.Engine, c.DataDir, environ).all(ctx)
+func checkEngines(ctx context.Context, e *engines) []Check {
+	inv, err := e.all(ctx)
 	if err != nil {
 		return []Check{{Name: "engine", Health: Missing, Detail: err.Error()}}
 	}
@@ -88,11 +98,23 @@ func checkEngines(ctx context.Context, c config.Config, environ []string) []Chec
 		if more > 1 {
 			detail += fmt.Sprintf(", and %d more: `reeve engine list`", more-1)
 		}
-		out = append(out, Check{Name: "engine " + string(p), Health: Well, Detail: detail})
+		check := Check{Name: "engine " + string(p), Health: Well, Detail: detail}
+		if p == schema.Pulumi {
+			var runtimes []string
+			for _, h := range program.Hosts(f, e.path) {
+				runtimes = append(runtimes, h.Runtime)
+			}
+			check.Detail += "; languages: " + strings.Join(runtimes, ", ")
+			if len(runtimes) == 0 {
+				check.Health, check.Detail = Unwell, detail+"; it has no language host, so it runs no program"
+				check.Fix = "`reeve engine install pulumi` gets Pulumi with its hosts, or put pulumi-language-… beside it"
+			}
+		}
+		out = append(out, check)
 	}
 	if len(out) == 0 {
 		out = append(out, Check{Name: "engine", Health: Missing, Detail: "none was found in " + strings.Join(inv.Looked, ", "),
-			Fix: "`reeve engine install tofu` gets OpenTofu, `reeve engine install terraform` Terraform; or install one so that it is on PATH, or name it in reeve.yaml (engine.tofu, engine.terraform)"})
+			Fix: "`reeve engine install tofu` gets OpenTofu, `reeve engine install terraform` Terraform, `reeve engine install pulumi` Pulumi; or install one so that it is on PATH, or name it in reeve.yaml (engine.tofu, engine.terraform, engine.pulumi)"})
 	}
 	for _, b := range inv.Broken {
 		out = append(out, Check{Name: "engine " + string(b.Provisioner), Health: Unwell, Detail: b.Path + ": " + b.Err})
@@ -157,7 +179,7 @@ func checkCLIConfig(c config.Config) Check {
 // reachTimeout bounds how long the doctor waits for one repository.
 const reachTimeout = 20 * time.Second
 
-func checkRepositories(ctx context.Context, c config.Config) []Check {
+func checkRepositories(ctx context.Context, c config.Config, e *engines) []Check {
 	if len(c.Repositories) == 0 {
 		return []Check{{Name: "repositories", Health: Missing, Detail: "none is configured", Fix: "add one to reeve.yaml, or start `reeve serve --repository PATH-OR-URL`"}}
 	}
@@ -166,16 +188,92 @@ func checkRepositories(ctx context.Context, c config.Config) []Check {
 		return []Check{{Name: "repositories", Health: Unwell, Detail: err.Error()}}
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
+	stacks := recordedStacks(ctx, c, filepath.Join(scratch, "records"))
 	var out []Check
 	for _, r := range c.Repositories {
-		ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-		detail, err := reach(ctx, c, r, scratch)
+		name := "repository " + r.Name
+		within, cancel := context.WithTimeout(ctx, reachTimeout)
+		found, err := reach(within, c, r, scratch)
 		cancel()
-		check := Check{Name: "repository " + r.Name, Health: Well, Detail: detail}
 		if err != nil {
-			check = Check{Name: "repository " + r.Name, Health: Missing, Detail: err.Error(), Fix: "check its address, branch and credentials in reeve.yaml"}
+			out = append(out, Check{Name: name, Health: Missing, Detail: err.Error(), Fix: "check its address, branch and credentials in reeve.yaml"})
+			continue
 		}
-		out = append(out, check)
+		out = append(out, Check{Name: name, Health: Well, Detail: found.revision.Branch + " " + found.revision.Short()})
+		if found.tree == nil {
+			out = append(out, Check{Name: "engines of " + r.Name, Health: Unwell, Detail: "it cannot be read: " + found.err.Error()})
+			continue
+		}
+		out = append(out, checkUses(ctx, e, r.Name, diff.Input{Tree: found.tree, Stacks: stacks, DefaultProvisioner: e.preferred(ctx, c.Engine)})...)
 	}
 	return out
+}
+
+// recordedStacks is what a daemon has recorded of stacks, read from a copy in the folder
+// scratch; nil when there is nothing, or it cannot be read. A stack for which no document
+// names an engine stays with the one that made it.
+func recordedStacks(ctx context.Context, c config.Config, scratch string) map[schema.ResourceKey]stackjob.Stack {
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return nil
+	}
+	if err := copyRecords(ctx, c.DataDir, scratch); err != nil {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(scratch, sqlite.FileName)); err != nil {
+		return nil // no daemon has ever run here
+	}
+	records, err := sqlite.Open(ctx, sqlite.Options{Folder: scratch, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = records.Close() }()
+	stacks, err := records.Stacks(ctx, "")
+	if err != nil {
+		return nil
+	}
+	return stacks
+}
+
+// checkUses tells which programs the stacks of a repository get, and which of them none.
+func checkUses(ctx context.Context, e *engines, repository string, in diff.Input) []Check {
+	name := "engines of " + repository
+	uses := diff.EngineUses(in, func(schema.ResourceKey) bool { return true })
+	if len(uses) == 0 {
+		return []Check{{Name: name, Health: Well, Detail: "it has no stack"}}
+	}
+	got := map[string]int{}
+	var missing []Check
+	for _, u := range uses {
+		w := engine.Wanted{Provisioner: u.Provisioner, Version: u.Version, Runtime: u.Runtime}
+		p, err := e.program(ctx, w)
+		if err == nil {
+			err = e.lack(ctx, w)
+		}
+		if err == nil {
+			got[p.String()] += len(u.Of)
+			continue
+		}
+		check := Check{Name: name, Health: Missing, Detail: u.Of[0].String()}
+		if more := len(u.Of) - 1; more > 0 {
+			check.Detail += fmt.Sprintf(" and %d more", more)
+		}
+		var lack interface {
+			What() string
+			How() string
+		}
+		if !errors.As(err, &lack) {
+			check.Detail += ": " + err.Error()
+		} else {
+			check.Detail, check.Fix = check.Detail+": "+lack.What(), lack.How()
+		}
+		missing = append(missing, check)
+	}
+	var parts []string
+	for _, p := range slices.Sorted(maps.Keys(got)) {
+		parts = append(parts, fmt.Sprintf("%s for %s", p, report.Plural(got[p], "stack")))
+	}
+	if len(parts) == 0 {
+		return missing
+	}
+	return append([]Check{{Name: name, Health: Well, Detail: strings.Join(parts, ", ")}}, missing...)
 }

@@ -1,21 +1,28 @@
 package app_test
 
 import (
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-version"
 
+	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/program/programtest"
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
 )
 
 // putInstalled puts a real engine where `reeve engine install` does.
@@ -189,4 +196,169 @@ func TestAPullRequestSaysThatAnEngineMayNotChangeUntilItSaysHow(t *testing.T) {
 			t.Errorf("it was made with %s", j.Plan.Engine)
 		}
 	})
+}
+
+// organization is a document of acme that holds all its stacks to versions of an engine.
+func organization(constraint string) string {
+	return fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: Organization\nspec: {engineVersion: %q}\n", constraint)
+}
+
+func TestAPullRequestTellsOfAnEngineThatIsNotThereBeforeAnyJob(t *testing.T) {
+	t.Parallel()
+	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
+		w.engine = tooltest.OpenTofu(t)
+		w.start()
+		w.settle(devA, devB)
+
+		// No stack is another by a constraint: nothing is planned, and yet it is told.
+		n, head := w.proposes("Hold the engine", map[string]string{"acme/organization.yaml": organization("> 1.98, < 2")})
+		lack := `no tofu satisfies "` + "`>` 1.98, `<` 2\" (`acme/organization.yaml:3:23`)"
+		install := "`reeve engine install 'tofu@> 1.98, < 2'`"
+		body := w.shows(n, "[!WARNING]", "An engine that this asks for is not there", "`"+devA+"`, `"+devB+"`", lack, w.engine.Version, install)
+		w.status(head, "reeve/plan", forge.Success)
+		if plans := w.plans(); len(plans) != 0 {
+			t.Errorf("plans were made: %v", plans)
+		}
+		if dry, err := w.planPull(app.PlanPullOptions{Pull: strconv.Itoa(n)}); err != nil || dry.Comment != body || len(dry.Engines) != 1 || len(dry.Engines[0].Of) != 2 {
+			t.Errorf("a dry run: %v %+v, and the comment\n%s", err, dry.Engines, cmp.Diff(body, dry.Comment))
+		}
+
+		// A row's own plan says it, and what was planned with another version does not stand.
+		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/organization.yaml": organization(">= 1.6, < 2"), "acme/dev/a.yaml": w.document("a", "two")}, false)
+		w.shows(n, devA, w.engine.String(), "reeve approve dev")
+		if body := w.shows(n); strings.Contains(body, "is not there") {
+			t.Errorf("the engine is there:\n%s", body)
+		}
+		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/organization.yaml": organization("> 1.98, < 2")}, false)
+		body = w.shows(n, "The plan failed", lack, install)
+		w.status(head, "reeve/plan", forge.Failure)
+		warning, _, _ := strings.Cut(body, "\n| ")
+		if !strings.Contains(warning, "> - `"+devB+"`: no tofu satisfies") || strings.Contains(warning, "> - `"+devA) {
+			t.Errorf("the warning is to name what has no plan, and that alone:\n%s", body)
+		}
+	})
+}
+
+func TestALocalPlanTellsOfEnginesThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	e := tooltest.OpenTofu(t)
+	w := newWorld(t, e)
+	w.write("modules/counter/main.tf", counter, "modules/odd/Pulumi.yaml", "name: odd\nruntime: cobol\n", "acme/policy.yaml", atOnce,
+		"acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.commit("one")
+	w.start()
+	w.await(devA, stackjob.Succeeded)
+	// One that is as it was, and one that cannot be planned before another is applied: of
+	// neither a job would tell.
+	pulumi := program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.Pulumi, "3.230.0")
+	programtest.Write(t, pulumi, "3.230.0")
+	w.write("acme/organization.yaml", "apiVersion: stackreeve.dev/v1\nkind: Organization\nspec: {engineVersion: {tofu: '> 1.98'}}\n",
+		"acme/dev/b.yaml", with(w.stackDocument("b", "one"), "engineVersion: '>= 1.6'"),
+		"acme/dev/p.yaml", "apiVersion: stackreeve.dev/v1\nkind: PulumiStack\nmetadata: {name: p}\nspec:\n  program: /modules/odd\n  config:\n    text: {valueFrom: {kind: TerraformStack, name: b, fieldPath: status.outputs.text}}\n")
+	got := w.plan()
+	if len(got.Engines) != 2 || got.Engines[0].Of[0].Name != "p" || got.Engines[1].Of[0].Name != "a" {
+		t.Fatalf("%+v", got.Engines)
+	}
+	for i, parts := range [][]string{
+		{"pulumi-language-cobol", "the runtime cobol", "beside pulumi 3.230.0 (" + pulumi + ")", "`reeve engine install pulumi`", "Pulumi.yaml"},
+		{`no tofu satisfies "> 1.98" (acme/organization.yaml:3:30)`, "`reeve engine install 'tofu@> 1.98'`"},
+	} {
+		for _, part := range parts {
+			if !strings.Contains(got.Engines[i].Why, part) {
+				t.Errorf("%q is not in: %s", part, got.Engines[i].Why)
+			}
+		}
+	}
+	for _, r := range got.Resources {
+		if r.Key.Name == "b" && (r.Problem != nil || r.Job == nil || r.Job.Plan.Counts.Create != 1) {
+			t.Errorf("b: %+v", r)
+		}
+	}
+}
+
+// plan plans the repository as it is on disk, beside the daemon.
+func (w *world) plan() app.LocalPlan {
+	w.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got, err := app.Plan(w.t.Context(), app.PlanOptions{Config: w.config(), Folder: w.repo, Repository: "config", Executable: []string{exe, "run-job"},
+		Environ: os.Environ(), Log: slog.New(slog.NewTextHandler(w.log, nil)), Want: func(schema.ResourceKey) bool { return true }})
+	if err != nil || got.Diagnostics.HasErrors() {
+		w.t.Fatalf("%v\n%s", err, diag.Text(got.Diagnostics, diag.TextOptions{}))
+	}
+	return got
+}
+
+func TestALocalPlanUsesWhatWasInstalled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, tooltest.OpenTofu(t))
+	w.write("modules/counter/main.tf", counter, "acme/dev/a.yaml", w.stackDocument("a", "one"))
+	w.putInstalled(w.engine)
+	is := w.engine.String()
+	w.engine.Path = "" // the configuration names none
+	got := w.plan()
+	if len(got.Resources) != 1 || got.Resources[0].Problem != nil || got.Resources[0].Job.Plan.Engine != is {
+		t.Errorf("%+v", got.Resources)
+	}
+}
+
+func TestTheDoctorSaysWhichStacksGetNoEngine(t *testing.T) {
+	t.Parallel()
+	e := tooltest.OpenTofu(t)
+	w := newWorld(t, e)
+	pulumi := program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.Pulumi, "3.230.0")
+	programtest.Write(t, pulumi, "3.230.0")
+	doctor := func() map[string]app.Check {
+		out := map[string]app.Check{}
+		for _, c := range app.Doctor(t.Context(), w.config(), []string{"HOME=" + w.root, "PATH="}, "") {
+			name := c.Name
+			for i := 2; out[name].Name != ""; i++ {
+				name = fmt.Sprintf("%s %d", c.Name, i)
+			}
+			out[name] = c
+		}
+		return out
+	}
+	program := "apiVersion: stackreeve.dev/v1\nkind: PulumiStack\nmetadata: {name: %s}\nspec: {program: /modules/%s}\n"
+	w.write("modules/counter/main.tf", counter, "acme/dev/a.yaml", w.stackDocument("a", "one"), "acme/dev/b.yaml", w.stackDocument("b", "one"),
+		"acme/dev/c.yaml", with(w.stackDocument("c", "one"), "engineVersion: '> 1.98'"),
+		"acme/dev/d.yaml", with(w.stackDocument("d", "one"), "provisioner: terraform"),
+		"modules/yaml/Pulumi.yaml", "name: x\nruntime: yaml\n", "acme/dev/p.yaml", fmt.Sprintf(program, "p", "yaml"),
+		"modules/cobol/Pulumi.yaml", "name: x\nruntime: cobol\n", "acme/dev/q.yaml", fmt.Sprintf(program, "q", "cobol"))
+	w.commit("all")
+
+	got := doctor()
+	if c := got["engine pulumi"]; c.Health != app.Unwell || !strings.Contains(c.Detail, "no language host") || !strings.Contains(c.Fix, "reeve engine install pulumi") {
+		t.Errorf("Pulumi without a host: %+v", c)
+	}
+	programtest.Write(t, filepath.Join(filepath.Dir(pulumi), "pulumi-language-yaml"), "3.230.0")
+	got = doctor()
+	if c := got["engine pulumi"]; c.Health != app.Well || c.Detail != "3.230.0 ("+pulumi+"); languages: yaml" {
+		t.Errorf("Pulumi: %+v", c)
+	}
+	if c := got["engines of config"]; c.Health != app.Well || c.Detail != "pulumi 3.230.0 for 1 stack, "+e.String()+" for 2 stacks" {
+		t.Errorf("%+v", c)
+	}
+	var missing []string
+	for i := 2; got[fmt.Sprintf("engines of config %d", i)].Name != ""; i++ {
+		c := got[fmt.Sprintf("engines of config %d", i)]
+		if c.Health != app.Missing {
+			t.Errorf("%+v", c)
+		}
+		missing = append(missing, c.Detail+" ! "+c.Fix)
+	}
+	for _, part := range []string{
+		"acme/dev/PulumiStack/q: pulumi-language-cobol, the host for programs of the runtime cobol", "if cobol is a mistake, correct runtime in Pulumi.yaml",
+		`acme/dev/TerraformStack/c: no tofu satisfies "> 1.98" (acme/dev/c.yaml:`, "! `reeve engine install 'tofu@> 1.98'` gets it",
+		"acme/dev/TerraformStack/d: terraform is not installed, only " + e.String(), "! `reeve engine install terraform` gets it",
+	} {
+		if !strings.Contains(strings.Join(missing, "\n"), part) {
+			t.Errorf("%q is not in:\n%s", part, strings.Join(missing, "\n"))
+		}
+	}
+	if len(missing) != 3 {
+		t.Errorf("%q", missing)
+	}
 }

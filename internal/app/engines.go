@@ -7,6 +7,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
+	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -17,7 +18,7 @@ import (
 type engines struct {
 	finder *program.Finder
 	path   string
-	data   string
+	data   string // the data folder with what was installed
 
 	mu sync.Mutex // guards c
 	c  config.Engine
@@ -25,8 +26,11 @@ type engines struct {
 
 func newEngines(c config.Engine, dataDir string, environ []string) *engines {
 	path, _ := lookup(environ, "PATH")
-	return &engines{finder: program.NewFinder(filepath.Join(dataDir, "engines.json")), path: path, data: dataDir, c: c}
+	return &engines{finder: program.NewFinder(filepath.Join(dataDir, versionsFile)), path: path, data: dataDir, c: c}
 }
+
+// versionsFile is where the versions of programs are remembered in a data folder.
+const versionsFile = "engines.json"
 
 // use puts another configuration in force.
 func (e *engines) use(c config.Engine) {
@@ -67,6 +71,20 @@ func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, 
 	}
 	f, err := inv.Choose(w)
 	return f.Program, string(f.Origin), err
+}
+
+// lack says why no engine can be had for what is wanted; nil when one can be had. It asks
+// for the language host of a Pulumi program, too, which else the driver does.
+func (e *engines) lack(ctx context.Context, w engine.Wanted) error {
+	inv, err := e.all(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := inv.Choose(w)
+	if err != nil || w.Runtime == "" {
+		return err
+	}
+	return program.CheckHost(f, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
 }
 
 // preferred is the engine of stacks that name none: what the configuration says,

@@ -15,6 +15,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
@@ -69,6 +70,8 @@ type LocalPlan struct {
 	Unchanged   int               `json:"unchanged"`
 	// Frozen are the environments in which nothing is changed or planned.
 	Frozen []FrozenFolder `json:"frozen,omitempty"`
+	// Engines are those that are not there and that stacks ask for which were not planned.
+	Engines []pull.EngineLack `json:"engines,omitempty"`
 }
 
 // FrozenFolder is an environment whose folder has errors.
@@ -90,10 +93,13 @@ func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
 	if err := copyRecords(ctx, o.Config.DataDir, scratch); err != nil {
 		return LocalPlan{}, err
 	}
+	if err := lendEngines(o.Config.DataDir, scratch); err != nil {
+		return LocalPlan{}, err
+	}
 	cfg := o.Config
 	cfg.DataDir = scratch
 	cfg.Repositories = []config.Repository{{Name: o.Repository, Path: o.Folder, Mode: config.Worktree}}
-	a, err := New(ctx, Options{Config: cfg, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log})
+	a, err := New(ctx, Options{Config: cfg, Engines: o.Config.DataDir, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log})
 	if err != nil {
 		return LocalPlan{}, err
 	}
@@ -137,16 +143,67 @@ func copyRecords(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// copyState copies a stack's local state, if it has one.
+// lendEngines has a plan in a scratch data folder find what there is of engines.
+func lendEngines(from, to string) error {
+	// Versions of programs that are known need not be asked for. Without them they are.
+	_ = copyFile(filepath.Join(from, versionsFile), filepath.Join(to, versionsFile))
+	if err := linkPlugins(from, to); err != nil {
+		return fmt.Errorf("show Pulumi's plugins to the plan: %w", err)
+	}
+	return nil
+}
+
+// copyState copies a stack's local state, if it has one, without what lies beside it:
+// backups, a history, the locks of a job that is at work.
 func copyState(from, to string, k schema.ResourceKey) error {
-	src, dst := reconciler.Layout{Root: from}.State(k), reconciler.Layout{Root: to}.State(k)
-	if _, err := os.Stat(src); errors.Is(err, fs.ErrNotExist) {
+	at, scratch := reconciler.Layout{Root: from}, reconciler.Layout{Root: to}
+	for src, dst := range map[string]string{
+		at.State(k): scratch.State(k),
+		filepath.Join(at.PulumiState(k), ".pulumi", "meta.yaml"): filepath.Join(scratch.PulumiState(k), ".pulumi", "meta.yaml"),
+	} {
+		if _, err := os.Stat(src); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
+			return err
+		}
+		if err := copyFile(src, dst); err != nil {
+			return err
+		}
+	}
+	stacks := filepath.Join(at.PulumiState(k), ".pulumi", "stacks")
+	if _, err := os.Stat(stacks); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
-		return err
+	return os.CopyFS(filepath.Join(scratch.PulumiState(k), ".pulumi", "stacks"), os.DirFS(stacks))
+}
+
+// linkPlugins shows Pulumi's plugins of the daemon in the scratch data folder, so that they
+// need not be got again. Folders are made, since Pulumi takes no links for them, and files
+// are linked: what a plan gets besides goes with the scratch folder.
+func linkPlugins(from, to string) error {
+	src := filepath.Join(reconciler.Layout{Root: from}.PulumiHome(), "plugins")
+	dst := filepath.Join(reconciler.Layout{Root: to}.PulumiHome(), "plugins")
+	plugins, err := os.ReadDir(src)
+	if err != nil {
+		return nil // there are none, or none that may be read
 	}
-	return copyFile(src, dst)
+	for _, plugin := range plugins {
+		files, err := os.ReadDir(filepath.Join(src, plugin.Name()))
+		_, partial := os.Stat(filepath.Join(src, plugin.Name()+".partial"))
+		if err != nil || partial == nil { // it is no folder, or is just being got
+			continue
+		}
+		if err := os.MkdirAll(filepath.Join(dst, plugin.Name()), 0o700); err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := os.Symlink(filepath.Join(src, plugin.Name(), f.Name()), filepath.Join(dst, plugin.Name(), f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func copyFile(from, to string) error {
@@ -230,7 +287,7 @@ func (a *App) localPlan(ctx context.Context, p reconciler.Preview, want func(sch
 	if ctx.Err() != nil {
 		return LocalPlan{}, ctx.Err()
 	}
-	out := LocalPlan{Diagnostics: p.Tree.Diagnostics(), Unchanged: p.Result.Unchanged, Resources: []PlannedResource{}}
+	out := LocalPlan{Diagnostics: p.Tree.Diagnostics(), Unchanged: p.Result.Unchanged, Resources: []PlannedResource{}, Engines: p.Engines}
 	for _, ch := range p.Result.Changes {
 		if !want(ch.Key) {
 			continue

@@ -94,9 +94,12 @@ func PlanPull(ctx context.Context, o PlanPullOptions) (_ PulledPlan, err error) 
 	if err := copyRecords(ctx, o.Config.DataDir, p.scratch); err != nil {
 		return PulledPlan{}, err
 	}
+	if err := lendEngines(o.Config.DataDir, p.scratch); err != nil {
+		return PulledPlan{}, err
+	}
 	cfg := o.Config
 	cfg.DataDir, cfg.Repositories = p.scratch, []config.Repository{p.repository}
-	if p.app, err = New(ctx, Options{Config: cfg, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log}); err != nil {
+	if p.app, err = New(ctx, Options{Config: cfg, Engines: o.Config.DataDir, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log}); err != nil {
 		return PulledPlan{}, err
 	}
 	defer func() { err = errors.Join(err, p.app.Close()) }()
@@ -307,7 +310,7 @@ func (p *pulling) propose(ctx context.Context, m gitsource.Merge, number int, be
 
 // outcome tells what the plans found, and renders the comment.
 func (p *pulling) outcome(ctx context.Context, rec pull.Pull) (PulledPlan, error) {
-	out := PulledPlan{LocalPlan: LocalPlan{Resources: []PlannedResource{}}, Number: p.key.Number, Title: p.proposal.Title,
+	out := PulledPlan{LocalPlan: LocalPlan{Resources: []PlannedResource{}, Engines: rec.Round.Engines}, Number: p.key.Number, Title: p.proposal.Title,
 		Head: rec.Round.Head, Base: rec.Round.Base, Conflicts: rec.Round.Conflicts}
 	if !rec.Round.Refused.IsZero() {
 		out.Refused = &rec.Round.Refused

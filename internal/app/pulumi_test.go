@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,10 +77,15 @@ func TestAPulumiStackLivesAsAnyOther(t *testing.T) {
 		t.Errorf("outputs = %+v", outputs)
 	}
 
+	// A plan without the daemon begins with the daemon's state, and comes out the same.
 	w.write("acme/dev/a.yaml", w.pulumiDocument("a", "two", canary))
+	local := w.plan()
 	w.commit("two")
 	if j = w.await(stack, stackjob.Succeeded); j.Plan.Counts != (stackjob.Counts{Update: 1, NoOp: 1}) || w.created("a") != 1 {
 		t.Errorf("a change of one input: %v, made %d times", j.Plan.Counts, w.created("a"))
+	}
+	if r := local.Resources; len(r) != 1 || r[0].Problem != nil || r[0].Job.Plan.Digest != j.Plan.Digest {
+		t.Errorf("without the daemon: %+v, by it %s", r, j.Plan.Digest)
 	}
 
 	w.remove("acme/dev/a.yaml")
@@ -102,6 +108,34 @@ func TestAPulumiStackLivesAsAnyOther(t *testing.T) {
 	}
 	for _, file := range filesContaining(t, filepath.Join(w.root, "data"), canary) {
 		t.Errorf("the secret is in clear in %s", file)
+	}
+}
+
+func TestALocalPlanUsesPluginsOfTheDaemons(t *testing.T) {
+	t.Parallel()
+	w := pulumiWorld(t)
+	e, plugins := tooltest.Pulumi(t)
+	alone := filepath.Join(w.root, "alone") // Pulumi and its host, without the provider beside them
+	for _, name := range []string{"pulumi", "pulumi-language-yaml"} {
+		if err := errors.Join(os.MkdirAll(alone, 0o700), os.Symlink(filepath.Join(filepath.Dir(e.Path), name), filepath.Join(alone, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.engine.Path = filepath.Join(alone, "pulumi")
+	// The program does not say where its provider is, and there is none to be got.
+	program := pulumiProgram(plugins)
+	at := strings.Index(program, "plugins:")
+	w.write("modules/lab/Pulumi.yaml", program[:at]+program[at+strings.Index(program[at:], "\n")+1:], "acme/dev/a.yaml", w.pulumiDocument("a", "one", "x"))
+	home := filepath.Join(w.root, "data", "pulumi", "plugins", "resource-lab-v0.1.0")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(plugins, "pulumi-resource-lab"), filepath.Join(home, "pulumi-resource-lab")); err != nil {
+		t.Fatal(err)
+	}
+	got := w.plan()
+	if len(got.Resources) != 1 || got.Resources[0].Problem != nil || got.Resources[0].Job.Plan.Counts.Create != 2 {
+		t.Errorf("%+v\n%s", got.Resources, w.log)
 	}
 }
 

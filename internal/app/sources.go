@@ -15,6 +15,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource/remote"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/reconciler"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // localPoll is how often a folder is looked at beside watching it, when the
@@ -131,17 +132,31 @@ func tryOpen(c config.Config, r config.Repository, environ []string) error {
 	return src.Close()
 }
 
-// reach polls a repository once, for the doctor.
-func reach(ctx context.Context, c config.Config, r config.Repository, scratch string) (string, error) {
+// reached is a repository that was polled once, for the doctor.
+type reached struct {
+	revision gitsource.Revision
+	// tree is nil, and err says why, when it cannot be read.
+	tree *schema.Tree
+	err  error
+}
+
+// reach polls a repository and reads it. The error is that it cannot be reached.
+func reach(ctx context.Context, c config.Config, r config.Repository, scratch string) (reached, error) {
 	c.DataDir = scratch
 	src, err := openSource(c, r, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return "", err
+		return reached{}, err
 	}
 	defer func() { _ = src.Close() }()
 	rev, _, err := src.Poll(ctx)
 	if err != nil {
-		return "", err
+		return reached{}, err
 	}
-	return fmt.Sprintf("%s %s", rev.Branch, rev.Short()), nil
+	out := reached{revision: rev}
+	snap, err := src.Snapshot(ctx, rev)
+	if err == nil {
+		out.tree, err = schema.NewLoader(schema.Options{}).Load(ctx, snap)
+	}
+	out.err = err
+	return out, nil
 }

@@ -1,11 +1,13 @@
 package program
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -51,4 +53,37 @@ func Hosts(f Found, path string) []Host {
 	}
 	slices.SortFunc(out, func(a, b Host) int { return strings.Compare(a.Runtime, b.Runtime) })
 	return out
+}
+
+// NoHost says that no language host of Pulumi is there for a program, and how to get it.
+type NoHost struct {
+	Runtime string
+	Program engine.Program
+}
+
+// Error tells what is not there, and what to do.
+func (e *NoHost) Error() string { return e.What() + "; " + e.How() }
+
+// What is not there.
+func (e *NoHost) What() string {
+	return fmt.Sprintf("%s%s, the host for programs of the runtime %s, is neither beside %s (%s) nor on PATH",
+		hostPrefix, e.Runtime, e.Runtime, e.Program, e.Program.Path)
+}
+
+// How to get it.
+func (e *NoHost) How() string {
+	return fmt.Sprintf("`reeve engine install pulumi` gets Pulumi with its hosts, or put the host beside it; if %s is a mistake, correct runtime in Pulumi.yaml", e.Runtime)
+}
+
+// CheckHost returns a *NoHost when a Pulumi program has no host for a runtime: neither of
+// those that Hosts lists, nor a plugin in home, Pulumi's own folder.
+func CheckHost(f Found, runtime, path, home string) error {
+	if slices.ContainsFunc(Hosts(f, path), func(h Host) bool { return h.Runtime == runtime }) {
+		return nil
+	}
+	// The separator of a version keeps "java" from standing for "java2".
+	if plugins, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+runtime+"-v*")); len(plugins) > 0 {
+		return nil
+	}
+	return &NoHost{Runtime: runtime, Program: f.Program}
 }

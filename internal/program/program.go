@@ -163,12 +163,15 @@ func (e *NoneFits) Is(target error) bool {
 }
 
 // Error tells what is wanted and by whom, what is there, and what to do.
-func (e *NoneFits) Error() string {
+func (e *NoneFits) Error() string { return e.What() + "; " + e.How() }
+
+// What is wanted and by whom, and what is there.
+func (e *NoneFits) What() string {
 	name := string(e.Wanted.Provisioner)
-	var b strings.Builder
-	if len(e.Broken) == 1 && e.Broken[0].Origin == Configured {
-		return fmt.Sprintf("%s: %s; correct engine.%s in reeve.yaml", e.Broken[0].Path, e.Broken[0].Err, name)
+	if e.isNamed() {
+		return e.Broken[0].Path + ": " + e.Broken[0].Err
 	}
+	var b strings.Builder
 	switch {
 	case len(e.There) > 0:
 		fmt.Fprintf(&b, "no %s satisfies %s; there is %s", name, constraint(e.Wanted.Version), list(e.There))
@@ -186,9 +189,20 @@ func (e *NoneFits) Error() string {
 	for _, x := range e.Broken {
 		fmt.Fprintf(&b, "; %s does not work: %s", x.Path, x.Err)
 	}
-	fmt.Fprintf(&b, "; `%s` gets it, or name a program in reeve.yaml (engine.%s)", InstallCommand(e.Wanted), name)
 	return b.String()
 }
+
+// How to get what is wanted.
+func (e *NoneFits) How() string {
+	name := string(e.Wanted.Provisioner)
+	if e.isNamed() {
+		return "correct engine." + name + " in reeve.yaml"
+	}
+	return fmt.Sprintf("`%s` gets it, or name a program in reeve.yaml (engine.%s)", InstallCommand(e.Wanted), name)
+}
+
+// isNamed tells that it is the program that the configuration names which does not work.
+func (e *NoneFits) isNamed() bool { return len(e.Broken) == 1 && e.Broken[0].Origin == Configured }
 
 // InstallCommand is what a person types to get what is wanted.
 func InstallCommand(w engine.Wanted) string {

@@ -300,3 +300,36 @@ func TestLanguageHostsLieBesidePulumiOrOnPath(t *testing.T) {
 		t.Errorf("OpenTofu has hosts: %v", got)
 	}
 }
+
+func TestAMissingLanguageHostIsExplained(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	pulumi := m.at("folder/pulumi", "3.230.0")
+	m.at("folder/pulumi-language-yaml", "x")
+	home := filepath.Join(m.dir, "home")
+	f, ok := m.find().Best(schema.Pulumi)
+	if !ok {
+		t.Fatal("Pulumi was not found")
+	}
+	if err := program.CheckHost(f, "yaml", m.o.Path, home); err != nil {
+		t.Error(err)
+	}
+	err := program.CheckHost(f, "java", m.o.Path, home)
+	want := "pulumi-language-java, the host for programs of the runtime java, is neither beside pulumi 3.230.0 (" + pulumi + ") nor on PATH; " +
+		"`reeve engine install pulumi` gets Pulumi with its hosts, or put the host beside it; if java is a mistake, correct runtime in Pulumi.yaml"
+	if err == nil || err.Error() != want {
+		t.Errorf("err = %v\nwant  %s", err, want)
+	}
+	// A plugin of Pulumi's is one as well; that of another language is none.
+	for _, plugin := range []string{"language-javascript-v1.0.0", "language-java-v1.0.0"} {
+		if err := program.CheckHost(f, "java", m.o.Path, home); err == nil {
+			t.Error("there is none yet")
+		}
+		if err := os.MkdirAll(filepath.Join(home, "plugins", plugin), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := program.CheckHost(f, "java", m.o.Path, home); err != nil {
+		t.Error(err)
+	}
+}

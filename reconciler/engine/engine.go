@@ -61,6 +61,9 @@ type Wanted struct {
 	Provisioner schema.Provisioner
 	// Version is the constraint that counts for the stack, with its place.
 	Version schema.EngineVersion
+	// Runtime is the language of a Pulumi program, for which there must be a host; "" when
+	// it is not known, and the driver finds out.
+	Runtime string
 }
 
 // ErrVersion tells that programs of an engine are there, and none of a version that the

@@ -168,6 +168,8 @@ type Round struct {
 	Report   string `json:"report,omitempty"`
 	// Policies are those that the merge makes others, sorted by name.
 	Policies []PolicyMove `json:"policies,omitempty"`
+	// Engines are those that the merge asks for and that are not there.
+	Engines []EngineLack `json:"engines,omitempty"`
 	// Rows are the affected resources, in graph order.
 	Rows      []Row     `json:"rows,omitempty"`
 	StartedAt time.Time `json:"startedAt"`
@@ -185,6 +187,15 @@ type PolicyMove struct {
 	Policy string `json:"policy"` // as PolicyChoice.Name
 	File   string `json:"file"`
 	How    string `json:"how"` // a few words: "is changed"
+}
+
+// EngineLack is an engine that stacks ask for and that cannot be had where the daemon runs:
+// their next job would fail.
+type EngineLack struct {
+	// Of are the stacks, sorted.
+	Of []schema.ResourceKey `json:"of"`
+	// Why says what is asked for and where, what is there, and how to get the engine.
+	Why string `json:"why"`
 }
 
 // Author is one who wrote, committed or pushed a part of what is proposed.

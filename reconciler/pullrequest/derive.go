@@ -179,7 +179,7 @@ func derive(in picture) comment.Pull {
 		out.Elsewhere = &comment.Elsewhere{Into: p.Proposal.BaseBranch, Followed: in.followed}
 	case r != nil:
 		out.Head, out.Base, out.Round = r.Head, r.Base, r.Number
-		out.Conflicts, out.Report, out.Errors, out.Policies = r.Conflicts, r.Report, r.Errors, r.Policies
+		out.Conflicts, out.Report, out.Errors, out.Policies, out.Engines = r.Conflicts, r.Report, r.Errors, r.Policies, r.Engines
 		if !r.Refused.IsZero() {
 			out.Refused = r.Refused.String()
 		}

@@ -102,16 +102,16 @@ func (s *sitting) living(ctx context.Context, pic picture, view comment.Pull, l 
 	return s.save(ctx)
 }
 
-// isSilent tells that a pull request touches nothing of ours, no policy either, and was
-// never commented on.
+// isSilent tells that a pull request touches nothing of ours, no policy and no engine
+// either, and was never commented on.
 func (s *sitting) isSilent(view comment.Pull) bool {
-	return touchesNothing(view) && len(view.Policies) == 0 && s.post(planPost) < 0
+	return touchesNothing(view) && len(view.Policies) == 0 && len(view.Engines) == 0 && s.post(planPost) < 0
 }
 
 // hasNoOutcome tells that nobody waits to hear how it ends: it touches nothing, and what was
-// said of it, if anything, was of policies.
+// said of it, if anything, was of policies and engines.
 func (s *sitting) hasNoOutcome(view comment.Pull) bool {
-	return touchesNothing(view) && (len(view.Policies) > 0 || s.post(planPost) < 0)
+	return touchesNothing(view) && (len(view.Policies)+len(view.Engines) > 0 || s.post(planPost) < 0)
 }
 
 // touchesNothing tells that there is nothing to plan, and nothing wrong.

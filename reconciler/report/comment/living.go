@@ -32,6 +32,7 @@ func (p arranged) living(folds []*fold, l Limits) (Text, form) {
 		b.WriteString(a.elsewhere())
 		b.WriteString(danger(f.danger))
 		b.WriteString(a.policies())
+		b.WriteString(a.engineLacks())
 		b.WriteString(a.refused(l, f))
 		b.WriteString(table(f.table))
 		b.WriteString(a.unchanged(l, f))
@@ -363,6 +364,40 @@ func (p arranged) policies() string {
 		b.WriteString("> - " + code(m.Policy) + " " + m.How + ", in " + code(m.File) + "\n")
 	}
 	if more := len(p.Policies) - listedPolicies; more > 0 {
+		b.WriteString("> - and " + strconv.Itoa(more) + " more\n")
+	}
+	return b.String() + "\n"
+}
+
+// The most engines that are named, and of each the stacks that ask for it.
+const (
+	listedLacks    = 5
+	listedLackedBy = 3
+)
+
+// engineLacks tells that stacks ask for engines that are not there. Nobody would hear of it
+// before their next job, which fails.
+func (p arranged) engineLacks() string {
+	if len(p.Engines) == 0 {
+		return ""
+	}
+	words := "An engine that this asks for is not there: once it is merged, the next job of these resources fails, until somebody installs it where the daemon runs."
+	if p.Merged {
+		words = "An engine that this asks for was not there when it was planned: the next job of these resources fails, until somebody installs it where the daemon runs."
+	}
+	var b strings.Builder
+	b.WriteString("> [!WARNING]\n> **" + words + "**\n>\n")
+	for _, l := range p.Engines[:min(len(p.Engines), listedLacks)] {
+		var of []string
+		for _, k := range l.Of[:min(len(l.Of), listedLackedBy)] {
+			of = append(of, code(k.String()))
+		}
+		if more := len(l.Of) - listedLackedBy; more > 0 {
+			of = append(of, "and "+strconv.Itoa(more)+" more")
+		}
+		b.WriteString("> - " + strings.Join(of, ", ") + ": " + prose(l.Why) + "\n")
+	}
+	if more := len(p.Engines) - listedLacks; more > 0 {
 		b.WriteString("> - and " + strconv.Itoa(more) + " more\n")
 	}
 	return b.String() + "\n"

@@ -75,7 +75,9 @@ type Pull struct {
 	Errors    int
 	// Policies are those that the merge makes others.
 	Policies []pull.PolicyMove
-	Rows     []Row
+	// Engines are those that the merge asks for and that are not there.
+	Engines []pull.EngineLack
+	Rows    []Row
 	// Blocks are what is between now and the apply, with who can clear it.
 	Blocks []Block
 	// Moved says what changed since somebody approved: one line each.
