@@ -338,6 +338,28 @@ func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
 	}
 }
 
+// Each stack has a passphrase of its own. Pulumi reads another stack's secrets as a text
+// that is none of them, and goes on.
+func TestSecretsThatAStackReferenceCannotReadAreToldInThePlan(t *testing.T) {
+	t.Parallel()
+	from := newBench(t)
+	from.program("config: {word: {type: string, secret: true}}\noutputs: {plain: hello, secret: \"${word}\"}\n")
+	from.Task.Pulumi.SecretConfig = []string{"word"}
+	from.Inputs(map[string]any{"word": "canary"})
+	from.MustApply()
+	b := newBench(t)
+	b.Task.StateFile, b.Task.Pulumi.BackendURL, b.Task.Pulumi.Stack = "", from.Task.Pulumi.BackendURL, "reader"
+	b.Task.Pulumi.Passphrase = "another one"
+	b.program("resources: {other: {type: \"pulumi:pulumi:StackReference\", properties: {name: organization/demo/dev}}}\noutputs: {got: \"${other.outputs.plain}\"}\n")
+	plan := b.MustPlan()
+	if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "organization/demo/dev") || !strings.Contains(plan.Warnings[0], "valueFrom") {
+		t.Errorf("warnings = %q", plan.Warnings)
+	}
+	if len(plan.Outputs) != 1 || string(plan.Outputs[0].After) != `"hello"` {
+		t.Errorf("outputs = %+v", plan.Outputs)
+	}
+}
+
 // What is wrong is told by a language host or on standard error, and not always by a
 // diagnostic of the engine's.
 func TestReasonsSayWhatIsWrong(t *testing.T) {

@@ -145,6 +145,13 @@ func (v *voice) diagnose(d apitype.DiagnosticEvent) {
 		if d.Ephemeral {
 			return
 		}
+		if stack, ok := strings.CutPrefix(d.Message, "eliding undecryptable secrets for stack reference "); ok {
+			// The program goes on with the text "[secret]" for each of them.
+			text := "Warning: The program reads the stack " + stack + " by a StackReference, and that stack's secrets are encrypted with another key: in the place of each it gets a text that is not the secret. Read outputs by valueFrom in the config instead."
+			v.log(text)
+			v.phase.Warn(text)
+			return
+		}
 		v.log(d.Message)
 		// Language hosts print what is wrong with a program there, and the engine then says
 		// nothing more.
