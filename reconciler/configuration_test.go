@@ -56,3 +56,35 @@ func TestConfigurationIsSecretWhereItIsMarkedOrRead(t *testing.T) {
 		t.Error("a value that cannot be opened was left out in silence")
 	}
 }
+
+func TestStackInputIsSecretWhereTheSchemaSaysSoOrASensitiveOutputGoes(t *testing.T) {
+	t.Parallel()
+	reference := func(field string) string {
+		return `{"valueFrom":{"kind":"TerraformStack","env":"dev","name":"net","fieldPath":"status.outputs.` + field + `"}}`
+	}
+	d := stackjob.Desired{
+		Inputs: json.RawMessage(`{"target":{"spec":{"a/b":[` + reference("id") + `,{"value":` + reference("key") + `}],"password":"canary","token":` + reference("key") + `,"unset":null}}}`),
+		Pulumi: &schema.PulumiSettings{StackInput: true, SecretInput: []string{"/target/spec/gone", "/target/spec/password", "/target/spec/token"}},
+	}
+	var out resolved
+	err := stackInput(d, &out, func(ref schema.Reference) (jsonValue, bool, error) {
+		return json.RawMessage(`"of ` + ref.FieldPath + `"`), ref.FieldPath == "status.outputs.key", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"target":{"spec":{"a/b":["of status.outputs.id",{"value":"of status.outputs.key"}],"password":"canary","token":"of status.outputs.key","unset":null}}}`
+	if string(out.inputs) != want {
+		t.Errorf("inputs = %s\nwant     %s", out.inputs, want)
+	}
+	if places := []string{"/target/spec/a~1b/1/value", "/target/spec/gone", "/target/spec/password", "/target/spec/token"}; !slices.Equal(out.secretParts, places) {
+		t.Errorf("secret are %q", out.secretParts)
+	}
+	if !slices.Contains(out.secrets, "canary") {
+		t.Errorf("masked are %q", out.secrets)
+	}
+	missing := errors.New("missing")
+	if err := stackInput(d, &resolved{}, func(schema.Reference) (jsonValue, bool, error) { return nil, false, missing }); !errors.Is(err, missing) {
+		t.Errorf("a value that is not there: %v", err)
+	}
+}

@@ -16,9 +16,11 @@ type resolved struct {
 	// references are keyed hashes of the values, by reference.
 	references map[string]string
 	// secrets are the strings to mask; secretKeys the keys of a Pulumi stack's
-	// configuration whose values are secret, sorted.
-	secrets    []string
-	secretKeys []string
+	// configuration whose values are secret, secretParts the places (JSON pointers) of
+	// what is secret in its stack input, both sorted.
+	secrets     []string
+	secretKeys  []string
+	secretParts []string
 }
 
 // sameReferences tells whether two attempts read the same values.

@@ -28,7 +28,7 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 	if p := job.Desired.Pulumi; p != nil {
 		t.StateBackups = w.o.Layout.StateBackups(k)
 		t.Pulumi = &engine.PulumiStack{Organization: p.Organization, Project: p.Project, Stack: p.Stack, BackendURL: p.BackendURL,
-			SecretsProvider: p.SecretsProvider, SecretConfig: vals.secretKeys, StackInput: p.StackInput, Home: w.o.Layout.PulumiHome()}
+			SecretsProvider: p.SecretsProvider, SecretConfig: vals.secretKeys, StackInput: p.StackInput, SecretInput: vals.secretParts, Home: w.o.Layout.PulumiHome()}
 		if p.BackendURL == "" {
 			t.Pulumi.BackendURL, t.StateFile = "file://"+w.o.Layout.PulumiState(k), w.o.Layout.PulumiCheckpoint(k, *p)
 		}

@@ -366,9 +366,16 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 		return value, nil
 	}
 	var err error
-	if job.Desired.Pulumi == nil || job.Desired.Pulumi.StackInput {
+	switch p := job.Desired.Pulumi; {
+	case p == nil:
 		out.inputs, err = schema.Resolve(job.Desired.Inputs, get)
-	} else {
+	case p.StackInput:
+		err = stackInput(job.Desired, &out, func(ref schema.Reference) (jsonValue, bool, error) {
+			sensitive = false
+			v, err := get(ref)
+			return v, sensitive, err
+		})
+	default:
 		err = w.configuration(job.Desired, &out, func(value jsonValue) (jsonValue, bool, error) {
 			sensitive = false
 			v, err := schema.Resolve(value, get)
@@ -417,6 +424,35 @@ func (w *Worker) configuration(d stackjob.Desired, out *resolved, resolve func(j
 	var err error
 	out.inputs, err = json.Marshal(values)
 	return err
+}
+
+// stackInput resolves what a program of the catalogue reads. Secret in it is what the
+// component's schema says is, and what is a sensitive output.
+func stackInput(d stackjob.Desired, out *resolved, get func(schema.Reference) (_ jsonValue, sensitive bool, _ error)) error {
+	out.secretParts = slices.Clone(d.Pulumi.SecretInput)
+	var err error
+	out.inputs, err = schema.ResolveAt(d.Inputs, func(ref schema.Reference, at string) (jsonValue, error) {
+		v, sensitive, err := get(ref)
+		if sensitive {
+			out.secretParts = append(out.secretParts, at)
+		}
+		return v, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, place := range d.Pulumi.SecretInput {
+		part, err := schema.At(out.inputs, place)
+		if err != nil {
+			return err
+		}
+		if part != nil {
+			out.secrets = append(out.secrets, secretStrings(part)...)
+		}
+	}
+	slices.Sort(out.secretParts)
+	out.secretParts = slices.Compact(out.secretParts)
+	return nil
 }
 
 var errMissingValue = errors.New("a reference has no value")

@@ -188,9 +188,12 @@ type PulumiSettings struct {
 	// What a sensitive output is put into is secret as well, and found out only when
 	// the inputs are resolved.
 	SecretConfig []string `json:"secretConfig,omitempty"`
-	// StackInput says that Inputs are what a catalogue's program reads as a file
-	// ({"target": …}) and no configuration.
+	// StackInput says that Inputs are the one thing that a catalogue's program reads
+	// ({"target": …}), and not a configuration of many keys.
 	StackInput bool `json:"stackInput,omitempty"`
+	// SecretInput are the places in such Inputs (JSON pointers) of what the component's
+	// schema says is secret, sorted. Sensitive outputs come to these as to SecretConfig.
+	SecretInput []string `json:"secretInput,omitempty"`
 }
 
 // Resource is a Cloud Resource: one document whose kind a component registers, or

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // decodeJSON reads one JSON value, keeping numbers as written.
@@ -88,23 +89,23 @@ func referenceOf(a any) (Reference, bool) {
 	return Reference{Kind: ValueFrom, To: ResourceKey{Env: env, Kind: kind, Name: name}, FieldPath: path}, true
 }
 
-func resolve(inputs json.RawMessage, get func(Reference) (json.RawMessage, error)) (json.RawMessage, error) {
+func resolve(inputs json.RawMessage, get func(Reference, string) (json.RawMessage, error)) (json.RawMessage, error) {
 	a, err := decodeJSON(inputs)
 	if err != nil {
 		return nil, err
 	}
-	a, err = resolveAny(a, get)
+	a, err = resolveAny(a, "", get)
 	if err != nil {
 		return nil, err
 	}
 	return appendAny(nil, a), nil
 }
 
-// resolveAny replaces references depth first, in canonical order. What get returns is
+// resolveAny replaces references of the part at a pointer, depth first, in canonical order. What get returns is
 // not looked into again: a value is a value, even one that looks like a reference.
-func resolveAny(a any, get func(Reference) (json.RawMessage, error)) (any, error) {
+func resolveAny(a any, at string, get func(Reference, string) (json.RawMessage, error)) (any, error) {
 	if r, ok := referenceOf(a); ok {
-		raw, err := get(r)
+		raw, err := get(r, at)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,7 @@ func resolveAny(a any, get func(Reference) (json.RawMessage, error)) (any, error
 	switch a := a.(type) {
 	case []any:
 		for i := range a {
-			v, err := resolveAny(a[i], get)
+			v, err := resolveAny(a[i], Pointer(at, strconv.Itoa(i)), get)
 			if err != nil {
 				return nil, err
 			}
@@ -125,7 +126,7 @@ func resolveAny(a any, get func(Reference) (json.RawMessage, error)) (any, error
 		}
 	case map[string]any:
 		for _, k := range sortedKeys(a) {
-			v, err := resolveAny(a[k], get)
+			v, err := resolveAny(a[k], Pointer(at, k), get)
 			if err != nil {
 				return nil, err
 			}

@@ -183,7 +183,7 @@ func (b *resourceBinder) catalogued(c *boundComponent) {
 	if b.res.Provisioner == Pulumi {
 		b.pulumiSettings(&pulumiStackSpec{}, nil)
 		b.res.Pulumi.StackInput = true
-		b.res.Inputs = b.stackInput(c, withDefaults(v, c.spec.shape))
+		b.res.Inputs, b.res.Pulumi.SecretInput = b.stackInput(c, withDefaults(v, c.spec.shape))
 		return
 	}
 	b.backend()

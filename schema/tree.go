@@ -62,6 +62,12 @@ func FromFS(fsys fs.FS) (Source, error) { return fromFS(fsys) }
 // for it (JSON). The first failing get ends it with that error, so a field is
 // never dropped and never empty by accident. The result is canonical JSON.
 func Resolve(inputs json.RawMessage, get func(Reference) (json.RawMessage, error)) (json.RawMessage, error) {
+	return resolve(inputs, func(r Reference, _ string) (json.RawMessage, error) { return get(r) })
+}
+
+// ResolveAt is Resolve for a get that wants to know where the value goes: at is the JSON
+// pointer of the reference in inputs.
+func ResolveAt(inputs json.RawMessage, get func(_ Reference, at string) (json.RawMessage, error)) (json.RawMessage, error) {
 	return resolve(inputs, get)
 }
 

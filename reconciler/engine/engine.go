@@ -147,9 +147,12 @@ type PulumiStack struct {
 	Passphrase      string `json:"passphrase,omitempty"`
 	// SecretConfig are the keys of Task.Inputs whose values are secret, sorted.
 	SecretConfig []string `json:"secretConfig,omitempty"`
-	// StackInput says that Task.Inputs are what the program reads as a file, and no
-	// configuration.
+	// StackInput says that Task.Inputs are Planton's stack input, {"target": …}, which the
+	// program reads as one value, and no configuration of many keys.
 	StackInput bool `json:"stackInput,omitempty"`
+	// SecretInput are the places in such Inputs (JSON pointers) of what is secret, sorted.
+	// A "provider_config" in them is secret without being named.
+	SecretInput []string `json:"secretInput,omitempty"`
 	// Home is Pulumi's own folder, with its plugins; stacks share it.
 	Home string `json:"home"`
 	// NoPluginDownload forbids the engine to fetch plugins that it does not have.

@@ -126,7 +126,7 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 func (p *phase) inputDigest() string {
 	s := p.task.Pulumi
 	h := hmac.New(sha256.New, p.task.HashKey)
-	secret := slices.Clone(s.SecretConfig)
+	secret := slices.Concat(s.SecretConfig, s.SecretInput)
 	slices.Sort(secret)
 	fmt.Fprintf(h, "%s\x00%q\x00%t\x00", p.task.ModuleRevision, secret, s.StackInput)
 	h.Write(bytes.TrimSpace(p.task.Inputs))

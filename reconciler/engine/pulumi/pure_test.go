@@ -379,8 +379,47 @@ func TestConfigIsInTheProjectsNamespace(t *testing.T) {
 		twice.Failure.Reason.Detail != "config has a and demo:a, which are the same" || strings.Contains(twice.Failure.Text, "canary") {
 		t.Errorf("one key in two forms: %+v", twice)
 	}
-	sealed, err := encrypted(map[string]any{"n": []any{json.Number("1"), "x", nil}}, func(text string) (string, error) { return "<" + text + ">", nil })
-	if err != nil || string(facts.Canonical(sealed)) != `{"n":[{"secure":"<1>"},{"secure":"<x>"},{"secure":"<null>"}]}` {
+	angled := func(text string) (string, error) { return "<" + text + ">", nil }
+	n := encryption{encrypt: angled}
+	sealed, err := n.of(map[string]any{"n": []any{json.Number("1"), "x", nil}}, "", true)
+	if err != nil || string(facts.Canonical(sealed)) != `{"n":[{"secure":"<1>"},{"secure":"<x>"},null]}` {
 		t.Errorf("encrypted = %s, %v", facts.Canonical(sealed), err)
+	}
+}
+
+func TestStackInputIsForEveryRuntime(t *testing.T) {
+	t.Parallel()
+	angled := func(text string) (string, error) { return "<" + text + ">", nil }
+	const in = `{"provider_config":{"key":"k"},"target":{"spec":{"a/b":"x","n":1,"s":["y"],"t":{"secure":"z"}}}}`
+	structure := func(ab, n string) string {
+		return `{"provider_config":{"key":{"secure":"<k>"}},"target":{"spec":{"a/b":` + ab + `,"n":` + n + `,"s":["y"],"t":{"secure":{"secure":"<z>"}}}}}`
+	}
+	long := `{"target":{"spec":{"text":"` + strings.Repeat("x", longestVariable) + `"}}}`
+	for name, c := range map[string]struct {
+		in, runtime string
+		secret      []string
+		want        string
+	}{
+		"yaml":                        {in, "yaml", nil, structure(`"x"`, `1`)},
+		"go":                          {in, "go", nil, structure(`"x"`, `1`)},
+		"go, a secret text":           {in, "go", []string{"/target/spec/a~1b"}, structure(`{"secure":"<x>"}`, `1`)},
+		"yaml, a secret number":       {in, "yaml", []string{"/target/spec/n"}, structure(`"x"`, `{"secure":"<1>"}`)},
+		"python, a secret number":     {in, "python", []string{"/target/spec/n"}, `{"secure":"<` + strings.ReplaceAll(in, `"`, `\"`) + `>"}`},
+		"yaml, a secret part":         {`{"target":{"spec":{"s":["y"]}}}`, "yaml", []string{"/target/spec"}, `{"target":{"spec":{"s":[{"secure":"<y>"}]}}}`},
+		"yaml, a secret that is gone": {`{"target":{}}`, "yaml", []string{"/target/spec/s"}, `{"target":{}}`},
+		"yaml, too long for others":   {long, "yaml", nil, long},
+		"nodejs, too long":            {long, "nodejs", nil, ""},
+	} {
+		v, ok, err := stackInputConfig([]byte(c.in), c.runtime, c.secret, angled)
+		if err != nil || ok != (c.want != "") {
+			t.Errorf("%s: ok %t, %v", name, ok, err)
+			continue
+		}
+		if got := strings.TrimSpace(string(facts.Canonical(v))); ok && got != c.want {
+			t.Errorf("%s:\n%.300s\nwant\n%.300s", name, got, c.want)
+		}
+	}
+	if _, _, err := stackInputConfig([]byte(`{"canary`), "yaml", nil, angled); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("not JSON: %v", err)
 	}
 }

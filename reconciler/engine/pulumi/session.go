@@ -91,7 +91,7 @@ func (p *phase) environment() map[string]string {
 		env["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
 	}
 	if s.StackInput && !p.isDestroy() {
-		env["STACK_INPUT_YAML_FILE"] = filepath.Join(p.at.private, stackInputFile)
+		env[stackInputVariable] = filepath.Join(p.at.private, stackInputFile)
 	}
 	// Language hosts lie beside the engine.
 	env["PATH"] = p.searchPath()

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
@@ -23,6 +24,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 const passphrase = "passphrase"
@@ -218,36 +220,49 @@ func configOf(inputs []byte, project string, secret []string) ([]configEntry, er
 	return out, nil
 }
 
-// encrypted is a secret value with every leaf encrypted: what is secret in Pulumi's
-// config are texts.
-func encrypted(v any, encrypt func(text string) (string, error)) (any, error) {
+// encryption makes values of the config of which parts are secret. What is secret in
+// Pulumi's config are texts, so every leaf of such a part becomes one.
+type encryption struct {
+	encrypt func(text string) (string, error)
+	// secret are the places of secret parts (JSON pointers).
+	secret []string
+	// typed says that something encrypted was no text before.
+	typed bool
+}
+
+// of is the part at a place with what is secret in it encrypted; secret says that all of it is.
+func (n *encryption) of(v any, at string, secret bool) (_ any, err error) {
+	secret = secret || slices.Contains(n.secret, at)
 	switch v := v.(type) {
 	case map[string]any:
+		// To Pulumi, {"secure": "text"} is a ciphertext. With the text encrypted it is a map.
+		_, reserved := v["secure"].(string)
+		reserved = reserved && len(v) == 1
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			below, err := encrypted(e, encrypt)
-			if err != nil {
+			if out[k], err = n.of(e, schema.Pointer(at, k), secret || reserved); err != nil {
 				return nil, err
 			}
-			out[k] = below
 		}
 		return out, nil
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			below, err := encrypted(e, encrypt)
-			if err != nil {
+			if out[i], err = n.of(e, schema.Pointer(at, strconv.Itoa(i)), secret); err != nil {
 				return nil, err
 			}
-			out[i] = below
 		}
 		return out, nil
 	}
+	if !secret || v == nil {
+		return v, nil
+	}
 	text, ok := v.(string)
 	if !ok {
+		n.typed = true
 		text = string(facts.Canonical(v))
 	}
-	c, err := encrypt(text)
+	c, err := n.encrypt(text)
 	return map[string]any{"secure": c}, err
 }
 

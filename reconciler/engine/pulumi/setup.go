@@ -9,16 +9,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
-
-// stackInputFile is the file of Planton's stack input, in the private folder.
-const stackInputFile = "stack-input.yaml"
 
 // prepare shows the program in the workspace and readies the engine. Nothing is started.
 func (p *phase) prepare(ctx context.Context) error {
@@ -279,51 +275,22 @@ func (p *phase) findSettings(d *deployment) error {
 
 // writeSettings writes the settings with the config, for this user alone and this phase.
 func (p *phase) writeSettings(ctx context.Context) error {
-	s := p.settings
-	var entries []configEntry
-	if !p.task.Pulumi.StackInput {
-		var err error
-		if entries, err = configOf(p.task.Inputs, p.stack.project, p.task.Pulumi.SecretConfig); err != nil {
-			return err
-		}
-	}
-	s.Config = map[string]any{}
 	kept := map[string]string{}
-	var open []configEntry
-	for _, e := range entries {
-		switch {
-		case !e.secret:
-			s.Config[e.key] = e.value
-		case p.isKMS():
-			name := facts.KeyedHash(p.task.HashKey, []byte(e.key+"\x00"+textOf(e.value)))
-			if c := p.record.Ciphertexts[name]; c != "" {
-				kept[name], s.Config[e.key] = c, map[string]any{"secure": c}
-				continue
-			}
-			open = append(open, e)
-		default:
-			v, err := encrypted(e.value, func(text string) (string, error) { return p.encrypt(text, kept) })
-			if errors.Is(err, errPassphrase) {
-				return wrongPassphrase()
-			}
-			if err != nil {
-				return fmt.Errorf("encrypt the config value %s: %w", e.key, err)
-			}
-			s.Config[e.key] = v
-		}
+	config, err := p.config(func(text string) (string, error) { return p.encrypt(ctx, text, kept) })
+	if errors.Is(err, errPassphrase) {
+		return wrongPassphrase()
 	}
+	if err != nil {
+		return err
+	}
+	s := p.settings
+	s.Config = config
 	text, err := s.text()
 	if err != nil {
 		return err
 	}
-	file := p.at.settingsFile()
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := os.WriteFile(p.at.settingsFile(), text, 0o600); err != nil {
 		return err
-	}
-	for _, e := range open {
-		if err := p.setSecret(ctx, file, e, kept); err != nil {
-			return err
-		}
 	}
 	if !maps.Equal(kept, p.record.Ciphertexts) {
 		p.record.Ciphertexts = kept
@@ -332,16 +299,52 @@ func (p *phase) writeSettings(ctx context.Context) error {
 	return nil
 }
 
+// config is the stack's configuration, with what is secret encrypted.
+func (p *phase) config(encrypt func(text string) (string, error)) (map[string]any, error) {
+	t := p.task.Pulumi
+	if t.StackInput {
+		if p.isDestroy() {
+			return nil, nil // nothing runs that reads it
+		}
+		v, ok, err := stackInputConfig(p.task.Inputs, p.project.runtime, t.SecretInput, encrypt)
+		if err != nil {
+			return nil, fmt.Errorf("make the configuration %s: %w", stackInputKey, err)
+		}
+		if !ok {
+			return nil, nil
+		}
+		return map[string]any{stackInputKey: v}, nil
+	}
+	entries, err := configOf(p.task.Inputs, p.stack.project, t.SecretConfig)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for _, e := range entries {
+		n := encryption{encrypt: encrypt}
+		if out[e.key], err = n.of(e.value, "", e.secret); err != nil {
+			return nil, fmt.Errorf("encrypt the config value %s: %w", e.key, err)
+		}
+	}
+	return out, nil
+}
+
 // encrypt encrypts a text of the config. An equal text keeps its ciphertext.
-func (p *phase) encrypt(text string, kept map[string]string) (string, error) {
+func (p *phase) encrypt(ctx context.Context, text string, kept map[string]string) (string, error) {
 	name := facts.KeyedHash(p.task.HashKey, []byte(p.settings.EncryptionSalt+"\x00"+text))
 	c := p.record.Ciphertexts[name]
+	if c == "" && p.isKMS() {
+		var err error
+		if c, err = p.askForCiphertext(ctx, text); err != nil {
+			return "", err
+		}
+	}
 	if c == "" {
 		crypter, err := p.keys.crypter(p.settings.EncryptionSalt)
 		if err != nil {
 			return "", err
 		}
-		if c, err = crypter.EncryptValue(context.Background(), text); err != nil {
+		if c, err = crypter.EncryptValue(ctx, text); err != nil {
 			return "", err
 		}
 	}
@@ -349,38 +352,41 @@ func (p *phase) encrypt(text string, kept map[string]string) (string, error) {
 	return c, nil
 }
 
-// setSecret has the engine encrypt a value that only it can, on standard input: what is
-// on a command line is everybody's to read.
-func (p *phase) setSecret(ctx context.Context, file string, e configEntry, kept map[string]string) error {
-	_, err := p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.emptyProgram(), []byte(textOf(e.value)), false,
-		"config", "set", "--secret", "--stack="+p.stack.name(), "--config-file="+file, e.key)
+// askForCiphertext has the engine encrypt a text that only it can, on standard input: what
+// is on a command line is everybody's to read. The settings that it writes are thrown away:
+// in the stack's own, the text may stand at a place that has no name for a command line.
+func (p *phase) askForCiphertext(ctx context.Context, text string) (string, error) {
+	const key = "reeve:text"
+	file := filepath.Join(p.at.private, "ciphertext.yaml")
+	empty, err := p.settings.text()
 	if err != nil {
-		return err
+		return "", err
+	}
+	if err := os.WriteFile(file, empty, 0o600); err != nil {
+		return "", err
+	}
+	// It takes one newline off the end, and keys end with one of their own.
+	if _, err := p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.emptyProgram(), []byte(text+"\n"), false,
+		"config", "set", "--secret", "--stack="+p.stack.name(), "--config-file="+file, key); err != nil {
+		return "", err
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s, err := parseSettings(b)
 	if err != nil {
-		return fmt.Errorf("read the stack's settings: %w", err)
+		return "", fmt.Errorf("read what was encrypted: %w", err)
 	}
-	if v, ok := s.Config[e.key].(map[string]any); ok {
-		if c, ok := v["secure"].(string); ok {
-			kept[facts.KeyedHash(p.task.HashKey, []byte(e.key+"\x00"+textOf(e.value)))] = c
-		}
+	v, ok := s.Config[key].(map[string]any)
+	c, isText := v["secure"].(string)
+	if !ok || !isText || c == "" {
+		return "", errors.New("the engine encrypted a value and did not write it down")
 	}
+	// The first encryption makes the stack's data key.
 	p.settings.EncryptedKey, p.settings.SecretsProvider = s.EncryptedKey, s.SecretsProvider
 	p.record.EncryptedKey, p.record.SecretsProvider = s.EncryptedKey, s.SecretsProvider
-	return os.Chmod(file, 0o600)
-}
-
-// textOf is a value as a text: config values that are objects are JSON there.
-func textOf(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	return strings.TrimSpace(string(facts.Canonical(v)))
+	return c, os.Remove(file)
 }
 
 func wrongPassphrase() error {
