@@ -5,7 +5,8 @@
 // [Quickstart] is a whole repository with a catalogue kind, three environments and
 // policies. [Adopt] is Terraform code that was there before, and the one file that
 // adopts it. [PullRequests] is a repository that is changed by pull requests, with teams
-// who approve. [Pulumi] is a Pulumi program in two environments. Their modules use nothing but what is built into the engines: no
+// who approve. [Pulumi] is a Pulumi program in two environments, and a kind with a
+// module for each engine. Their modules use nothing but what is built into the engines: no
 // provider is downloaded and no account is needed.
 package examples
 
@@ -27,7 +28,8 @@ func Adopt() fs.FS { return folder("adopt") }
 // applied before the merge.
 func PullRequests() fs.FS { return folder("pull-requests") }
 
-// Pulumi is a config repository of a Pulumi program, with two environments and a secret.
+// Pulumi is a config repository of a Pulumi program, with two environments and a secret,
+// and of a kind that Pulumi and Terraform make alike.
 func Pulumi() fs.FS { return folder("pulumi") }
 
 func folder(name string) fs.FS {

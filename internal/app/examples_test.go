@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stackreeve/stackreeve/examples"
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
@@ -115,40 +117,53 @@ func TestTheExampleOfPullRequestsIsAppliedAsItsReadmeSays(t *testing.T) {
 
 func TestTheExampleOfPulumiIsAppliedAsItsReadmeSays(t *testing.T) {
 	t.Parallel()
-	e, _ := tooltest.Pulumi(t)
-	w := newWorld(t, e)
-	w.copyExample(examples.Pulumi())
-	w.start()
-	const dev, prod, secret = "acme/dev/PulumiStack/site", "acme/prod/PulumiStack/site", "not-so-secret-in-dev"
-	w.await(dev, stackjob.Succeeded)
-	j := w.await(prod, stackjob.WaitingApply)
-	if j.Plan.Counts != (stackjob.Counts{Create: 2}) || strings.Contains(j.Plan.Text, secret) {
-		t.Errorf("prod's plan: %s\n%s", j.Plan.Counts, j.Plan.Text)
-	}
-	w.approve(j)
-	w.await(prod, stackjob.Succeeded)
-	for _, stack := range []string{dev, prod} {
-		for _, o := range w.stack(stack).Observed.Outputs {
-			if o.Sensitive != (o.Name == "apiKey") {
-				t.Errorf("%s: output %+v", stack, o)
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		e, _ := tooltest.Pulumi(t)
+		w.engines = []tooltest.Engine{e}
+		w.copyExample(examples.Pulumi())
+		w.start()
+		const dev, prod, secret = "acme/dev/PulumiStack/site", "acme/prod/PulumiStack/site", "not-so-secret-in-dev"
+		w.await(dev, stackjob.Succeeded)
+		j := w.await(prod, stackjob.WaitingApply)
+		if j.Plan.Counts != (stackjob.Counts{Create: 2}) || strings.Contains(j.Plan.Text, secret) {
+			t.Errorf("prod's plan: %s\n%s", j.Plan.Counts, j.Plan.Text)
+		}
+		w.approve(j)
+		w.await(prod, stackjob.Succeeded)
+		for _, stack := range []string{dev, prod} {
+			for _, o := range w.stack(stack).Observed.Outputs {
+				if o.Sensitive != (o.Name == "apiKey") {
+					t.Errorf("%s: output %+v", stack, o)
+				}
 			}
 		}
-	}
-	before := len(w.jobs(""))
-	w.commit("nothing")
-	w.quiet()
-	if after := len(w.jobs("")); after != before {
-		t.Errorf("an empty commit made %d jobs", after-before)
-	}
-	if out := w.git("status", "--porcelain", "--ignored"); out != "" {
-		t.Errorf("the repository holds what was not committed:\n%s", out)
-	}
-	w.stop()
-	for _, file := range filesContaining(t, filepath.Join(w.root, "data"), secret) {
-		if !strings.Contains(file, "/mirrors/") && !strings.Contains(file, "/code/") { // the repository itself
-			t.Errorf("the secret is in clear in %s", file)
+		front, back := w.await("acme/dev/Notice/front-door", stackjob.Succeeded), w.await("acme/dev/Notice/back-door", stackjob.Succeeded)
+		if front.Plan.Engine != e.String() || back.Plan.Engine != w.engine.String() {
+			t.Errorf("run by %s and %s", front.Plan.Engine, back.Plan.Engine)
 		}
-	}
+		notice := w.outputs("acme/dev/Notice/front-door")
+		if diff := cmp.Diff(notice, w.outputs("acme/dev/Notice/back-door")); diff != "" {
+			t.Errorf("outputs by %s (-) and %s (+):\n%s", e, w.engine, diff)
+		}
+		if len(notice) != 3 || string(notice["text"].Value) != `"Back at noon."` || !notice["signature"].Sensitive {
+			t.Errorf("outputs = %+v", notice)
+		}
+		before := len(w.jobs(""))
+		w.commit("nothing")
+		w.quiet()
+		if after := len(w.jobs("")); after != before {
+			t.Errorf("an empty commit made %d jobs", after-before)
+		}
+		if out := w.git("status", "--porcelain", "--ignored"); out != "" {
+			t.Errorf("the repository holds what was not committed:\n%s", out)
+		}
+		w.stop()
+		for _, file := range filesContaining(t, filepath.Join(w.root, "data"), secret) {
+			if !strings.Contains(file, "/mirrors/") && !strings.Contains(file, "/code/") { // the repository itself
+				t.Errorf("the secret is in clear in %s", file)
+			}
+		}
+	})
 }
 
 func TestAdoptedCodeIsAppliedAfterApproval(t *testing.T) {

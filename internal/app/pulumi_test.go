@@ -58,6 +58,21 @@ func (w *world) created(name string) int {
 	return bytes.Count(b, []byte("\n"))
 }
 
+// outputs are what is recorded of a stack's outputs, by name. Of secret ones that is a keyed
+// hash of the value; what seals them differs each time.
+func (w *world) outputs(stack string) map[string]stackjob.Output {
+	w.t.Helper()
+	out := map[string]stackjob.Output{}
+	for _, o := range w.stack(stack).Observed.Outputs {
+		if o.Sensitive != (o.Sealed != nil) || o.Sensitive == (o.Value != nil) || o.Hash == "" {
+			w.t.Errorf("%s: output %+v", stack, o)
+		}
+		o.Sealed = nil
+		out[o.Name] = o
+	}
+	return out
+}
+
 func TestAPulumiStackLivesAsAnyOther(t *testing.T) {
 	t.Parallel()
 	const stack, canary = "acme/dev/PulumiStack/a", "canary-Qm7-of-pulumi"
