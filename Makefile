@@ -71,7 +71,7 @@ check-generated: ## fail if a generated file is not what generating makes
 	@tools/check-generated
 
 tools: ## get the engine, the providers and the forge that the tests use
-	@$(TOOLS) ensure tofu providers gitea pulumi >/dev/null
+	@$(TOOLS) ensure tofu providers gitea pulumi pulumi-hosts >/dev/null
 
 clean: ## remove what make made; the built tools stay (see go run ./internal/tool/cmd/reeve-tools clean)
 	rm -rf bin

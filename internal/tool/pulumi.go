@@ -11,6 +11,9 @@ const (
 	pulumiModule = "github.com/pulumi/pulumi/pkg/v3"
 	// labProvider is the provider of the tests, whose source is part of the recipe.
 	labProvider = "pulumi-resource-lab"
+	// hostsModule is the last module in which the language hosts of Go and Node.js can be
+	// had together; later ones are modules that no proxy has.
+	hostsModule = "github.com/pulumi/pulumi/sdk/v3"
 )
 
 // PulumiRecipe builds pulumi, the language host of YAML programs, and the provider of the
@@ -35,4 +38,21 @@ func Pulumi(ctx context.Context) (e Engine, plugins string, err error) {
 		return Engine{}, "", err
 	}
 	return Engine{Name: NamePulumi, Path: filepath.Join(folder, NamePulumi), Version: versionOf(r.GoMod, pulumiModule)}, folder, nil
+}
+
+// PulumiHostsRecipe builds the language hosts of Go and Node.js programs. They are older
+// than the Pulumi of PulumiRecipe, which speaks with them all the same.
+func PulumiHostsRecipe() Recipe {
+	r := read(pulumiHostsFiles, "pulumi-hosts")
+	r.Title = "Pulumi's language hosts " + versionOf(r.GoMod, hostsModule)
+	r.Takes = "about a minute"
+	r.Makes = []string{"pulumi-language-go", "pulumi-language-nodejs"}
+	return withLinkerFlags(r, "-X "+hostsModule+"/go/common/version.Version=v"+versionOf(r.GoMod, hostsModule))
+}
+
+// PulumiHosts returns the folder of the pinned language hosts of Go and Node.js, building
+// them if need be with progress on standard error. Pulumi finds them when the folder is
+// on its PATH.
+func PulumiHosts(ctx context.Context) (folder string, err error) {
+	return ensure(ctx, PulumiHostsRecipe(), os.Stderr)
 }

@@ -30,6 +30,8 @@ var (
 	giteaFiles embed.FS
 	//go:embed recipe/pulumi
 	pulumiFiles embed.FS
+	//go:embed recipe/pulumi-hosts
+	pulumiHostsFiles embed.FS
 )
 
 // Recipe says how a program is built from source: a Go module whose tool
@@ -68,7 +70,7 @@ type Folders struct {
 
 // Recipes lists every recipe, for the command that builds them by name.
 func Recipes() []Recipe {
-	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe(), GiteaRecipe(), PulumiRecipe()}
+	return []Recipe{OpenTofuRecipe(), ProvidersRecipe(), GolangciLintRecipe(), GovulncheckRecipe(), BenchstatRecipe(), GiteaRecipe(), PulumiRecipe(), PulumiHostsRecipe()}
 }
 
 // OpenTofuRecipe builds tofu.

@@ -36,6 +36,7 @@ var (
 		e, plugins, err := tool.Pulumi(context.Background())
 		return pulumiAndPlugins{e, plugins}, err
 	})
+	hosts  = sync.OnceValues(func() (string, error) { return tool.PulumiHosts(context.Background()) })
 	mirror = sync.OnceValues(func() (string, error) { return tool.ProviderMirror(context.Background()) })
 )
 
@@ -79,6 +80,17 @@ func Pulumi(t testing.TB) (e Engine, plugins string) {
 		t.Fatalf("get Pulumi: %v", err)
 	}
 	return p.engine, p.plugins
+}
+
+// PulumiHosts returns the folder of the language hosts of Go and Node.js programs, for
+// the PATH of a Pulumi that runs one: see tool.PulumiHostsRecipe.
+func PulumiHosts(t testing.TB) string {
+	t.Helper()
+	folder, err := hosts()
+	if err != nil {
+		t.Fatalf("get Pulumi's language hosts: %v", err)
+	}
+	return folder
 }
 
 // CLIConfig returns the path of a CLI configuration with which an engine takes

@@ -49,6 +49,9 @@ type Farm struct {
 	// Replaced are files of the module's folder that are copied whatever comes, because
 	// they are written over.
 	Replaced []string
+	// Copied are names of files that are copied also where they stand beside the way to
+	// the module: tools look for them there, and write them.
+	Copied []string
 }
 
 // Over these numbers the rest of a module's own folder is linked, not copied: a
@@ -159,9 +162,14 @@ func (f Farm) survey(root, module string) ([]plot, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			if e.Name() != part && e.Name() != ".git" {
-				plots = append(plots, plot{plotLink, path.Join(name, e.Name()), filepath.Join(dir, e.Name())})
+			if e.Name() == part || e.Name() == ".git" {
+				continue
 			}
+			pl := plot{plotLink, path.Join(name, e.Name()), filepath.Join(dir, e.Name())}
+			if e.Type().IsRegular() && slices.Contains(f.Copied, e.Name()) {
+				pl.kind = plotCopy
+			}
+			plots = append(plots, pl)
 		}
 		dir, name = filepath.Join(dir, part), path.Join(name, part)
 		plots = append(plots, plot{kind: plotFolder, name: name})

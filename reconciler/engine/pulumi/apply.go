@@ -83,7 +83,7 @@ func joined(names []string) string { return strings.Join(names, ", ") }
 // checkFixed refuses a plan of which anything moved that it was made of, before anything
 // is started: the engine would notice at the first step that differs, in the middle.
 func (p *phase) checkFixed(was fixed) error {
-	program, err := programDigest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
+	program, err := p.project.digest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
 	if err != nil {
 		return fmt.Errorf("read the program: %w", err)
 	}

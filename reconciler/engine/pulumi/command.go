@@ -120,15 +120,30 @@ func (c *command) Run(ctx context.Context, workdir string, stdin io.Reader, outs
 	if answer, ok := answered(args); ok {
 		return answer, "", 0, nil
 	}
-	if err := context.Cause(ctx); err != nil {
-		return "", "", noExitCode, err
-	}
 	if !slices.Contains(args, "--non-interactive") {
 		args = append([]string{"--non-interactive"}, args...)
 	}
 	args = append(args, c.extra...)
+	return c.start(ctx, invocation{path: c.path, dir: workdir, args: args, shown: shown(args), env: c.environment(env), stdin: stdin, outs: outs, errs: errs})
+}
+
+// invocation is one process: a program with its arguments and its whole environment.
+type invocation struct {
+	path, dir  string
+	args       []string
+	shown      []string // what people may read of the arguments
+	env        []string
+	stdin      io.Reader
+	outs, errs []io.Writer
+}
+
+// start starts a process and waits for its end.
+func (c *command) start(ctx context.Context, do invocation) (string, string, int, error) {
+	if err := context.Cause(ctx); err != nil {
+		return "", "", noExitCode, err
+	}
 	var stdout, stderr bytes.Buffer
-	outs, errs = append(slices.Clone(outs), &stdout), append(slices.Clone(errs), &stderr, c.heard.errorOutput())
+	outs, errs := append(slices.Clone(do.outs), &stdout), append(slices.Clone(do.errs), &stderr, c.heard.errorOutput())
 	if c.loud {
 		outs = append(outs, c.heard.output())
 	}
@@ -136,14 +151,16 @@ func (c *command) Run(ctx context.Context, workdir string, stdin io.Reader, outs
 	// outlive us, and must not die with a thread that the runtime gives back.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command(c.path, args...)
-	cmd.Dir, cmd.Env, cmd.Stdin = workdir, c.environment(env), stdin
+	cmd := exec.Command(do.path, do.args...)
+	cmd.Dir, cmd.Env, cmd.Stdin = do.dir, do.env, do.stdin
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(outs...), io.MultiWriter(errs...)
 	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = pipesMayStay
-	words := append([]string{filepath.Base(c.path)}, shown(args)...)
-	c.processes++
+	words := append([]string{filepath.Base(do.path)}, do.shown...)
 	c.killed = false
+	if do.path == c.path {
+		c.processes++
+	}
 	if err := cmd.Start(); err != nil {
 		c.failure = err
 		return "", "", noExitCode, err
@@ -207,7 +224,11 @@ func (c *command) sweep(pid int, err error) {
 // environment is the whole environment of a process: the task's, and what the
 // Automation API and the driver must set.
 func (c *command) environment(more []string) []string {
-	env := maps.Clone(c.env)
+	return environmentOf(c.env, more)
+}
+
+func environmentOf(given map[string]string, more []string) []string {
+	env := maps.Clone(given)
 	for _, e := range more {
 		k, v, _ := strings.Cut(e, "=")
 		env[k] = v

@@ -15,7 +15,8 @@
 //
 // The four operations are one or two engine processes each way:
 //
-//	init      `stack init` for a new stack, `install` where dependencies moved; else none
+//	init      `stack init` for a new stack, `install` (of Go, `go build`) where dependencies
+//	          moved, without the stack's credentials (docs/decisions/0194); else none
 //	refresh   ┐ one process: `preview --refresh --save-plan`
 //	plan      ┘
 //	apply     one process: `up --plan`

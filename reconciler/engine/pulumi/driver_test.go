@@ -439,10 +439,12 @@ func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	bin := t.TempDir()
-	enginetest.WriteScript(t, filepath.Join(bin, "pulumi-language-nodejs"), "#!/bin/sh\nexit 1\n")
+	for _, name := range []string{"pulumi-language-nodejs", "node"} {
+		enginetest.WriteScript(t, filepath.Join(bin, name), "#!/bin/sh\nexit 1\n")
+	}
 	real := b.Task.Program.Path
 	script, note := filepath.Join(bin, "pulumi"), filepath.Join(bin, "installs")
-	enginetest.WriteScript(t, script, "#!/bin/sh\n[ \"$2\" = install ] && { pwd >> '"+note+"'; mkdir -p node_modules; exit 0; }\nexec '"+real+"' \"$@\"\n")
+	enginetest.WriteScript(t, script, "#!/bin/sh\n[ \"$2\" = install ] && { pwd >> '"+note+"'; mkdir -p node_modules; [ -e package-lock.json ] || echo made > package-lock.json; exit 0; }\nexec '"+real+"' \"$@\"\n")
 	b.Task.Program.Path = script
 	program := map[string]string{"Pulumi.yaml": "name: demo\nruntime: nodejs\n", "package.json": "{}", "index.js": "1"}
 	installs := func(want int, result stackjob.Result) {
@@ -476,4 +478,11 @@ func TestDependenciesAreInstalledWhenTheyMoved(t *testing.T) {
 	program["package-lock.json"] = "{}"
 	b.Module(program)
 	installs(2, stackjob.ResultSucceeded)
+	delete(program, "package-lock.json")
+	program["lib/package.json"] = "{}" // of another package
+	b.Module(program)
+	installs(3, stackjob.ResultSucceeded)
+	program["lib/package.json"] = `{"name": "other"}`
+	b.Module(program)
+	installs(3, stackjob.ResultSkipped)
 }

@@ -81,7 +81,7 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	if err := os.Remove(file); err != nil { // it goes into the saved plan
 		return nil, err
 	}
-	program, err := programDigest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
+	program, err := p.project.digest(filepath.Join(p.task.ModuleRoot, filepath.FromSlash(p.task.ModulePath)))
 	if err != nil {
 		return nil, fmt.Errorf("read the program: %w", err)
 	}

@@ -8,14 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -25,11 +23,22 @@ type project struct {
 	file    string
 	name    string
 	runtime string
+	// main is the folder of the code in the project's, "" for the project's own.
+	main    string
+	options runtimeOptions
 	// plugins is the section of that name, decoded; nil when there is none.
 	plugins map[string]any
 	text    []byte
 	// at is the name's node in text.
 	at *yaml.Node
+}
+
+// runtimeOptions are those of a project's runtime that matter before it runs; a language
+// has few of them.
+type runtimeOptions struct {
+	Binary     string `yaml:"binary"`
+	Virtualenv string `yaml:"virtualenv"`
+	Toolchain  string `yaml:"toolchain"`
 }
 
 // projectFiles are the names that Pulumi looks for.
@@ -72,13 +81,20 @@ func parseProject(file string, text []byte) (*project, error) {
 		case "runtime":
 			p.runtime = value.Value
 			for j := 0; value.Kind == yaml.MappingNode && j+1 < len(value.Content); j += 2 {
-				if value.Content[j].Value == "name" {
+				switch value.Content[j].Value {
+				case "name":
 					p.runtime = value.Content[j+1].Value
+				case "options":
+					if err := value.Content[j+1].Decode(&p.options); err != nil {
+						return nil, bad(value.Content[j+1].Line, value.Content[j+1].Column, "`options` of the runtime are no mapping of texts")
+					}
 				}
 			}
 			if p.runtime == "" {
 				return nil, bad(value.Line, value.Column, "`runtime` names no language; expected one like yaml, go, nodejs or python")
 			}
+		case "main":
+			p.main = value.Value
 		case "plugins":
 			if err := value.Decode(&p.plugins); err != nil {
 				return nil, bad(value.Line, value.Column, "`plugins` is no mapping")
@@ -145,60 +161,9 @@ func absolutePaths(v any, dir string) any {
 	return v
 }
 
-// checkHost refuses a program whose language cannot be run here, before any work.
-func checkHost(runtime string, t engine.Task, path, home string) error {
-	host := "pulumi-language-" + runtime
-	for _, dir := range filepath.SplitList(path) {
-		if _, err := exec.LookPath(filepath.Join(dir, host)); err == nil {
-			return nil
-		}
-	}
-	if found, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+runtime+"-v*")); len(found) > 0 {
-		return nil
-	}
-	return telling.Person(stackjob.ReasonEngineMissing, host, fmt.Sprintf(
-		"The program is written for the runtime %s, and its language host %s is neither beside %s nor on the PATH of the job.\n"+
-			"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: install the whole archive, or put %s there. "+
-			"If %s is a mistake, correct `runtime` in Pulumi.yaml.", runtime, host, t.Program.Path, host, runtime))
-}
-
-// manifests are the files that say what dependencies a program has.
-var manifests = []string{
-	"package.json", "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "requirements.txt", "pyproject.toml", "poetry.lock", "uv.lock",
-	"pom.xml", "build.gradle", "build.gradle.kts", "build.sbt", "Pulumi.yaml", "Pulumi.yml",
-}
-
-// needsInstall tells whether programs of a runtime have dependencies that must be
-// installed before they run. Those of YAML have none, and Go gets its own.
-func needsInstall(runtime string) bool { return runtime != "yaml" && runtime != "go" }
-
-// dependencies is the digest of what says what a program depends on.
-func dependencies(dir string, p *project) (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n", p.runtime)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		if !slices.Contains(manifests, e.Name()) && !strings.HasSuffix(e.Name(), "proj") {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s %d\n", e.Name(), len(b))
-		h.Write(b)
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// made are folders that languages and engines make: they are no part of a program.
-var made = []string{"node_modules", "venv", ".venv", "__pycache__", ".pulumi", "obj", "target"}
-
-// programDigest is the digest of a program's folder in the checkout.
-func programDigest(dir string) (string, error) {
+// digest is the digest of the program's folder in the checkout, without what was made of it.
+func (p *project) digest(dir string) (string, error) {
+	made := p.madeFolders()
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

@@ -326,7 +326,7 @@ func TestProgramDigestIsOfItsFilesAlone(t *testing.T) {
 	}
 	digest := func() string {
 		t.Helper()
-		d, err := programDigest(dir)
+		d, err := (&project{runtime: "python", options: runtimeOptions{Virtualenv: "tools/own"}}).digest(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +335,7 @@ func TestProgramDigestIsOfItsFilesAlone(t *testing.T) {
 	write("Pulumi.yaml", "name: x")
 	write("lib/a", "1")
 	first := digest()
-	for _, name := range []string{"node_modules/x/index.js", "lib/__pycache__/a.pyc", ".git/HEAD", "venv/bin/python"} {
+	for _, name := range []string{"node_modules/x/index.js", "lib/__pycache__/a.pyc", ".git/HEAD", "venv/bin/python", "tools/own/bin/python"} {
 		write(name, "x")
 	}
 	if digest() != first {

@@ -177,6 +177,15 @@ func (s *session) run(ctx context.Context, v *voice, dir string, stdin []byte, l
 	return out, s.failed(ctx, err, strings.Join(wordsOf(args), " "), v)
 }
 
+// install runs a program that installs what the program depends on.
+func (s *session) install(ctx context.Context, v *voice, do invocation) error {
+	s.prepareRun(v)
+	s.cmd.loud = true
+	do.env, do.stdin = environmentOf(installEnvironment(s.cmd.env), nil), bytes.NewReader(nil)
+	_, _, _, err := s.cmd.start(ctx, do)
+	return s.failed(ctx, err, "install", v)
+}
+
 // saysNoStack tells whether a failure says that there is no such stack.
 func saysNoStack(err error) bool { return says(err, "no stack named") }
 

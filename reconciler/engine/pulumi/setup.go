@@ -36,12 +36,6 @@ func (p *phase) prepare(ctx context.Context) error {
 		return errors.New("the task has no passphrase for the stack's secrets")
 	}
 	p.keys = newKeyring(s.Passphrase, p.task.HashKey, p.record.Keys)
-	if s.StackInput {
-		// JSON is YAML.
-		if err := os.WriteFile(filepath.Join(p.at.private, stackInputFile), p.task.Inputs, 0o600); err != nil {
-			return err
-		}
-	}
 	if dir := p.stack.folder(); dir != "" {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 			return err
@@ -54,17 +48,22 @@ func (p *phase) prepare(ctx context.Context) error {
 // showProgram makes the folders of the program and of the empty one.
 func (p *phase) showProgram() error {
 	t := p.task
-	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: made, Replaced: projectFiles}
-	err := f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
+	checkout := filepath.Join(t.ModuleRoot, filepath.FromSlash(t.ModulePath))
+	var err error
+	skip := made
+	if st, serr := os.Stat(checkout); serr == nil && st.IsDir() {
+		if p.project, err = readProject(checkout, orRoot(t.ModulePath)); err != nil {
+			return err
+		}
+		skip = p.project.madeFolders()
+	}
+	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: skip, Replaced: projectFiles, Copied: manifests}
+	err = f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
 	if errors.Is(err, farm.ErrNoModule) {
 		return telling.Author(stackjob.ReasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision,
 			fmt.Sprintf("The program's folder %s does not exist at revision %s.\nCheck the program's path.", orRoot(t.ModulePath), t.ModuleRevision))
 	}
 	if err != nil {
-		return err
-	}
-	checkout := filepath.Join(t.ModuleRoot, filepath.FromSlash(t.ModulePath))
-	if p.project, err = readProject(checkout, orRoot(t.ModulePath)); err != nil {
 		return err
 	}
 	name := p.project.name
@@ -93,7 +92,7 @@ func (p *phase) showProgram() error {
 		p.program = p.at.emptyProgram()
 		return nil
 	}
-	return checkHost(p.project.runtime, t, p.searchPath(), p.home())
+	return p.project.checkHost(t, p.searchPath(), p.home())
 }
 
 func orRoot(p string) string {
@@ -119,8 +118,8 @@ func (p *phase) initialise(ctx context.Context, rec recording) error {
 		return err
 	}
 	needs := ""
-	if !p.isDestroy() && needsInstall(p.project.runtime) {
-		if needs, err = dependencies(p.at.module, p.project); err != nil {
+	if !p.isDestroy() && p.project.installs() {
+		if needs, err = p.project.dependencies(p.task.ModuleRoot, p.task.ModulePath); err != nil {
 			return err
 		}
 	}
@@ -188,11 +187,7 @@ func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
 		}
 	}
 	if needs != "" && needs != p.record.Installed {
-		if _, err := p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.module, nil, true, "install"); err != nil {
-			return err
-		}
-		p.record.Installed = needs
-		return p.at.writeRecord(p.record)
+		return p.install(ctx, needs)
 	}
 	return nil
 }
@@ -275,6 +270,12 @@ func (p *phase) findSettings(d *deployment) error {
 
 // writeSettings writes the settings with the config, for this user alone and this phase.
 func (p *phase) writeSettings(ctx context.Context) error {
+	if p.task.Pulumi.StackInput {
+		// JSON is YAML. It is not there before what the program depends on was installed.
+		if err := os.WriteFile(filepath.Join(p.at.private, stackInputFile), p.task.Inputs, 0o600); err != nil {
+			return err
+		}
+	}
 	kept := map[string]string{}
 	config, err := p.config(func(text string) (string, error) { return p.encrypt(ctx, text, kept) })
 	if errors.Is(err, errPassphrase) {

@@ -63,13 +63,19 @@ func (v *voice) end() {
 }
 
 func (v *voice) hearError(line []byte) {
-	// What an update plan is for is no news here.
-	if text := string(line); !strings.HasPrefix(text, "Update plan written to") && !strings.HasPrefix(text, "Run `pulumi up --plan=") {
+	// What an update plan is for is no news here, nor where a plugin was found.
+	text := string(line)
+	if !strings.HasPrefix(text, "Update plan written to") && !strings.HasPrefix(text, "Run `pulumi up --plan=") && !isMachines(strings.TrimPrefix(text, "warning: ")) {
 		v.log(text)
 		if v.stderr.Len() < maxKept {
 			v.stderr.WriteString(text + "\n")
 		}
 	}
+}
+
+// isMachines tells whether a warning says where a plugin was found: the machine's matter.
+func isMachines(warning string) bool {
+	return strings.HasPrefix(warning, "using pulumi-resource-") || strings.HasPrefix(warning, "using pulumi-language-")
 }
 
 func (v *voice) log(line string) {
@@ -135,8 +141,8 @@ func (v *voice) diagnose(d apitype.DiagnosticEvent) {
 		v.log("Error: " + render(d))
 		v.errors = append(v.errors, d)
 	case "warning":
-		if strings.HasPrefix(d.Message, "using pulumi-resource-") || strings.HasPrefix(d.Message, "using pulumi-language-") {
-			return // where a plugin was found is the machine's matter
+		if isMachines(d.Message) {
+			return
 		}
 		v.log("Warning: " + render(d))
 		first, _, _ := strings.Cut(render(d), "\n")
