@@ -96,8 +96,9 @@ func newEngineInstall(c *cli) *cobra.Command {
 		Use:   "install NAME[@VERSION|CONSTRAINT]",
 		Short: "Install an engine into the data folder, beside what is there",
 		Long: `install gets Terraform, OpenTofu or Pulumi: the newest release, one version, or the newest that
-a constraint allows. Checksums are checked, and signatures where the maker gives them. Nothing
-is downloaded when the version, or one that the constraint allows, is there already. Where it
+a constraint allows. Checksums are checked, and the signatures of Terraform's and OpenTofu's;
+those of Pulumi's (Sigstore's) are not: for it the address and TLS are trusted. Nothing is
+downloaded when the version, or one that the constraint allows, is there already. Where it
 comes from can be changed: engine.mirrors in reeve.yaml.`,
 		Example: "  reeve engine install tofu\n  reeve engine install terraform@1.9.8\n  reeve engine install 'pulumi@~>3.200'",
 		Args:    cobra.ExactArgs(1),

@@ -38,7 +38,23 @@ func (i *installation) client() *http.Client {
 		c.Transport = t
 	}
 	c.Transport = counting{i, c.Transport}
+	c.CheckRedirect = redirected
 	return &c
+}
+
+// maxRedirects is how often a file may be said to be elsewhere, as many as net/http allows.
+const maxRedirects = 10
+
+// redirected lets a server send on to another, as long as nobody on the way can put something
+// else in: of what is not signed, the address is all that is trusted.
+func redirected(to *http.Request, from []*http.Request) error {
+	switch {
+	case len(from) >= maxRedirects:
+		return fmt.Errorf("it was redirected %d times", maxRedirects)
+	case from[len(from)-1].URL.Scheme == "https" && to.URL.Scheme != "https":
+		return fmt.Errorf("%s redirects from https to %s, where anybody on the way could change what is got", from[len(from)-1].URL.Host, to.URL.Scheme)
+	}
+	return nil
 }
 
 // counting tells of downloads as they come.

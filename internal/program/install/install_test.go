@@ -417,6 +417,58 @@ func TestWhatIsNotWhatTheReleaseSaysIsNotInstalled(t *testing.T) {
 	}
 }
 
+func TestRedirectsAreFollowedAsFarAsTheyCanBeTrusted(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, p schema.Provisioner, s *site, root string) {
+		s.release(p, "1.11.4")
+		archive, sums, _ := names(p, "1.11.4")
+		s.put("/signin", []byte("<html>Who are you?</html>"))
+		redirect := func(path, to string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.serve = only(path, func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+				http.Redirect(w, r, to, http.StatusFound)
+				return true
+			})
+		}
+		fails := func(o install.Options, says ...string) {
+			t.Helper()
+			got, err := install.Install(t.Context(), o, request(t, string(p)+"@1.11.4"))
+			if err == nil || !slices.ContainsFunc(says, func(part string) bool { return strings.Contains(err.Error(), part) }) {
+				t.Errorf("%+v, %v, expected %q", got, err, says)
+			}
+			if left := inside(t, root); left != nil {
+				t.Errorf("left: %v", left)
+			}
+		}
+
+		// A page for people instead of a file is no file of the release.
+		redirect(archive, "/signin")
+		fails(s.options(root), "checksum does not match", "content-type")
+		redirect(sums, "/signin")
+		fails(s.options(root), "no checksum of", "signature", "checksum") // whichever the file is needed for first
+		redirect(archive, archive)
+		fails(s.options(root), "redirected 10 times")
+
+		// From where nobody can change anything to where anybody can.
+		secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, s.server.URL+r.URL.Path, http.StatusFound)
+		}))
+		t.Cleanup(secure.Close)
+		o := s.options(root)
+		o.Mirrors = map[schema.Provisioner]string{p: secure.URL + "/" + string(p)}
+		o.Client = secure.Client()
+		fails(o, "redirects from https to http")
+
+		// A file that only lies elsewhere is followed.
+		s.put("/storage/"+path.Base(archive), s.files[archive])
+		redirect(archive, "/storage/"+path.Base(archive))
+		if got, err := install.Install(t.Context(), s.options(root), request(t, string(p)+"@1.11.4")); err != nil || got.Version != "1.11.4" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 // only has f answer for one path.
 func only(p string, f func(http.ResponseWriter, *http.Request, []byte) bool) func(http.ResponseWriter, *http.Request, []byte) bool {
 	return func(w http.ResponseWriter, r *http.Request, file []byte) bool {
