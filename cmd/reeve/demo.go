@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/tool"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -37,7 +39,8 @@ func newDemo(c *cli) *cobra.Command {
 		Short: "Run the whole way once, on an example repository in a temporary folder",
 		Long: `demo copies the quickstart example into a new Git repository, starts a daemon on it and
 shows what it does: dev is applied at once, prod is planned and waits for an approval. It
-uses terraform or tofu from PATH; with neither it builds OpenTofu with the Go toolchain.`,
+uses terraform or tofu from PATH; with neither it builds OpenTofu with the Go toolchain.
+Where there is Pulumi with its host for programs in YAML, dev has a Pulumi stack, too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			mode := untilStopped
@@ -70,18 +73,31 @@ func (c *cli) demo(ctx context.Context, folder string, mode mode) error {
 	if _, err := os.Stat(repo); err == nil {
 		return usage("%s is there already: name a new folder", repo)
 	}
-	name, path, err := tool.EnsureEngine(ctx, c.err)
+	name, engine, err := tool.EnsureEngine(ctx, c.err)
 	if err != nil {
 		return err
 	}
-	say("engine: %s (%s)", name, path)
-	if err := makeRepository(repo); err != nil {
+	say("engine: %s (%s)", name, engine)
+	programs := fmt.Sprintf("  default: %s\n  %s: %q\n", name, name, engine)
+	var more []string
+	pulumi, err := c.findPulumi(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		say("no Pulumi stack: %s", noPulumi(err))
+	default:
+		say("engine: pulumi (%s)", pulumi)
+		programs += fmt.Sprintf("  pulumi: %q\n", pulumi)
+		more = pulumiFiles
+	}
+	if err := makeRepository(repo, more); err != nil {
 		return fmt.Errorf("make the example repository: %w", err)
 	}
 	say("config repository: %s", repo)
 	file := filepath.Join(folder, "reeve.yaml")
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n  - name: demo\n    path: %q\n    pollInterval: 2s\njobs:\n  grace: 10s\nengine:\n  default: %s\n  %s: %q\nlog:\n  level: warn\n",
-		filepath.Join(folder, "data"), filepath.Join(folder, "reeve.sock"), repo, name, name, path)
+	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n  - name: demo\n    path: %q\n    pollInterval: 2s\njobs:\n  grace: 10s\nengine:\n%slog:\n  level: warn\n",
+		filepath.Join(folder, "data"), filepath.Join(folder, "reeve.sock"), repo, programs)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -122,10 +138,63 @@ func (c *cli) demo(ctx context.Context, folder string, mode mode) error {
 	return g.Wait()
 }
 
-// makeRepository makes a Git repository of the quickstart example.
-func makeRepository(dir string) error {
+// findPulumi finds a Pulumi that runs programs in YAML: one that a daemon would find that
+// nobody has configured, else the one that was built for tests.
+func (c *cli) findPulumi(ctx context.Context) (path string, err error) {
+	cfg, _, err := config.Load(config.Options{Path: "reeve.yaml", Bytes: []byte{}, Environ: c.environ, Purpose: config.ForClient})
+	if err != nil {
+		return "", err
+	}
+	p, err := app.FindPulumi(ctx, cfg, c.environ, "yaml")
+	if err == nil {
+		return p.Path, nil
+	}
+	if built, ok := tool.BuiltPulumi(); ok {
+		return built.Path, nil
+	}
+	return "", err
+}
+
+// noPulumi says in one line why the demo shows no Pulumi stack.
+func noPulumi(err error) string {
+	var none *program.NoneFits
+	var noHost *program.NoHost
+	switch {
+	case errors.As(err, &noHost):
+		return noHost.What()
+	case errors.As(err, &none) && len(none.There) > 0:
+		return none.What()
+	case errors.As(err, &none) && len(none.Broken) > 0:
+		return none.Broken[0].Path + " does not work: " + none.Broken[0].Err
+	case errors.As(err, &none):
+		// Its own words name every folder of PATH.
+		return "there is no pulumi on this machine; `reeve engine install pulumi` gets it"
+	}
+	return err.Error()
+}
+
+// pulumiFiles are the files of the Pulumi example that the quickstart can do with: the
+// program, and its stack in dev.
+var pulumiFiles = []string{"modules/site/Pulumi.yaml", "acme/dev/site.yaml"}
+
+// makeRepository makes a Git repository of the quickstart example and some files of the
+// Pulumi example.
+func makeRepository(dir string, more []string) error {
 	if err := os.CopyFS(dir, examples.Quickstart()); err != nil {
 		return err
+	}
+	for _, name := range more {
+		text, err := fs.ReadFile(examples.Pulumi(), name)
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			return err
+		}
 	}
 	r, err := git.PlainInitWithOptions(dir, &git.PlainInitOptions{InitOptions: git.InitOptions{DefaultBranch: plumbing.NewBranchReferenceName("main")}})
 	if err != nil {

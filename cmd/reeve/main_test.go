@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	engine := tooltest.OpenTofu(t)
+	tooltest.Pulumi(t) // into the tool cache, for the demo
 	cliConfig := tooltest.EmptyCLIConfig(t)
 	forges := &sites{t: t, open: map[string]*tea.Site{}}
 	testscript.Run(t, testscript.Params{
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("REEVE_ENGINE_CLI_CONFIG", cliConfig)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("REEVE_TOOL_CACHE", filepath.Dir(filepath.Dir(engine.Path)))
+			e.Setenv("OPENTOFU", filepath.Base(filepath.Dir(engine.Path))) // in the tool cache
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			// The folder of the program under test alone, for a PATH without engines.
 			e.Setenv("PROGRAM_FOLDER", filepath.SplitList(e.Getenv("PATH"))[0])

@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/program/install"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -52,6 +54,27 @@ func Engines(ctx context.Context, c config.Config, environ []string) ([]EngineSt
 		}
 	}
 	return out, nil
+}
+
+// FindPulumi finds a Pulumi that can run programs of a runtime: the best that a daemon with
+// this configuration finds, with its language host. The error is *program.NoneFits or
+// *program.NoHost. Nothing is written down.
+func FindPulumi(ctx context.Context, c config.Config, environ []string, runtime string) (engine.Program, error) {
+	e := newEngines(c.Engine, c.DataDir, environ)
+	inv, err := program.NewFinder("").Find(ctx, program.Options{Named: map[schema.Provisioner]string{schema.Pulumi: c.Engine.Pulumi},
+		Folders: c.Engine.Folders, Installed: e.installed(), Path: e.path, Only: schema.Pulumi})
+	if err != nil {
+		return engine.Program{}, err
+	}
+	f, err := inv.Choose(engine.Wanted{Provisioner: schema.Pulumi, Version: schema.EngineVersion{Constraint: ">= " + pulumi.OldestVersion}})
+	if err != nil {
+		return engine.Program{}, err
+	}
+	hosts := program.Hosts(f, e.path)
+	if !slices.ContainsFunc(hosts, func(h program.Host) bool { return h.Runtime == runtime }) {
+		return engine.Program{}, &program.NoHost{Runtime: runtime, Program: f.Program}
+	}
+	return f.Program, nil
 }
 
 // InstallEngine installs an engine below the data folder, unless the daemon finds one that

@@ -93,6 +93,8 @@ type Options struct {
 	Folders []string
 	// Installed is the folder of `reeve engine install`; see InstalledPath. "" for none.
 	Installed string
+	// Only is the engine that is looked for; "" for all.
+	Only schema.Provisioner
 	// Path is a list of folders as in the PATH variable. Relative folders in it are
 	// passed over: what runs must not depend on where the daemon was started. It is also
 	// all of the environment in which programs are asked for their version.
@@ -243,6 +245,9 @@ func (f *Finder) Find(ctx context.Context, o Options) (Inventory, error) {
 	seen := map[string]bool{}
 	inv.Looked = searched(o)
 	for _, p := range names {
+		if o.Only != "" && p != o.Only {
+			continue
+		}
 		start := len(inv.Found)
 		for _, c := range candidates(o, inv.Looked, p) {
 			if c.origin != Configured && !isProgram(c.path) {

@@ -99,13 +99,19 @@ func (e *BuildError) Error() string {
 // Unwrap returns the cause.
 func (e *BuildError) Unwrap() error { return e.Err }
 
+// Built returns what Ensure returns, if that was built before.
+func (c *Cache) Built(r Recipe) (folder string, ok bool) {
+	folder = filepath.Join(c.folder, r.Name+"-"+r.Key())
+	return folder, isComplete(folder, r)
+}
+
 // Ensure returns the absolute path of the folder that holds what r makes,
 // building it unless that was done before. When several processes ask, one builds
 // and the others wait. The error is a *BuildError when Go could not build it, or
 // wraps ErrNotInstalled when there is no Go.
 func (c *Cache) Ensure(ctx context.Context, r Recipe) (string, error) {
-	home := filepath.Join(c.folder, r.Name+"-"+r.Key())
-	if isComplete(home, r) {
+	home, ok := c.Built(r)
+	if ok {
 		return home, nil
 	}
 	if err := os.MkdirAll(c.folder, 0o755); err != nil {

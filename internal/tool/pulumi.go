@@ -56,3 +56,15 @@ func PulumiHostsRecipe() Recipe {
 func PulumiHosts(ctx context.Context) (folder string, err error) {
 	return ensure(ctx, PulumiHostsRecipe(), os.Stderr)
 }
+
+// BuiltPulumi is the pinned Pulumi if it was built before, with the language host of YAML
+// programs beside it. It builds nothing.
+func BuiltPulumi() (Engine, bool) {
+	r := PulumiRecipe()
+	cache, err := OpenCache(Options{})
+	if err != nil {
+		return Engine{}, false
+	}
+	folder, ok := cache.Built(r)
+	return Engine{Name: NamePulumi, Path: filepath.Join(folder, NamePulumi), Version: versionOf(r.GoMod, pulumiModule)}, ok
+}

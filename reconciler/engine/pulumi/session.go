@@ -22,9 +22,9 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-// oldestVersion is the first engine whose event stream and flags are what we use
+// OldestVersion is the first engine whose event stream and flags are what we use
 // (--config-file for previews with --event-log to a listener).
-const oldestVersion = "3.206.0"
+const OldestVersion = "3.206.0"
 
 // session is the Automation API for one phase.
 type session struct {
@@ -41,7 +41,7 @@ func (p *phase) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("version of %s: %w", t.Program, err)
 	}
-	if _, err := telling.CheckProgram(t.Program, oldestVersion); err != nil {
+	if _, err := telling.CheckProgram(t.Program, OldestVersion); err != nil {
 		return nil, err
 	}
 	grace := t.Grace
