@@ -138,6 +138,16 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 		if res.Outcome == nil && job.CancelledBy == nil && isPassing(res.Failure) {
 			return w.putOff(ctx, job, stackjob.PutBack(now, l, out.Reason))
 		}
+		if res.Outcome == nil && job.CancelledBy == nil {
+			stale, err := w.staleLock(ctx, job, res.Failure)
+			if err != nil {
+				return err
+			}
+			if !stale.IsZero() {
+				_, err := w.move(ctx, job.ID, stackjob.PutBack(now, l, stale))
+				return err
+			}
+		}
 		end := stackjob.Fail(now, &l, out.Reason)
 		if out.Result == stackjob.ResultCancelled {
 			end = stackjob.Applied(now, l, out, nil)

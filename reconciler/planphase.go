@@ -186,19 +186,19 @@ func (w *Worker) planFailed(ctx context.Context, job stackjob.Job, res engine.Re
 	why := stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "the plan phase left neither plan nor failure"}
 	if res.Failure != nil {
 		why = res.Failure.Reason
-		ours, err := w.isOurStaleLock(ctx, job, res.Failure)
-		if err != nil {
-			return false, err
-		}
-		if ours {
-			_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: res.Failure.Lock.ID}))
-			return true, err
-		}
+	}
+	stale, err := w.staleLock(ctx, job, res.Failure)
+	if err != nil {
+		return false, err
+	}
+	if !stale.IsZero() {
+		_, err := w.move(ctx, job.ID, stackjob.ReplanLost(now, l, stale))
+		return true, err
 	}
 	if isPassing(res.Failure) {
 		return false, w.putOff(ctx, job, stackjob.ReplanLost(now, l, why))
 	}
-	_, err := w.move(ctx, job.ID, stackjob.Fail(now, &l, why))
+	_, err = w.move(ctx, job.ID, stackjob.Fail(now, &l, why))
 	return false, err
 }
 

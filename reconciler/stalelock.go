@@ -2,9 +2,7 @@ package reconciler
 
 import (
 	"context"
-	"errors"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
@@ -28,14 +26,26 @@ const (
 	lockMemory = 50
 )
 
-// isOurStaleLock tells whether the lock that stopped a plan was left behind by a
+// staleLock is why a phase begins again that could not begin because of a lock: the lock
+// is surely one that a run of ours left behind, and the next plan releases it. Zero when
+// it is not. A plan meets it where plans take the lock or find it; elsewhere only an apply
+// does, and it has touched nothing then.
+func (w *Worker) staleLock(ctx context.Context, job stackjob.Job, f *engine.Failure) (stackjob.Reason, error) {
+	ours, err := w.isOurStaleLock(ctx, job, f)
+	if err != nil || !ours {
+		return stackjob.Reason{}, err
+	}
+	return stackjob.Reason{Code: stackjob.ReasonStaleLock, Detail: f.Lock.ID}, nil
+}
+
+// isOurStaleLock tells whether the lock that stopped a phase was left behind by a
 // run of ours that was killed. All that a lock says must fit one operation of this
 // stack whose engine was killed or lost with its runner: the same account and machine, the same kind of
 // operation by the same version of the engine, taken as that operation began. Pulumi's say
 // which process took it instead of what for: that process must be gone. Only
 // such a lock is ever released; any other is a person's matter.
 func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine.Failure) (bool, error) {
-	if f.Lock == nil || f.Lock.ID == "" || w.o.LockOwner == "" || f.Lock.Who != w.o.LockOwner || job.Attempt > maxLockReleases {
+	if f == nil || f.Lock == nil || f.Lock.ID == "" || w.o.LockOwner == "" || f.Lock.Who != w.o.LockOwner || job.Attempt > maxLockReleases {
 		return false, nil
 	}
 	k := job.Desired.Key
@@ -44,15 +54,12 @@ func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine
 		return false, err
 	}
 	for _, j := range jobs {
-		if tookLock(j, *f.Lock, isThere) {
+		if tookLock(j, *f.Lock, w.o.IsThere) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
-
-// isThere tells whether a process of this machine is there, as far as anybody can say.
-func isThere(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
 // tookLock tells whether a lock was taken by an engine process of the job that was
 // killed.

@@ -34,6 +34,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
+	"github.com/stackreeve/stackreeve/reconciler/engine/runner/sweep"
 	"github.com/stackreeve/stackreeve/reconciler/pullrequest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -138,7 +139,7 @@ func (a *App) open(ctx context.Context) error {
 	a.launcher = runner.NewLauncher(runner.Options{Executable: a.o.Executable, Spare: true})
 	a.worker = reconciler.NewWorker(reconciler.WorkerOptions{
 		Reconciler: a.reconciler, Launcher: a.launcher, Modules: a.modules,
-		Sealer: a.key, Program: a.engines.program, Layout: a.layout, States: states(), LockOwner: lockOwner(), Cleanup: runner.Cleanup,
+		Sealer: a.key, Program: a.engines.program, Layout: a.layout, States: states(), LockOwner: lockOwner(), IsThere: sweep.IsThere, Cleanup: runner.Cleanup,
 	})
 	a.forges.meter = transport.NewMeter(a.registry)
 	a.pulls = pullrequest.New(pullrequest.Options{Records: st, Watcher: st, Planner: a.reconciler, Now: time.Now, Log: a.log, Registerer: a.registry,

@@ -25,7 +25,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
-	"github.com/stackreeve/stackreeve/schema"
 )
 
 // crash says which processes die, with SIGKILL, right after which step was
@@ -198,150 +197,6 @@ func runProcess(args []string) int {
 	return 0
 }
 
-// steps are the recorded steps of a job that is applied at once, and who can be
-// alive to be killed there.
-func steps() map[string][][]string {
-	inRunner := [][]string{{"daemon"}, {"runner"}, {"engine"}, {"daemon", "engine", "runner"}}
-	beforeEngine := [][]string{{"daemon"}, {"runner"}, {"daemon", "runner"}}
-	inDaemon := [][]string{{"daemon"}}
-	return map[string][][]string{
-		"move start-plan":            inDaemon,
-		"operation-started init":     beforeEngine,
-		"engine-started init":        inRunner,
-		"operation-ended init":       beforeEngine,
-		"move record init":           inDaemon,
-		"operation-started plan":     beforeEngine,
-		"engine-started plan":        inRunner,
-		"operation-ended plan":       beforeEngine,
-		"move record plan":           inDaemon,
-		"move allow-apply":           inDaemon,
-		"move start-apply":           inDaemon,
-		"operation-started apply":    beforeEngine,
-		"engine-started apply":       inRunner,
-		"resource apply":             inRunner,
-		"operation-ended apply":      beforeEngine,
-		"move record apply":          inDaemon,
-		"move succeed from applying": inDaemon,
-	}
-}
-
-// TestCrashMatrix kills the daemon alone, the runner alone, the engine alone and all
-// at once after every recorded step of a job with real engine runs, starts a new
-// daemon, and checks that no side effect happened twice and that every job ended
-// truthfully.
-func TestCrashMatrix(t *testing.T) {
-	t.Parallel()
-	for _, e := range tooltest.Engines(t) {
-		for at, kills := range steps() {
-			for _, kill := range kills {
-				t.Run(fmt.Sprintf("%s/%s/%s", e.Name, strings.ReplaceAll(at, " ", "-"), strings.Join(kill, "+")), func(t *testing.T) {
-					t.Parallel()
-					crashAndRecover(t, e, at, kill)
-				})
-			}
-		}
-	}
-}
-
-func crashAndRecover(t *testing.T, e tooltest.Engine, at string, kill []string) {
-	w := newWorld(t, e)
-	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
-	w.commit("one")
-	cfg := w.writeConfig()
-	c := crash{At: at, Kill: kill, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"}
-	b, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(w.root, "crash.json")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	first := w.daemon(cfg, file)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if slices.Contains(kill, "daemon") {
-		first.awaitEnd(ctx)
-		second := w.daemon(cfg)
-		defer second.end()
-	} else {
-		defer first.end()
-	}
-	client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
-	jobs := awaitQuiet(ctx, t, client)
-	if _, err := os.Stat(c.Marker); err != nil {
-		t.Fatalf("the step %q was never reached", at)
-	}
-	checkTruth(t, w, client, jobs)
-}
-
-// checkTruth checks what must hold after any crash.
-func checkTruth(t *testing.T, w *world, client api.Backend, jobs []stackjob.Job) {
-	t.Helper()
-	effects := w.effects("a")
-	if effects > 1 {
-		t.Errorf("the side effect happened %d times", effects)
-	}
-	oldest := jobs[len(jobs)-1]
-	key, err := schema.ParseResourceKey(devA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ex, err := client.Explain(context.Background(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	switch oldest.State {
-	case stackjob.Succeeded:
-		if effects != 1 || ex.Observed == nil || !ex.Observed.Complete || len(jobs) != 1 {
-			t.Errorf("succeeded, with %d side effects, %d jobs, recorded %+v", effects, len(jobs), ex.Observed)
-		}
-	case stackjob.Failed, stackjob.Interrupted:
-		if oldest.State == stackjob.Failed && !appliedOnce(oldest) {
-			// The engine died while it planned: nothing was made.
-			if effects != 0 || ex.Observed != nil {
-				t.Errorf("failed before any apply, with %d side effects, recorded %+v", effects, ex.Observed)
-			}
-			break
-		}
-		if !appliedOnce(oldest) {
-			t.Errorf("%s (%s) and no apply was ever intended", oldest.State, oldest.Reason)
-		}
-		if oldest.Reason.Code == stackjob.ReasonRunnerNotStarted {
-			// The daemon died between the intent and the runner: nothing ran, and what is
-			// recorded of the stack is as true as before.
-			if effects != 0 || ex.Observed != nil {
-				t.Errorf("no engine was started, with %d side effects, recorded %+v", effects, ex.Observed)
-			}
-		} else if ex.Observed == nil || ex.Observed.Complete && len(jobs) == 1 {
-			t.Errorf("%s, and recorded is %+v: expected an incomplete stack", oldest.State, ex.Observed)
-		}
-		if oldest.State == stackjob.Failed {
-			break // the engine died and the runner lived to say so
-		}
-		if len(jobs) == 2 && jobs[0].State == stackjob.Succeeded && jobs[0].Reason.Code == stackjob.ReasonNoChanges {
-			// All of it had been done: the fresh plan found nothing left to do.
-			if effects != 1 || !ex.Observed.Complete || len(ex.Observed.Outputs) != 1 {
-				t.Errorf("found as desired, with %d side effects and %d outputs on record", effects, len(ex.Observed.Outputs))
-			}
-			break
-		}
-		if len(jobs) != 2 || jobs[0].State != stackjob.WaitingApply || jobs[0].Hold == nil {
-			t.Errorf("after an interruption a fresh plan waits for a person; jobs: %s", summary(jobs))
-		}
-	default:
-		t.Errorf("the job is %s (%s)", oldest.State, oldest.Reason)
-	}
-	for _, op := range oldest.Operations {
-		if op.Result == stackjob.ResultNone {
-			t.Errorf("operation %s of attempt %d has no end", op.Kind, op.Attempt)
-		}
-	}
-}
-
-func appliedOnce(j stackjob.Job) bool { return j.Plan != nil && j.Plan.Consumed }
-
 func summary(jobs []stackjob.Job) string {
 	var b strings.Builder
 	for _, j := range jobs {
@@ -353,8 +208,8 @@ func summary(jobs []stackjob.Job) string {
 // writeConfig writes reeve.yaml and returns its path.
 func (w *world) writeConfig() string {
 	w.t.Helper()
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1s\nengine:\n  default: %s\n  %s: %q\n  pluginCache: false\n  cliConfig: %q\njobs:\n  grace: 20s\n%s",
-		filepath.Join(w.root, "data"), w.repo, w.engine.Name, w.engine.Name, w.engine.Path, tooltest.EmptyCLIConfig(w.t), w.yaml)
+	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nrepositories:\n  - name: config\n    path: %q\n    pollInterval: 1s\nengine:\n%s  pluginCache: false\n  cliConfig: %q\njobs:\n  grace: 20s\n%s",
+		filepath.Join(w.root, "data"), w.repo, w.programs(), tooltest.EmptyCLIConfig(w.t), w.yaml)
 	file := filepath.Join(w.root, "reeve.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)

@@ -25,7 +25,7 @@ func pulumiWorld(t *testing.T) *world {
 	return w
 }
 
-// pulumiProgram keeps a text and a password.
+// pulumiProgram keeps a text and a password; it can be made to hang in keeping the text.
 func pulumiProgram(plugins string) string {
 	return fmt.Sprintf(`name: lab
 runtime: yaml
@@ -34,8 +34,9 @@ config:
   text: {type: string}
   note: {type: string}
   password: {type: string, secret: true}
+  hangs: {type: boolean, default: false}
 resources:
-  kept: {type: "lab:Data", properties: {value: "${text}", note: "${note}"}}
+  kept: {type: "lab:Data", properties: {value: "${text}", note: "${note}", hangs: "${hangs}"}}
   sealed: {type: "lab:Data", properties: {value: "${password}"}}
 outputs: {text: "${kept.output}", password: "${sealed.output}"}
 `, plugins)

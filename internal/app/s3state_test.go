@@ -25,10 +25,11 @@ type bucket struct {
 	backend *s3mem.Backend
 }
 
-// onBucket has stack a keep its state, and the state's lock, in a bucket.
-func (w *world) onBucket(t *testing.T, module string) bucket {
+// newBucket makes a bucket on a server that is at address, and gives the jobs the
+// credentials for it.
+func (w *world) newBucket(t *testing.T) (b bucket, address string) {
 	t.Helper()
-	b := bucket{t: t, backend: s3mem.New()}
+	b = bucket{t: t, backend: s3mem.New()}
 	if err := b.backend.CreateBucket("states"); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +40,13 @@ func (w *world) onBucket(t *testing.T, module string) bucket {
 		t.Fatal(err)
 	}
 	w.yaml = fmt.Sprintf("  environment:\n    AWS_ACCESS_KEY_ID: {value: reeve}\n    AWS_SECRET_ACCESS_KEY: {file: %q}\n    AWS_ENDPOINT_URL_S3: {value: %q}\n", secret, server.URL)
+	return b, server.URL
+}
+
+// onBucket has stack a keep its state, and the state's lock, in a bucket.
+func (w *world) onBucket(t *testing.T, module string) bucket {
+	t.Helper()
+	b, _ := w.newBucket(t)
 	backend := `spec:
   backend:
     type: s3

@@ -8,7 +8,8 @@
 //	if left != nil && left.Plan == plan {  // refuse: the engine would run it again
 //	note, err := begun.Open(file, plan)
 //	note.Line(begun.Began, address) … note.Line(begun.Done, address)
-//	err = note.Remove()                    // or Keep, for the next plan to tell of
+//	err = note.Remove()                    // or Keep, for the next plan to tell of,
+//	                                       // or Undo, when nothing was begun after all
 package begun
 
 import (
@@ -19,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/google/renameio/v2"
 )
 
 // File is the name of a note.
@@ -70,7 +73,11 @@ func Read(file string) (*Work, error) {
 }
 
 // Note is an open note.
-type Note struct{ file *os.File }
+type Note struct {
+	file *os.File
+	// left is the text of the note in whose place this one is; nil for none.
+	left []byte
+}
 
 // Open starts a note for a saved plan; the name must tell it from every other. The
 // note's head is on the disk before the engine starts; its lines outlive a crash of
@@ -78,6 +85,10 @@ type Note struct{ file *os.File }
 // has a thousand resources.
 func Open(file, plan string) (*Note, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	left, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -90,7 +101,7 @@ func Open(file, plan string) (*Note, error) {
 	if err := f.Sync(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Note{file: f}, nil
+	return &Note{file: f, left: left}, nil
 }
 
 // Line adds a line. One that cannot be written (a full disk) must not stop an
@@ -102,3 +113,12 @@ func (n *Note) Keep() error { return n.file.Close() }
 
 // Remove closes the note and removes it: the apply came to its end.
 func (n *Note) Remove() error { return errors.Join(n.file.Close(), os.Remove(n.file.Name())) }
+
+// Undo closes the note of an apply that touched nothing, because it could not have the
+// state's lock. What an earlier one had left is there again, and is told of on.
+func (n *Note) Undo() error {
+	if n.left == nil {
+		return n.Remove()
+	}
+	return errors.Join(n.file.Close(), renameio.WriteFile(n.file.Name(), n.left, 0o600))
+}

@@ -47,3 +47,41 @@ func TestANoteTellsWhatWasBegunAndNotDone(t *testing.T) {
 		t.Errorf("a note that was removed is read as %+v, %v", left, err)
 	}
 }
+
+func TestAnApplyThatNeverBeganLeavesTheNoteThatWasThere(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), begun.File)
+	undo := func(plan string) *begun.Work {
+		t.Helper()
+		n, err := begun.Open(file, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Undo(); err != nil {
+			t.Fatal(err)
+		}
+		left, err := begun.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if left := undo("one"); left != nil {
+		t.Errorf("where nothing was: %+v", left)
+	}
+	killed, err := begun.Open(file, "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.Line(begun.Began, "a.b")
+	if err := killed.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	left := undo("three")
+	if left == nil || left.Plan != "two" {
+		t.Fatalf("the note that was there: %+v", left)
+	}
+	if diff := cmp.Diff([]string{"a.b"}, left.Unfinished()); diff != "" {
+		t.Errorf("not done (-want +got):\n%s", diff)
+	}
+}

@@ -127,7 +127,7 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 	killed := p.engine.cmd.killed
 	processes := p.engine.cmd.processes
 	if pr := (*telling.Problem)(nil); errors.As(err, &pr) && !killed && !h.began && pr.Failure.Reason.Code == stackjob.ReasonStateLocked {
-		if err := note.Remove(); err != nil {
+		if err := note.Undo(); err != nil {
 			p.Say("Warning: the note of the apply: " + err.Error())
 		}
 		op.Record.EngineProcesses = processes

@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
 	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -152,6 +155,42 @@ func TestBackupsOfAFileAreListedAndPutBack(t *testing.T) {
 	}
 }
 
+// TestWhatAKilledWriteLeavesInAFolder: no attributes, which a run that was killed would
+// have left empty, and a lock that is half written is met by the plan.
+func TestWhatAKilledWriteLeavesInAFolder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program(simple)
+	b.Inputs(map[string]any{"text": "one"})
+	b.MustApply()
+	folder := strings.TrimPrefix(b.Task.Pulumi.BackendURL, "file://")
+	there := files(t, folder)
+	for name := range there {
+		if strings.HasSuffix(name, ".attrs") {
+			t.Errorf("there is %s", name)
+		}
+	}
+	if there[filepath.Join(".pulumi", "stacks", "demo", "dev.json")] == "" {
+		t.Fatalf("the state is elsewhere: %q", slices.Sorted(maps.Keys(there)))
+	}
+	lock := filepath.Join(folder, ".pulumi", "locks", "organization", "demo", "dev", "0f7c7b1e.json.18ab.tmp")
+	if err := os.MkdirAll(filepath.Dir(lock), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lock, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Inputs(map[string]any{"text": "two"})
+	r := b.Plan(t.Context())
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.Who != "" || !strings.Contains(r.Failure.Text, "pulumi cancel") {
+		t.Fatalf("plan = %+v, failure = %+v", r.Plan, r.Failure)
+	}
+	if err := b.Driver.Unlock(t.Context(), b.Task, *r.Failure.Lock, b.Sink); err != nil {
+		t.Fatal(err)
+	}
+	b.MustApply()
+}
+
 // TestLockInABucketIsMetByTheApplyAndReleased: a preview sees no lock there.
 func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
 	t.Parallel()
@@ -176,6 +215,9 @@ func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
 	r := b.Apply(t.Context(), b.MustPlan())
 	if r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
 		t.Fatalf("an apply that meets a lock: %+v %+v", r.Outcome, r.Failure)
+	}
+	if left, err := begun.Read(filepath.Join(b.Task.StateBackups, begun.File)); err != nil || left == nil || len(left.Unfinished()) != 1 {
+		t.Errorf("what the killed apply had begun is forgotten: %+v, %v", left, err)
 	}
 	lock := *r.Failure.Lock
 	other := lock

@@ -41,18 +41,22 @@ func parseLock(text string) *engine.StateLock {
 }
 
 // heldLocks are the locks of a file backend. Of others only an update that is refused
-// tells.
+// tells. A lock that is being written counts, for the engine counts it too: who was killed
+// at that leaves it so, and every update is refused because of it.
 func (p *phase) heldLocks() ([]engine.StateLock, error) {
 	dir := p.stack.locks()
 	if dir == "" {
 		return nil, nil
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	files, err := filepath.Glob(filepath.Join(dir, "*.json*"))
 	if err != nil {
 		return nil, err
 	}
 	var out []engine.StateLock
 	for _, file := range files {
+		if strings.HasSuffix(file, ".attrs") {
+			continue // fileblob's own, which is no object
+		}
 		b, err := readIfThere(file)
 		if err != nil {
 			return nil, err

@@ -256,6 +256,22 @@ func TestPlacesOfStates(t *testing.T) {
 	}
 }
 
+func TestAFolderIsToKeepNoAttributes(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"file:///data/x":                  "file:///data/x?metadata=skip",
+		"file:///data/a b?":               "file:///data/a b?metadata=skip",
+		"file:///data/x?no_tmp_dir=false": "file:///data/x?no_tmp_dir=false&metadata=skip",
+		"file:///data/x?metadata=":        "file:///data/x?metadata=", // somebody wants them
+		"s3://b/x?region=eu-west-1":       "s3://b/x?region=eu-west-1",
+		"https://api.pulumi.com":          "https://api.pulumi.com",
+	} {
+		if got := engineURL(given); got != want {
+			t.Errorf("%s: %s, expected %s", given, got, want)
+		}
+	}
+}
+
 func TestWhatAnApplyDidIsCounted(t *testing.T) {
 	t.Parallel()
 	event := func(op apitype.OpType, name string, done bool) apitype.EngineEvent {

@@ -81,7 +81,7 @@ func (p *phase) environment() map[string]string {
 	}
 	s := p.task.Pulumi
 	env["PULUMI_HOME"] = p.home()
-	env["PULUMI_BACKEND_URL"] = s.BackendURL
+	env["PULUMI_BACKEND_URL"] = engineURL(s.BackendURL)
 	delete(env, "PULUMI_CONFIG_PASSPHRASE_FILE")
 	delete(env, "PULUMI_STACK")
 	if s.SecretsProvider == passphrase {

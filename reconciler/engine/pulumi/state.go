@@ -46,6 +46,24 @@ func newStackAt(organization, project, stack, backend string) (stackAt, error) {
 	return stackAt{organization, project, stack, u}, nil
 }
 
+// engineURL is a backend's URL as the engine gets it. Beside each file in a folder it would
+// keep one of attributes, which nothing needs and which it writes in place: a run that is
+// killed in that moment leaves it empty, and then no command can load the stack any more
+// ("failed to load checkpoint: EOF"), not even the one that releases its lock. So it is
+// told to keep none: https://pkg.go.dev/gocloud.dev/blob/fileblob#URLOpener.
+func engineURL(backend string) string {
+	const keepNone = "metadata=skip"
+	_, query, has := strings.Cut(backend, "?")
+	q, err := url.ParseQuery(query)
+	switch {
+	case !strings.HasPrefix(backend, "file://"), err != nil, q.Has("metadata"):
+		return backend
+	case has && query != "":
+		return backend + "&" + keepNone
+	}
+	return strings.TrimSuffix(backend, "?") + "?" + keepNone
+}
+
 // isService tells whether the backend is Pulumi Cloud or one like it.
 func (s stackAt) isService() bool { return s.backend.Scheme == "https" || s.backend.Scheme == "http" }
 

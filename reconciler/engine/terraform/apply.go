@@ -96,7 +96,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	p.secureState()
 	if err != nil && !killed && !h.began {
 		if pr := engineProblem(ctx, err, string(kind), v); pr.Failure.Reason.Code == stackjob.ReasonStateLocked || pr.Failure.Reason.Code == stackjob.ReasonDatabaseLocked {
-			if err := note.Remove(); err != nil {
+			if err := note.Undo(); err != nil {
 				p.Say("Warning: the note of the apply: " + err.Error())
 			}
 			op.Record.EngineProcesses = p.engine.processes

@@ -121,6 +121,18 @@ func killUntilGone(ctx context.Context, find func() ([]process, error)) error {
 	}
 }
 
+// IsThere tells whether a process runs, whoever's it is; true when that cannot be told. One
+// that was killed and that nobody has waited for yet runs no more: its number is taken
+// for as long as its parent pleases, and where the first process of a container waits for
+// nobody, for ever.
+func IsThere(pid int) bool {
+	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		return false
+	}
+	s, known := statusOf(pid)
+	return !known || s.runs()
+}
+
 // kill kills the process unless its number is somebody else's by now. When it
 // fails the process is gone, or is found again.
 func kill(p process) {
@@ -221,16 +233,10 @@ func list() ([]process, error) {
 	return out, nil
 }
 
-// read parses /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may
-// hold anything but ends at the last parenthesis.
+// read reads a process; false when it runs no more.
 func read(pid int) (process, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return process{}, false
-	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	const state, parent, session, threads, started = 0, 1, 3, 17, 19
-	if len(f) <= started || f[state] == "X" || f[state] == "Z" && (f[threads] == "0" || f[threads] == "1") {
+	f, ok := statusOf(pid)
+	if !ok || !f.runs() {
 		return process{}, false
 	}
 	p := process{pid: pid, started: f[started]}
@@ -238,6 +244,25 @@ func read(pid int) (process, bool) {
 	p.parent, errs[0] = strconv.Atoi(f[parent])
 	p.session, errs[1] = strconv.Atoi(f[session])
 	return p, errors.Join(errs[:]...) == nil
+}
+
+// status are the fields of /proc/PID/stat after the name: "pid (name) state ppid pgrp
+// session …". The name may hold anything but ends at the last parenthesis.
+type status []string
+
+const state, parent, session, threads, started = 0, 1, 3, 17, 19
+
+func statusOf(pid int) (status, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil, false
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	return f, len(f) > started
+}
+
+func (s status) runs() bool {
+	return s[state] != "X" && (s[state] != "Z" || s[threads] != "0" && s[threads] != "1")
 }
 
 // carries tells whether the process has the run's mark.

@@ -50,3 +50,7 @@ func Signal(pid int, _ Run, sig unix.Signal) error {
 	}
 	return nil
 }
+
+// IsThere tells whether a process is there, whoever's it is. One that has ended is, until
+// its parent has waited for it.
+func IsThere(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
