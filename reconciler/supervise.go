@@ -36,7 +36,7 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 			return t, nil
 		}
 		var err error
-		if t.Pulumi.Passphrase, err = w.o.Sealer.Passphrase("the Pulumi stack " + k.String()); err != nil {
+		if t.Pulumi.Passphrase, err = StackPassphrase(w.o.Sealer, k); err != nil {
 			return t, err
 		}
 		t.Secrets = append(t.Secrets, t.Pulumi.Passphrase)
@@ -46,6 +46,15 @@ func (w *Worker) task(job stackjob.Job, phase engine.Phase, program engine.Progr
 		t.StateFile, t.StateBackups = w.o.Layout.State(k), w.o.Layout.StateBackups(k)
 	}
 	return t, nil
+}
+
+// StackPassphrase is the passphrase with which Pulumi encrypts the secrets of a stack whose
+// provider is [schema.PassphraseProvider]. Every stack has its own, and it changes with the
+// stack's name.
+func StackPassphrase(from interface {
+	Passphrase(use string) (string, error)
+}, k schema.ResourceKey) (string, error) {
+	return from.Passphrase("the Pulumi stack " + k.String())
 }
 
 // notStarted ends a phase whose runner could not be started: nothing ran, and what is

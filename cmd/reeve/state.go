@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/app"
+	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -18,13 +20,13 @@ import (
 func newState(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "state",
-		Short: "List the backups of a stack's state, or restore one",
+		Short: "List the backups of a stack's state, restore one, or print what a Pulumi stack's secrets need",
 		Long: `Before each apply the state of a stack that is kept in the daemon's data folder is backed up; the
 newest twenty backups are kept. What other backends keep is backed up by them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStateList(c), newStateRestore(c))
+	cmd.AddCommand(newStateList(c), newStateRestore(c), newStatePassphrase(c))
 	return cmd
 }
 
@@ -71,6 +73,39 @@ func writeStates(w io.Writer, s api.States) error {
 		t.Add(b.Name, stateTime(b.At), stateSerial(b), stateResources(b), byteSize(b.Size), before, b.Lineage)
 	}
 	return writeTable(w, t, "no state and no backups of "+s.Key.String())
+}
+
+func newStatePassphrase(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "passphrase ORG/ENV/KIND/NAME",
+		Short: "Print the passphrase of a Pulumi stack's secrets, for pulumi by hand",
+		Long: `passphrase prints the passphrase that encrypts the secrets of a stack in its state, where its document
+names no other secretsProvider. It is made of the daemon's key and the stack's name, so this works on
+the daemon's machine, for its user, whether the daemon runs or not, and for a stack that is not there yet.
+
+Put it into the variable that pulumi reads, never on a command line.`,
+		Example:           `  PULUMI_CONFIG_PASSPHRASE="$(reeve state passphrase acme/prod/PulumiStack/shop)" pulumi stack export --stack …`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeResources(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			k, err := schema.ParseResourceKey(args[0])
+			if err != nil {
+				return usage("%w", err)
+			}
+			cfg, err := c.loadConfig(config.ForClient)
+			if err != nil {
+				return err
+			}
+			phrase, err := app.StackPassphrase(cfg.DataDir, k)
+			if err != nil {
+				return err
+			}
+			return c.print(map[string]string{"passphrase": phrase}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, phrase)
+				return err
+			})
+		},
+	}
 }
 
 // stateTime is a time as it is in the names of backups, so that both can be told together.

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/stackreeve/stackreeve/internal/seal"
+	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 // ErrKeyMissing means that the data folder has records and lacks the key that they
@@ -40,4 +42,18 @@ func openKey(ctx context.Context, st *sqlite.Store, folder string) (*seal.Key, e
 			path, ErrKeyMissing, sqlite.FileName)
 	}
 	return seal.OpenOrCreate(path)
+}
+
+// StackPassphrase is the passphrase of a PulumiStack's secrets, made of the key in the data
+// folder. It needs no daemon, and works for the key's owner alone; it makes no key.
+func StackPassphrase(folder string, k schema.ResourceKey) (string, error) {
+	path := filepath.Join(folder, keyFile)
+	if _, err := os.Lstat(path); err != nil {
+		return "", fmt.Errorf("find the daemon's key: %w (dataDir names the folder; the daemon's first start makes the key)", err)
+	}
+	key, err := seal.OpenOrCreate(path)
+	if err != nil {
+		return "", err
+	}
+	return reconciler.StackPassphrase(key, k)
 }

@@ -98,7 +98,7 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	}}
 	plan, err := c.convert(in)
 	if errors.Is(err, errPassphrase) {
-		return nil, wrongPassphrase()
+		return nil, p.wrongPassphrase()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)

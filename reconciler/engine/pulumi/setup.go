@@ -279,7 +279,7 @@ func (p *phase) writeSettings(ctx context.Context) error {
 	kept := map[string]string{}
 	config, err := p.config(func(text string) (string, error) { return p.encrypt(ctx, text, kept) })
 	if errors.Is(err, errPassphrase) {
-		return wrongPassphrase()
+		return p.wrongPassphrase()
 	}
 	if err != nil {
 		return err
@@ -390,7 +390,10 @@ func (p *phase) askForCiphertext(ctx context.Context, text string) (string, erro
 	return c, os.Remove(file)
 }
 
-func wrongPassphrase() error {
-	return telling.Person(stackjob.ReasonEngine, errPassphrase.Error(), "The stack's secrets are encrypted with another passphrase than the job has.\n"+
-		"Give the passphrase that the stack was made with, or change the stack's with `pulumi stack change-secrets-provider passphrase`.")
+func (p *phase) wrongPassphrase() error {
+	return telling.Person(stackjob.ReasonEngine, errPassphrase.Error(), fmt.Sprintf("The stack's secrets are encrypted with another passphrase than this stack's: "+
+		"somebody else made it, or its document had another name.\n"+
+		"With the other one in PULUMI_CONFIG_PASSPHRASE and the backend in PULUMI_BACKEND_URL, change it in the program's folder, and rerun the job:\n"+
+		"  reeve state passphrase %s | pulumi stack change-secrets-provider passphrase --stack %s\n"+
+		"`reeve state passphrase` with an earlier name of the document prints the one of then.", p.task.Key, p.stack.name()))
 }
