@@ -68,7 +68,6 @@ func TestCancelledApplyLeavesNoOrphans(t *testing.T) {
 		pids := filepath.Join(t.TempDir(), "pids")
 		b.Module(stubborn(pids))
 		plan := b.MustPlan()
-		b.Task.Grace = 2 * time.Second
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan engine.Result, 1)

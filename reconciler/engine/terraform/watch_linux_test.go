@@ -3,74 +3,55 @@ package terraform
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
-
-	"github.com/stackreeve/stackreeve/reconciler/engine"
-	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"golang.org/x/sys/unix"
 )
 
-// deaf is a sink that nobody asks.
-type deaf struct{}
-
-func (deaf) Emit(engine.Event) {}
-func (deaf) Log([]byte)        {}
-func (deaf) LogOffset() int64  { return 0 }
-
-// terraform-exec comes back at once, with the engine running, when it is cancelled in the
-// moment in which the engine was started.
-func TestAnEngineThatNobodyWaitsForIsEnded(t *testing.T) {
+// terraform-exec comes back at once when it is cancelled in the moment in which it starts
+// the engine, and leaves it running: whoever did not look for it would call an apply
+// cancelled that goes on.
+func TestAnEngineThatWasLeftRunningIsEnded(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct {
-		program string
-		grace   time.Duration
-	}{
-		"goes on its interrupt": {"trap 'exit 0' INT; echo > trapped; while :; do sleep 0.01; done", time.Minute},
-		"ignores it":            {"trap '' INT; echo > trapped; while :; do sleep 0.01; done", 50 * time.Millisecond},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir, err := filepath.EvalSymlinks(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			tf, err := tfexec.NewTerraform(dir, "/bin/sh")
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newPhase(&Driver{}, engine.Task{Program: engine.Program{Path: "/bin/sh"}, Workspace: dir}, "", deaf{})
-			p.at.module = dir
-			s := &session{tf: tf, phase: p, grace: tt.grace}
-			ctx, cancel := context.WithCancel(t.Context())
-			var started *exec.Cmd
-			err = s.run(ctx, p.voice(stackjob.OpApply, func(message) {}), nil, func(ctx context.Context) error {
-				started = exec.Command("/bin/sh", "-c", tt.program)
-				started.Dir, started.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
-				if err := started.Start(); err != nil {
-					return err
-				}
-				for !isThere(filepath.Join(dir, "trapped")) {
-				}
-				cancel()
-				return ctx.Err()
-			})
-			if !errors.Is(err, context.Canceled) || !s.killed {
-				t.Errorf("error %v, killed %v: nobody knows how far it was", err, s.killed)
-			}
-			if err := syscall.Kill(started.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("it is still there: %v", err)
-			}
-		})
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func isThere(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	by, leave := thisThread()
+	defer leave()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const grace = 100 * time.Millisecond
+	w := watch(ctx, dir, by, grace, func(int) {})
+	engine := exec.Command("/bin/sh", "-c", "trap '' INT TERM; echo; while :; do sleep 600; done")
+	engine.Dir = dir
+	engine.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := engine.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // it ignores signals by now
+		t.Fatal(err)
+	}
+	if w.left(ctx, dir, by) {
+		t.Error("an engine at work was ended though nobody cancelled it")
+	}
+	cancel()
+	if !w.left(ctx, dir, by) {
+		t.Error("the engine that was left running was not found")
+	}
+	w.stop()
+	if err := unix.Kill(engine.Process.Pid, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("the engine: %v", err)
+	}
+	if w.left(ctx, dir, by) {
+		t.Error("an engine was found where none is")
+	}
 }
