@@ -260,11 +260,15 @@ func checkUses(ctx context.Context, e *engines, repository string, in diff.Input
 		var lack interface {
 			What() string
 			How() string
+			Instead() string
 		}
 		if !errors.As(err, &lack) {
 			check.Detail += ": " + err.Error()
 		} else {
 			check.Detail, check.Fix = check.Detail+": "+lack.What(), lack.How()
+			if there := lack.Instead(); there != "" {
+				check.Detail += "; " + there
+			}
 		}
 		missing = append(missing, check)
 	}

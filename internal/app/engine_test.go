@@ -129,7 +129,7 @@ func TestAConstraintPicksTheProgramAndSaysWhenNoneFits(t *testing.T) {
 	if j.Reason.Code != stackjob.ReasonEngineVersion || len(j.Operations) != 0 {
 		t.Errorf("%s after %d operations", j.Reason, len(j.Operations))
 	}
-	for _, part := range []string{`no tofu satisfies "> 1.98, < 2" (acme/organization.yaml:3:23)`, "tofu " + e.Version + " (" + e.Path + ")", "9.9.9 (" + newer + ")",
+	for _, part := range []string{"no tofu satisfies `> 1.98, < 2` (acme/organization.yaml:3:23)", "tofu " + e.Version + " (" + e.Path + ")", "9.9.9 (" + newer + ")",
 		"`reeve engine install 'tofu@> 1.98, < 2'`"} {
 		if !strings.Contains(j.Reason.Detail, part) {
 			t.Errorf("%q is not in: %s", part, j.Reason.Detail)
@@ -212,7 +212,7 @@ func TestAPullRequestTellsOfAnEngineThatIsNotThereBeforeAnyJob(t *testing.T) {
 
 		// No stack is another by a constraint: nothing is planned, and yet it is told.
 		n, head := w.proposes("Hold the engine", map[string]string{"acme/organization.yaml": organization("> 1.98, < 2")})
-		lack := `no tofu satisfies "` + "`>` 1.98, `<` 2\" (`acme/organization.yaml:3:23`)"
+		lack := "no tofu satisfies `> 1.98, < 2` (`acme/organization.yaml:3:23`)"
 		install := "`reeve engine install 'tofu@> 1.98, < 2'`"
 		body := w.shows(n, "[!WARNING]", "An engine that this asks for is not there", "`"+devA+"`, `"+devB+"`", lack, w.engine.Version, install)
 		w.status(head, "reeve/plan", forge.Success)
@@ -223,14 +223,21 @@ func TestAPullRequestTellsOfAnEngineThatIsNotThereBeforeAnyJob(t *testing.T) {
 			t.Errorf("a dry run: %v %+v, and the comment\n%s", err, dry.Engines, cmp.Diff(body, dry.Comment))
 		}
 
+		// Somebody installs it, and has it looked at again.
+		programtest.Write(t, program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.OpenTofu, "1.99.0"), "1.99.0")
+		w.reacts(n, w.says(forgetest.Ada, n, "reeve plan"), forge.ThumbsUp)
+		w.served.until("the warning is gone", func() bool {
+			return !slices.ContainsFunc(w.ours(n), func(body string) bool { return strings.Contains(body, "is not there") })
+		})
+
 		// A row's own plan says it, and what was planned with another version does not stand.
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/organization.yaml": organization(">= 1.6, < 2"), "acme/dev/a.yaml": w.document("a", "two")}, false)
 		w.shows(n, devA, w.engine.String(), "reeve approve dev")
 		if body := w.shows(n); strings.Contains(body, "is not there") {
 			t.Errorf("the engine is there:\n%s", body)
 		}
-		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/organization.yaml": organization("> 1.98, < 2")}, false)
-		body = w.shows(n, "The plan failed", lack, install)
+		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/organization.yaml": organization("> 1.99, < 2")}, false)
+		body = w.shows(n, "The plan failed", strings.ReplaceAll(lack, "1.98", "1.99"), strings.ReplaceAll(install, "1.98", "1.99"))
 		w.status(head, "reeve/plan", forge.Failure)
 		warning, _, _ := strings.Cut(body, "\n| ")
 		if !strings.Contains(warning, "> - `"+devB+"`: no tofu satisfies") || strings.Contains(warning, "> - `"+devA) {
@@ -261,7 +268,7 @@ func TestALocalPlanTellsOfEnginesThatAreNotThere(t *testing.T) {
 	}
 	for i, parts := range [][]string{
 		{"pulumi-language-cobol", "the runtime cobol", "beside pulumi 3.230.0 (" + pulumi + ")", "`reeve engine install pulumi`", "Pulumi.yaml"},
-		{`no tofu satisfies "> 1.98" (acme/organization.yaml:3:30)`, "`reeve engine install 'tofu@> 1.98'`"},
+		{"no tofu satisfies `> 1.98` (acme/organization.yaml:3:30)", "`reeve engine install 'tofu@> 1.98'`"},
 	} {
 		for _, part := range parts {
 			if !strings.Contains(got.Engines[i].Why, part) {
@@ -351,8 +358,8 @@ func TestTheDoctorSaysWhichStacksGetNoEngine(t *testing.T) {
 	}
 	for _, part := range []string{
 		"acme/dev/PulumiStack/q: pulumi-language-cobol, the host for programs of the runtime cobol", "if cobol is a mistake, correct runtime in Pulumi.yaml",
-		`acme/dev/TerraformStack/c: no tofu satisfies "> 1.98" (acme/dev/c.yaml:`, "! `reeve engine install 'tofu@> 1.98'` gets it",
-		"acme/dev/TerraformStack/d: terraform is not installed, only " + e.String(), "! `reeve engine install terraform` gets it",
+		"acme/dev/TerraformStack/c: no tofu satisfies `> 1.98` (acme/dev/c.yaml:", "! `reeve engine install 'tofu@> 1.98'` gets it",
+		"acme/dev/TerraformStack/d: terraform is not installed; there is only " + e.String(), "! `reeve engine install terraform` gets it",
 	} {
 		if !strings.Contains(strings.Join(missing, "\n"), part) {
 			t.Errorf("%q is not in:\n%s", part, strings.Join(missing, "\n"))

@@ -158,13 +158,13 @@ type Engine struct {
 	CLIConfig string `json:"cliConfig,omitempty"`
 }
 
-// Mirrors are addresses, http or https, below which engines are, laid out as at their makers'. Checksums and signatures are checked all the same.
+// Mirrors are addresses, http or https, below which engines are, laid out as at their makers'. Checksums are checked all the same, and the signatures of Terraform's and OpenTofu's. A redirect from https to http is refused.
 type Mirrors struct {
 	// For Terraform, laid out as releases.hashicorp.com: MIRROR/terraform/index.json, MIRROR/terraform/1.11.4/….
 	Terraform string `json:"terraform,omitempty" default:"https://releases.hashicorp.com"`
 	// For OpenTofu: MIRROR/api.json as get.opentofu.org/tofu/api.json, and releases as MIRROR/v1.12.6/tofu_1.12.6_linux_amd64.tar.gz with their checksums and signature.
 	Tofu string `json:"tofu,omitempty" default:"https://get.opentofu.org/tofu for the versions, https://github.com/opentofu/opentofu/releases/download for the archives"`
-	// For Pulumi: MIRROR/pulumi-v3.230.0-linux-x64.tar.gz, MIRROR/pulumi-3.230.0-checksums.txt, and MIRROR/versions.json: a list of version numbers.
+	// For Pulumi: MIRROR/pulumi-v3.230.0-linux-x64.tar.gz, MIRROR/pulumi-3.230.0-checksums.txt, and MIRROR/versions.json: a list of version numbers. Its signatures are not checked: the address is trusted.
 	Pulumi string `json:"pulumi,omitempty" default:"https://get.pulumi.com/releases/sdk, and https://api.github.com/repos/pulumi/pulumi/releases for the versions"`
 }
 

@@ -61,13 +61,17 @@ type NoHost struct {
 	Program engine.Program
 }
 
-// Error tells what is not there, and what to do.
-func (e *NoHost) Error() string { return e.What() + "; " + e.How() }
+// Error tells what is not there, what to do, and where it would be looked for.
+func (e *NoHost) Error() string { return e.What() + "; " + e.How() + "; " + e.Instead() }
 
 // What is not there.
 func (e *NoHost) What() string {
-	return fmt.Sprintf("%s%s, the host for programs of the runtime %s, is neither beside %s (%s) nor on PATH",
-		hostPrefix, e.Runtime, e.Runtime, e.Program, e.Program.Path)
+	return fmt.Sprintf("%s%s, the host for programs of the runtime %s, is not there", hostPrefix, e.Runtime, e.Runtime)
+}
+
+// Instead is where it was looked for.
+func (e *NoHost) Instead() string {
+	return fmt.Sprintf("it is neither beside %s (%s) nor on PATH", e.Program, e.Program.Path)
 }
 
 // How to get it.

@@ -164,34 +164,48 @@ func (e *NoneFits) Is(target error) bool {
 	return target == engine.ErrVersion && len(e.There) > 0
 }
 
-// Error tells what is wanted and by whom, what is there, and what to do.
-func (e *NoneFits) Error() string { return e.What() + "; " + e.How() }
+// Error tells what is wanted and by whom, what to do, and then what is there: whoever shows
+// the beginning of it alone shows the command.
+func (e *NoneFits) Error() string {
+	text := e.What() + "; " + e.How()
+	if there := e.Instead(); there != "" {
+		text += "; " + there
+	}
+	return text
+}
 
-// What is wanted and by whom, and what is there.
+// What is wanted and by whom.
 func (e *NoneFits) What() string {
 	name := string(e.Wanted.Provisioner)
-	if e.isNamed() {
+	switch {
+	case e.isNamed():
 		return e.Broken[0].Path + ": " + e.Broken[0].Err
+	case len(e.There) > 0:
+		return "no " + name + " satisfies " + constraint(e.Wanted.Version)
+	case e.Wanted.Version.Constraint != "":
+		return name + " is not installed; " + constraint(e.Wanted.Version) + " is wanted"
 	}
-	var b strings.Builder
+	return name + " is not installed"
+}
+
+// Instead is what is there, and does not fit; "" where What says it.
+func (e *NoneFits) Instead() string {
+	if e.isNamed() {
+		return ""
+	}
+	var parts []string
 	switch {
 	case len(e.There) > 0:
-		fmt.Fprintf(&b, "no %s satisfies %s; there is %s", name, constraint(e.Wanted.Version), list(e.There))
+		parts = append(parts, "there is "+list(e.There))
 	case len(e.Others) > 0:
-		fmt.Fprintf(&b, "%s is not installed, only %s", name, list(e.Others))
-	default:
-		fmt.Fprintf(&b, "%s was not found", name)
-		if len(e.Looked) > 0 {
-			b.WriteString(" in " + strings.Join(e.Looked, ", "))
-		}
-	}
-	if len(e.There) == 0 && e.Wanted.Version.Constraint != "" {
-		fmt.Fprintf(&b, "; %s is wanted", constraint(e.Wanted.Version))
+		parts = append(parts, "there is only "+list(e.Others))
+	case len(e.Looked) > 0:
+		parts = append(parts, "none was found in "+strings.Join(e.Looked, ", "))
 	}
 	for _, x := range e.Broken {
-		fmt.Fprintf(&b, "; %s does not work: %s", x.Path, x.Err)
+		parts = append(parts, x.Path+" does not work: "+x.Err)
 	}
-	return b.String()
+	return strings.Join(parts, "; ")
 }
 
 // How to get what is wanted.
@@ -217,24 +231,30 @@ func InstallCommand(w engine.Wanted) string {
 
 // constraint names a constraint and where it stands.
 func constraint(v schema.EngineVersion) string {
-	s := fmt.Sprintf("%q", v.Constraint)
+	s := "`" + v.Constraint + "`"
 	if v.Pos.File != "" {
 		s += " (" + v.Pos.String() + ")"
 	}
 	return s
 }
 
+// listed is how many programs are named at most.
+const listed = 4
+
 // list names programs with their places: "tofu 1.9.4 (/opt/tofu), 1.8.0 (/usr/bin/tofu)".
 func list(found []Found) string {
 	var parts []string
 	last := schema.Provisioner("")
-	for _, f := range found {
+	for _, f := range found[:min(len(found), listed)] {
 		s := f.Version
 		if f.Provisioner != last {
 			s = f.Program.String()
 		}
 		last = f.Provisioner
 		parts = append(parts, s+" ("+f.Path+")")
+	}
+	if more := len(found) - listed; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(parts, ", ")
 }

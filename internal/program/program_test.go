@@ -153,22 +153,22 @@ func TestWhatDoesNotFitIsExplained(t *testing.T) {
 	if !errors.As(err, &none) || !errors.Is(err, engine.ErrVersion) {
 		t.Fatalf("err = %v", err)
 	}
-	want := `no tofu satisfies "~> 1.9.0" (acme/organization.yaml:4:18); there is tofu 1.11.0 (` + newer + `), 1.8.0 (` + older +
-		"); `reeve engine install 'tofu@~> 1.9.0'` gets it, or name a program in reeve.yaml (engine.tofu)"
+	want := "no tofu satisfies `~> 1.9.0` (acme/organization.yaml:4:18); `reeve engine install 'tofu@~> 1.9.0'` gets it, or name a program in reeve.yaml (engine.tofu); " +
+		"there is tofu 1.11.0 (" + newer + "), 1.8.0 (" + older + ")"
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
 	_, err = m.find().Choose(wanted(schema.Terraform, ""))
-	if err == nil || errors.Is(err, engine.ErrVersion) || !strings.Contains(err.Error(), "terraform is not installed, only tofu 1.11.0 (") ||
-		!strings.Contains(err.Error(), "`reeve engine install terraform` gets it") {
+	if err == nil || errors.Is(err, engine.ErrVersion) || !strings.Contains(err.Error(), "there is only tofu 1.11.0 (") ||
+		!strings.HasPrefix(err.Error(), "terraform is not installed; `reeve engine install terraform` gets it, or name ") {
 		t.Errorf("err = %v", err)
 	}
 
 	empty := newMachine(t)
 	programtest.Write(t, filepath.Join(empty.dir, "first", "pulumi"), "")
 	_, err = empty.find().Choose(wanted(schema.Pulumi, "~> 3.100"))
-	for _, part := range []string{"pulumi was not found in " + filepath.Join(empty.dir, "folder"), `"~> 3.100" (acme/organization.yaml:4:18) is wanted`,
+	for _, part := range []string{"none was found in " + filepath.Join(empty.dir, "folder"), "pulumi is not installed; `~> 3.100` (acme/organization.yaml:4:18) is wanted",
 		filepath.Join(empty.dir, "first", "pulumi") + " does not work: it did not say its version"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
@@ -315,8 +315,8 @@ func TestAMissingLanguageHostIsExplained(t *testing.T) {
 		t.Error(err)
 	}
 	err := program.CheckHost(f, "java", m.o.Path, home)
-	want := "pulumi-language-java, the host for programs of the runtime java, is neither beside pulumi 3.230.0 (" + pulumi + ") nor on PATH; " +
-		"`reeve engine install pulumi` gets Pulumi with its hosts, or put the host beside it; if java is a mistake, correct runtime in Pulumi.yaml"
+	want := "pulumi-language-java, the host for programs of the runtime java, is not there; `reeve engine install pulumi` gets Pulumi with its hosts, " +
+		"or put the host beside it; if java is a mistake, correct runtime in Pulumi.yaml; it is neither beside pulumi 3.230.0 (" + pulumi + ") nor on PATH"
 	if err == nil || err.Error() != want {
 		t.Errorf("err = %v\nwant  %s", err, want)
 	}

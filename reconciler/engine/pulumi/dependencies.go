@@ -105,16 +105,16 @@ var toolchains = map[string][]string{"go": {"go"}, "nodejs": {"node"}, "python":
 func (p *project) checkHost(t engine.Task, path, home string) error {
 	host := "pulumi-language-" + p.runtime
 	if found, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+p.runtime+"-v*")); lookPath(path, host) == "" && len(found) == 0 {
-		return telling.Person(stackjob.ReasonEngineMissing, host, fmt.Sprintf(
+		return telling.Person(stackjob.ReasonEngineMissing, host+"; `reeve engine install pulumi` gets Pulumi with its hosts", fmt.Sprintf(
 			"The program is written for the runtime %s, and its language host %s is neither beside %s nor on the PATH of the job.\n"+
-				"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: install the whole archive, or put %s there. "+
+				"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: `reeve engine install pulumi` gets all of it; or put %s there. "+
 				"If %s is a mistake, correct `runtime` in Pulumi.yaml.", p.runtime, host, t.Program.Path, host, p.runtime))
 	}
 	needs := toolchains[p.runtime]
 	if len(needs) == 0 || p.options.Binary != "" || p.options.Toolchain == "uv" || lookPath(path, needs...) != "" {
 		return nil
 	}
-	return telling.Person(stackjob.ReasonEngineMissing, needs[0], fmt.Sprintf(
+	return telling.Person(stackjob.ReasonEngineMissing, needs[0]+", which programs of the runtime "+p.runtime+" need", fmt.Sprintf(
 		"The program is written for the runtime %s, and the program %s, without which none of it runs, is not on the PATH of the job.\n"+
 			"Install it on this machine, in a folder of the daemon's PATH. If %s is a mistake, correct `runtime` in Pulumi.yaml.", p.runtime, strings.Join(needs, " or "), p.runtime))
 }

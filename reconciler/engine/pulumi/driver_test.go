@@ -149,7 +149,10 @@ func TestMissingLanguageHostIsToldBeforeAnyWork(t *testing.T) {
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonEngineMissing {
 		t.Fatalf("failure = %+v", r.Failure)
 	}
-	for _, part := range []string{"cobol", "pulumi-language-cobol", "https://www.pulumi.com/docs/install"} {
+	if !strings.HasPrefix(r.Failure.Reason.Detail, "pulumi-language-cobol; `reeve engine install pulumi`") {
+		t.Errorf("the reason is %s", r.Failure.Reason)
+	}
+	for _, part := range []string{"cobol", "pulumi-language-cobol", "https://www.pulumi.com/docs/install", "`reeve engine install pulumi`"} {
 		if !strings.Contains(r.Failure.Text, part) {
 			t.Errorf("the text does not say %q:\n%s", part, r.Failure.Text)
 		}

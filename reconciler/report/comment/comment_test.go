@@ -309,7 +309,7 @@ func TestLivingCommentsReadLikeThis(t *testing.T) {
 	t.Run("an engine is not there", func(t *testing.T) {
 		t.Parallel()
 		lack := pull.EngineLack{Of: []schema.ResourceKey{key("dev", "TerraformStack", "a"), key("dev", "TerraformStack", "b"), key("dev", "TerraformStack", "c"), key("dev", "TerraformStack", "d")},
-			Why: "no tofu satisfies \"> 1.98, < 2\" (acme/organization.yaml:3:23); there is tofu 1.12.6 (/opt/tofu); `reeve engine install 'tofu@> 1.98, < 2'` gets it, or name a program in reeve.yaml (engine.tofu)"}
+			Why: "no tofu satisfies `> 1.98, < 2` (acme/organization.yaml:3:23); `reeve engine install 'tofu@> 1.98, < 2'` gets it, or name a program in reeve.yaml (engine.tofu); there is tofu 1.12.6 (/opt/tofu)"}
 		p := comment.Pull{Mark: "infra/7/plan", Number: 7, State: comment.Nothing, Head: "1a2b3c4d5e6f", Base: "9f8e7d6c5b4a", Round: 1,
 			Engines: []pull.EngineLack{lack, {Of: lack.Of[:1], Why: "pulumi-language-`@all`\n> x, the host, is not there"}}}
 		text := comment.Living(p, github)
