@@ -187,6 +187,23 @@ func TestPullRequestsIsWhatItsReadmeSays(t *testing.T) {
 	}
 }
 
+func TestPulumiIsWhatItsReadmeSays(t *testing.T) {
+	t.Parallel()
+	tree := load(t, examples.Pulumi())
+	runs := map[string]string{}
+	for _, r := range tree.Resources() {
+		runs[r.Key.String()] = fmt.Sprintf("%s by %q, stack input: %t", r.Module.Path, r.Provisioner, r.Pulumi != nil && r.Pulumi.StackInput)
+	}
+	if diff := cmp.Diff(map[string]string{
+		"acme/dev/Notice/front-door": `modules/notice/pulumi by "pulumi", stack input: true`,
+		"acme/dev/Notice/back-door":  `modules/notice/terraform by "", stack input: false`,
+		"acme/dev/PulumiStack/site":  `modules/site by "pulumi", stack input: false`,
+		"acme/prod/PulumiStack/site": `modules/site by "pulumi", stack input: false`,
+	}, runs); diff != "" {
+		t.Errorf("what runs what (-want +got):\n%s", diff)
+	}
+}
+
 func TestAdoptIsOneFile(t *testing.T) {
 	t.Parallel()
 	tree := load(t, examples.Adopt())
