@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -127,6 +129,37 @@ func (p *phase) recover(ctx context.Context, lock engine.StateLock) error {
 	if len(p.before.Pending) == 0 {
 		return nil
 	}
+	return p.clearPending(ctx)
+}
+
+// settlePending tells what an update that was killed was at, and clears it when that was an
+// apply of ours: a person took its lock away, with `pulumi cancel`, and nothing else would
+// ever clear it. What somebody else's update left is told until somebody does.
+func (p *phase) settlePending(ctx context.Context) error {
+	if len(p.before.Pending) == 0 {
+		return nil
+	}
+	p.tellPending(p.before)
+	held, err := p.heldLocks()
+	if err != nil || len(held) > 0 {
+		return err // the plan is refused
+	}
+	left, err := begun.Read(p.begunFile())
+	if err != nil {
+		return err
+	}
+	for _, o := range p.before.Pending {
+		if left == nil || !slices.Contains(left.Order, o.Resource.URN) {
+			p.Say("It was no apply of this stack's jobs, so it stays in the state, and is told, until `pulumi refresh --clear-pending-creates` or an import of the state takes it out.")
+			return nil
+		}
+	}
+	p.Say("It was an apply of this stack's that was killed, and its lock is gone: the state is written again without it.")
+	return p.clearPending(ctx)
+}
+
+// clearPending writes the state again without its pending operations, and backs it up before.
+func (p *phase) clearPending(ctx context.Context) error {
 	if err := p.backUp(p.before); err != nil {
 		return err
 	}
@@ -211,6 +244,10 @@ func (p *phase) lockAdvice(l *engine.StateLock) string {
 	}
 	b.WriteString(". A lock is released by itself only when it was surely left behind by an own run that was killed.\n" +
 		"When somebody is at work on this state, wait for the end and rerun the job. ")
-	fmt.Fprintf(&b, "When its owner is gone for good, run `pulumi cancel --stack %s` with the same backend, and rerun the job.", p.stack.name())
+	backend := "the backend"
+	if p.stack.folder() != "" {
+		backend = p.stack.backend.String()
+	}
+	fmt.Fprintf(&b, "When its owner is gone for good, run `pulumi cancel --stack %s` with PULUMI_BACKEND_URL set to %s, and rerun the job.", p.stack.name(), backend)
 	return b.String()
 }

@@ -36,8 +36,8 @@ func (p *phase) plan(ctx context.Context, planFile string) (*stackjob.Plan, erro
 		if err := p.recover(ctx, *lock); err != nil {
 			return nil, p.tellLock(err)
 		}
-	} else {
-		p.tellPending(p.before)
+	} else if err := p.settlePending(ctx); err != nil {
+		return nil, p.tellLock(err)
 	}
 	plan, err := p.planOnce(ctx, planFile)
 	return plan, p.tellLock(err)

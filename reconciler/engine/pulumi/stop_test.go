@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -186,5 +187,67 @@ func TestPluginsOfAKilledEngineAreEnded(t *testing.T) {
 	}
 	if p := b.MustPlan(); len(p.Warnings) == 0 || !strings.Contains(strings.Join(p.Warnings, " "), "slow") {
 		t.Errorf("warnings = %q", p.Warnings)
+	}
+}
+
+// A person releases the lock of a killed update by `pulumi cancel`, which leaves what was
+// pending in the state.
+func TestPendingOperationsWithoutALockAreClearedWhenTheyAreOurs(t *testing.T) {
+	t.Parallel()
+	b, plan, hangs, _ := hanging(t)
+	ended := make(chan engine.Result, 1)
+	go func() { ended <- b.Apply(t.Context(), plan) }()
+	hangs()
+	_, events := b.Sink.Told()
+	for _, e := range events {
+		if e.Type == engine.EngineStarted && e.Operation == stackjob.OpApply {
+			if err := syscall.Kill(e.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-ended
+	refused := b.Plan(t.Context())
+	if refused.Failure == nil || refused.Failure.Lock == nil || !strings.Contains(refused.Failure.Text, "PULUMI_BACKEND_URL set to "+b.Task.Pulumi.BackendURL) {
+		t.Fatalf("failure = %+v", refused.Failure)
+	}
+	if err := os.Remove(refused.Failure.Lock.Path); err != nil { // all that `pulumi cancel` does
+		t.Fatal(err)
+	}
+	pending := func() bool {
+		text, err := os.ReadFile(b.Task.StateFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "pending_operations")
+	}
+
+	// With no note of an apply of ours it is somebody else's.
+	note := filepath.Join(b.Task.StateBackups, begun.File)
+	if err := os.Rename(note, note+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if p := b.MustPlan(); len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "slow (creating)") || !pending() {
+			t.Errorf("somebody else's: warnings = %q, pending %t", p.Warnings, pending())
+		}
+	}
+
+	if err := os.Rename(note+".away", note); err != nil {
+		t.Fatal(err)
+	}
+	if p := b.MustPlan(); !strings.Contains(strings.Join(p.Warnings, " "), "slow (creating)") || pending() {
+		t.Errorf("ours: warnings = %q, pending %t", p.Warnings, pending())
+	}
+	backups, err := filepath.Glob(filepath.Join(b.Task.StateBackups, "*.pulumi.json"))
+	if err != nil || len(backups) == 0 {
+		t.Fatalf("backups: %q, %v", backups, err)
+	}
+	if text, err := os.ReadFile(backups[len(backups)-1]); err != nil || !strings.Contains(string(text), "pending_operations") {
+		t.Errorf("the state with them was not kept: %v", err)
+	}
+	// What it had begun is told until an apply comes to its end.
+	if p := b.MustPlan(); len(p.Warnings) != 1 || strings.Contains(p.Warnings[0], "(creating)") {
+		t.Errorf("afterwards: warnings = %q", p.Warnings)
 	}
 }
