@@ -388,6 +388,21 @@ func TestReasonsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Pulumi calls each step of a saved plan that never had its turn an error.
+func TestWhatAFailureKeptFromItsTurnIsNoError(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program("resources:\n  bad: {type: \"lab:Data\", properties: {fails: true}}\n  next: {type: \"lab:Data\", properties: {value: x}, options: {dependsOn: [\"${bad}\"]}}\n")
+	plan := b.MustPlan()
+	r := b.Apply(t.Context(), plan)
+	if r.Failure == nil || r.Failure.Text != "Error: bad (lab:index:Data): it was told to fail" {
+		t.Errorf("failure = %+v", r.Failure)
+	}
+	if log, _ := b.Sink.Told(); strings.Contains(log, "none were seen") || !strings.Contains(log, "it was told to fail") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 // Pulumi says "same" of a resource whose options alone changed, and of one that an alias
 // moved. The state holds both, and decides by them what a later removal does.
 func TestOptionsAndMovesAreAppliedWhenNothingElseChanges(t *testing.T) {

@@ -138,6 +138,9 @@ func (v *voice) diagnose(d apitype.DiagnosticEvent) {
 		if d.URN == "" && len(v.errors) > 0 && (d.Message == "update failed" || d.Message == "preview failed") {
 			return // it says nothing that is not known
 		}
+		if len(v.errors) > 0 && strings.HasSuffix(d.Message, " but none were seen") {
+			return // a saved plan's step that another's failure kept from its turn: nothing is wrong with it
+		}
 		v.log("Error: " + render(d))
 		v.errors = append(v.errors, d)
 	case "warning":
