@@ -6,6 +6,14 @@
 #     -e REEVE_REPOSITORY_URL=https://git.example.com/acme/infrastructure.git reeve
 #   docker exec reeve reeve get resources
 #
+# Terraform and Pulumi are not in it, nor other versions of OpenTofu. They are installed into
+# the volume, where they stay:
+#
+#   docker exec reeve reeve engine install 'pulumi@~>3.200'
+#
+# Pulumi comes with its language hosts, and programs in YAML need no more; for those in other
+# languages build an image on this one with node, python3 or go in it.
+#
 # Two builds of one commit give the same files: base images by exact tag, Debian
 # packages from a snapshot of the archive, Go programs without paths, build ids
 # or stamps. --init gives the container a first process that collects what ended
