@@ -84,7 +84,7 @@ names no other secretsProvider. It is made of the daemon's key and the stack's n
 the daemon's machine, for its user, whether the daemon runs or not, and for a stack that is not there yet.
 
 Put it into the variable that pulumi reads, never on a command line.`,
-		Example:           `  PULUMI_CONFIG_PASSPHRASE="$(reeve state passphrase acme/prod/PulumiStack/shop)" pulumi stack export --stack …`,
+		Example:           "  reeve state passphrase acme/prod/PulumiStack/shop",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeResources(),
 		RunE: func(_ *cobra.Command, args []string) error {
