@@ -161,9 +161,9 @@ func noPulumi(err error) string {
 	var noHost *program.NoHost
 	switch {
 	case errors.As(err, &noHost):
-		return noHost.What()
+		return noHost.What() + "; " + noHost.Instead()
 	case errors.As(err, &none) && len(none.There) > 0:
-		return none.What()
+		return none.What() + "; " + none.Instead()
 	case errors.As(err, &none) && len(none.Broken) > 0:
 		return none.Broken[0].Path + " does not work: " + none.Broken[0].Err
 	case errors.As(err, &none):

@@ -18,8 +18,8 @@ func TestDemoSaysInOneLineWhyThereIsNoPulumiStack(t *testing.T) {
 		want     string            // of the program, or what is said
 	}{
 		"nothing":              {nil, "there is no pulumi on this machine; `reeve engine install pulumi` gets it"},
-		"no host":              {map[string]string{"a/pulumi": "3.230.0", "b/pulumi-language-go": ""}, "pulumi-language-yaml, the host for programs of the runtime yaml, is neither beside pulumi 3.230.0 (DIR/a/pulumi) nor on PATH"},
-		"too old":              {map[string]string{"a/pulumi": "3.100.0", "a/pulumi-language-yaml": ""}, `no pulumi satisfies ">= 3.206.0"; there is pulumi 3.100.0 (DIR/a/pulumi)`},
+		"no host":              {map[string]string{"a/pulumi": "3.230.0", "b/pulumi-language-go": ""}, "pulumi-language-yaml, the host for programs of the runtime yaml, is not there; it is neither beside pulumi 3.230.0 (DIR/a/pulumi) nor on PATH"},
+		"too old":              {map[string]string{"a/pulumi": "3.100.0", "a/pulumi-language-yaml": ""}, "no pulumi satisfies `>= 3.206.0`; there is pulumi 3.100.0 (DIR/a/pulumi)"},
 		"broken":               {map[string]string{"b/pulumi": "", "b/pulumi-language-yaml": ""}, "DIR/b/pulumi does not work: it did not say its version: is it an engine?"},
 		"whole":                {map[string]string{"b/pulumi": "3.230.0", "b/pulumi-language-yaml": ""}, "DIR/b/pulumi"},
 		"a host elsewhere":     {map[string]string{"a/pulumi": "3.230.0", "b/pulumi-language-yaml": ""}, "DIR/a/pulumi"},
