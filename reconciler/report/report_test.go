@@ -87,6 +87,8 @@ func TestPlansReadLikeThis(t *testing.T) {
 	for name, p := range map[string]stackjob.Plan{
 		"plan":            plan(),
 		"plan-no-changes": {Digest: "sha256:00", Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1"},
+		"plan-providers": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "pulumi 3.230.0",
+			Warnings: []string{"Warning: The provider main (aws) changes: region."}},
 		"plan-outputs": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1",
 			Outputs: []stackjob.OutputChange{{Name: "n", Action: stackjob.Create, AttributeChange: stackjob.AttributeChange{After: raw(`1`)}}}},
 		"plan-hostile": hostile,

@@ -3,6 +3,7 @@ package pulumi
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -54,11 +55,13 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 			plan.Drift = append(plan.Drift, change)
 		}
 	}
-	providers := false
+	var providers []*step
 	for _, s := range steps {
 		action, known := actionOf(s)
 		if isPseudo(typeOf(s.urn)) {
-			providers = providers || strings.HasPrefix(typeOf(s.urn), providerPrefix) && action != stackjob.NoOp
+			if strings.HasPrefix(typeOf(s.urn), providerPrefix) && action != stackjob.NoOp {
+				providers = append(providers, s)
+			}
 			continue
 		}
 		if !known {
@@ -80,7 +83,8 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 	if stack != nil {
 		plan.Outputs = c.outputs(stack, in.plan)
 	}
-	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || providers
+	plan.Warnings = tellProviders(providers, len(plan.Resources) == 0 && len(plan.Outputs) == 0)
+	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || len(providers) > 0
 	form := digestForm{}
 	if plan.HasChanges {
 		form.fixed = c.fixed
@@ -92,6 +96,27 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 	}
 	plan.Digest = form.digest()
 	return plan, nil
+}
+
+// tellProviders says what becomes of providers. They are no resources and in no list, but a
+// plan may be about nothing else, and what they are told decides where all is made. Those
+// that come and go with their resources or versions are told when they are all there is.
+func tellProviders(steps []*step, alone bool) []string {
+	words := map[stackjob.ChangeAction]string{stackjob.Create: "is new", stackjob.Update: "changes", stackjob.Replace: "is replaced", stackjob.Delete: "goes"}
+	var out []string
+	for _, s := range steps {
+		action, _ := actionOf(s)
+		if !alone && (action == stackjob.Create || action == stackjob.Delete) || words[action] == "" {
+			continue
+		}
+		text := fmt.Sprintf("Warning: The provider %s (%s) %s", nameOf(s.urn), strings.TrimPrefix(typeOf(s.urn), providerPrefix), words[action])
+		if md := cmp.Or(s.before, s.after); len(md.Diffs) > 0 {
+			text += ": " + strings.Join(slices.Sorted(slices.Values(md.Diffs)), ", ")
+		}
+		out = append(out, text+".")
+	}
+	slices.Sort(out)
+	return out
 }
 
 func byAddress(a, b stackjob.ResourceChange) int { return facts.Naturally(a.Address, b.Address) }

@@ -116,6 +116,9 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	plan.InputDigest = c.fixed.Inputs
 	plan.Engine = p.task.Program.String()
 	plan.MadeAt = p.driver.now().UTC()
+	for _, w := range plan.Warnings {
+		p.Warn(w)
+	}
 	slices.Sort(p.Warnings) // engines work in parallel; what is shown must not flap
 	plan.Warnings = p.Warnings
 	plan.Text = facts.Render(*plan, nil)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -300,6 +301,37 @@ func TestWhatAnApplyDidIsCounted(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"begin r", "begin r", "done r", "begin half", "begin c", "done c", "begin u", "done u", "done d", "done retained", "done i", "begin open"}, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+// Providers are no resources; a plan about nothing else must not look like one about nothing.
+func TestPlansTellOfProviders(t *testing.T) {
+	t.Parallel()
+	step := func(op apitype.OpType, typ, name string, diffs ...string) apitype.EngineEvent {
+		urn := "urn:pulumi:dev::p::" + typ + "::" + name
+		md := apitype.StepEventMetadata{Op: op, URN: urn, Type: typ, Diffs: diffs, Old: &apitype.StepEventStateMetadata{URN: urn, Type: typ}, New: &apitype.StepEventStateMetadata{URN: urn, Type: typ}}
+		return apitype.EngineEvent{ResourcePreEvent: &apitype.ResourcePreEvent{Metadata: md}}
+	}
+	const aws = "pulumi:providers:aws"
+	upgrade := []apitype.EngineEvent{step(apitype.OpCreate, aws, "default_7_0_0"), step(apitype.OpSame, "aws:s3:Bucket", "logs"), step(apitype.OpDelete, aws, "default_6_9_0")}
+	moved := []apitype.EngineEvent{step(apitype.OpUpdate, aws, "main", "region", "profile"), step(apitype.OpSame, aws, "other")}
+	change := step(apitype.OpUpdate, "aws:s3:Bucket", "logs")
+	for name, c := range map[string]struct {
+		events []apitype.EngineEvent
+		want   []string
+	}{
+		"another version alone":   {upgrade, []string{"Warning: The provider default_6_9_0 (aws) goes.", "Warning: The provider default_7_0_0 (aws) is new."}},
+		"with a change":           {append(slices.Clone(upgrade), change), nil},
+		"settings alone":          {moved, []string{"Warning: The provider main (aws) changes: profile, region."}},
+		"settings, with a change": {append(slices.Clone(moved), change), []string{"Warning: The provider main (aws) changes: profile, region."}},
+	} {
+		plan, err := converter{state: &deployment{}}.convert(told{events: c.events})
+		if err != nil || !plan.HasChanges {
+			t.Fatalf("%s: %+v, %v", name, plan, err)
+		}
+		if diff := cmp.Diff(c.want, plan.Warnings); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
