@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
 	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -191,11 +193,80 @@ func TestWhatAKilledWriteLeavesInAFolder(t *testing.T) {
 	b.MustApply()
 }
 
-// TestLockInABucketIsMetByTheApplyAndReleased: a preview sees no lock there.
-func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
+// TestWhatBackendsAreToldOf: the engine is a program of our own that notes what it is
+// given, for services that nothing here can stand in for.
+func TestWhatBackendsAreToldOf(t *testing.T) {
+	t.Parallel()
+	for url, env := range map[string]map[string]string{
+		"gs://states/acme":                     {"GOOGLE_CREDENTIALS": `{"private_key": "canary"}`},
+		"azblob://states/acme":                 {"AZURE_STORAGE_ACCOUNT": "acme", "AZURE_STORAGE_KEY": "canary"},
+		"azblob://states?storage_account=acme": {"AZURE_CLIENT_ID": "id", "AZURE_CLIENT_SECRET": "canary", "AZURE_TENANT_ID": "tenant"},
+		"s3://states/acme?region=eu-west-1":    {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_SESSION_TOKEN": "canary"},
+		"postgres://user@db/states?table=acme": {"PGPASSWORD": "canary"},
+		"postgres://user:canary@db/states":     {},
+		"https://pulumi.example.com":           {"PULUMI_ACCESS_TOKEN": "canary"},
+	} {
+		t.Run(url, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.program(simple)
+			b.Inputs(map[string]any{"text": "one"})
+			b.Task.Pulumi.BackendURL, b.Task.StateFile = url, ""
+			maps.Copy(b.Task.Env, env)
+			dir := t.TempDir()
+			note := filepath.Join(dir, "note")
+			b.Task.Env["PATH"] = filepath.Dir(b.Task.Program.Path) + ":" + b.Task.Env["PATH"]
+			enginetest.WriteScript(t, filepath.Join(dir, "pulumi"), "#!/bin/sh\n{ echo \"arguments $*\"; env; } > '"+note+"'\nexit 1\n")
+			b.Task.Program.Path = filepath.Join(dir, "pulumi")
+			if r := b.Plan(t.Context()); r.Failure == nil {
+				t.Fatal("an engine that does nothing made a plan")
+			}
+			text, err := os.ReadFile(note)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for line := range strings.Lines(string(text)) {
+				k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+				got[k] = v
+			}
+			want := maps.Clone(env)
+			want["PULUMI_BACKEND_URL"] = url
+			if strings.Contains(url, ":canary@") {
+				want["PULUMI_BACKEND_URL"], want["PGPASSWORD"] = strings.Replace(url, ":canary@", "@", 1), "canary"
+			}
+			for k, v := range want {
+				if got[k] != v {
+					t.Errorf("%s = %q, want %q", k, got[k], v)
+				}
+			}
+			if arguments, _, _ := strings.Cut(string(text), "\n"); !strings.HasPrefix(arguments, "arguments --non-interactive stack init") || strings.Contains(arguments, "canary") {
+				t.Errorf("the command line: %s", arguments)
+			}
+			for _, name := range []string{"PGPASSWORD", "GOOGLE_CREDENTIALS", "AZURE_STORAGE_KEY", "AWS_SECRET_ACCESS_KEY", "PULUMI_ACCESS_TOKEN"} {
+				if _, is := got[name]; is && want[name] == "" {
+					t.Errorf("it was given %s", name)
+				}
+			}
+			log, events := b.Sink.Told()
+			if strings.Contains(log+fmt.Sprint(events), "canary") {
+				t.Errorf("a credential is told:\n%s\n%+v", log, events)
+			}
+		})
+	}
+}
+
+func TestLockInABucketIsMetAndReleased(t *testing.T) {
 	t.Parallel()
 	b, _, hangs, _ := hanging(t)
 	b.inBucket(t)
+	b.killAndRelease(t, hangs)
+}
+
+// killAndRelease kills an apply and goes on. Where the state is no file a preview sees no
+// lock: who would clear what the killed apply left pending meets it.
+func (b *bench) killAndRelease(t *testing.T, hangs func()) {
+	t.Helper()
 	plan := b.MustPlan()
 	ended := make(chan engine.Result, 1)
 	go func() { ended <- b.Apply(context.Background(), plan) }()
@@ -212,9 +283,9 @@ func TestLockInABucketIsMetByTheApplyAndReleased(t *testing.T) {
 		t.Fatalf("outcome = %+v, %+v", r.Outcome, r.Failure)
 	}
 	b.program("resources:\n  good: {type: \"lab:Data\", properties: {value: x}}\n  next: {type: \"lab:Data\", properties: {value: y}}\n")
-	r := b.Apply(t.Context(), b.MustPlan())
-	if r.Failure == nil || r.Outcome != nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
-		t.Fatalf("an apply that meets a lock: %+v %+v", r.Outcome, r.Failure)
+	r := b.Plan(t.Context())
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
+		t.Fatalf("a plan that meets a lock: %+v %+v", r.Plan, r.Failure)
 	}
 	if left, err := begun.Read(filepath.Join(b.Task.StateBackups, begun.File)); err != nil || left == nil || len(left.Unfinished()) != 1 {
 		t.Errorf("what the killed apply had begun is forgotten: %+v, %v", left, err)

@@ -2,6 +2,7 @@ package pulumi
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"time"
 
@@ -111,6 +112,11 @@ func secretsOf(t engine.Task) []string {
 	out := slices.Clone(t.Secrets)
 	if t.Pulumi != nil {
 		out = append(out, t.Pulumi.Passphrase)
+		if u, err := url.Parse(t.Pulumi.BackendURL); err == nil {
+			if password, ok := u.User.Password(); ok {
+				out = append(out, password)
+			}
+		}
 	}
 	return out
 }

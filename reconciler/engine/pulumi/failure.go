@@ -19,8 +19,14 @@ var troubles = telling.Troubles{
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{"incorrect passphrase", "passphrase must be set", "could not create secrets manager", "could not construct cipher"}},
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngineMissing, Signs: []string{"no language plugin '", "no language plugin \"", "failed to load language plugin", "no resource plugin '", "could not locate plugin", "failed to load plugin", "unknown provider plugin"}},
 	telling.Credentials,
-	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{"pulumi_access_token must be set"}},
+	// Pulumi Cloud's, which answers with the status in brackets.
+	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{
+		"pulumi_access_token must be set", "unauthorized: no credentials", "invalid access token", "[401] ", "[403] ",
+	}},
 	telling.Network,
+	{Class: engine.ClassWait, Reason: stackjob.ReasonEngine, Signs: []string{"[429] ", "[500] ", "[502] ", "[503] ", "[504] "}},
+	// What a backend says that is there and does not let us in.
+	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{"unable to open bucket"}},
 	{Class: engine.ClassBug, Reason: stackjob.ReasonEngine, Signs: []string{"panic: ", "the pulumi cli encountered a fatal error", "this is a bug"}},
 }
 

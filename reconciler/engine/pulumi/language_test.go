@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,6 +192,10 @@ mkdir -p node_modules; echo installed
 	b.Module(map[string]string{"Pulumi.yaml": "name: demo\nruntime: nodejs\n", "package.json": "{}", "index.js": "1"})
 	if r := b.Plan(t.Context()); r.Failure == nil || r.Operations[0].Result != stackjob.ResultSucceeded {
 		t.Errorf("operations %+v, failure %+v", r.Operations, r.Failure)
+	}
+	_, events := b.Sink.Told()
+	if i := slices.IndexFunc(events, func(e engine.Event) bool { return e.Type == engine.EngineStarted }); i < 0 || !slices.Contains(events[i].Command, "install") {
+		t.Errorf("something came before the install: %+v", events)
 	}
 	text, err := os.ReadFile(note)
 	if err != nil {

@@ -44,6 +44,9 @@ func layoutOf(t engine.Task, planFile string) layout {
 // settingsFile is the stack's settings of this phase: config and how secrets are kept.
 func (l layout) settingsFile() string { return filepath.Join(l.private, "settings.yaml") }
 
+// credentials is where Pulumi keeps whom it is logged in as.
+func (l layout) credentials() string { return filepath.Join(l.private, "credentials") }
+
 // emptyProgram is the folder of a project without a program.
 func (l layout) emptyProgram() string { return filepath.Join(l.private, "empty") }
 

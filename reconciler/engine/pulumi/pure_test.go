@@ -227,7 +227,7 @@ func TestPlacesOfStates(t *testing.T) {
 	} {
 		first := ""
 		for _, u := range same {
-			s, err := newStackAt("", "p", "s", u)
+			s, err := newStackAt("", "p", "s", u, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,8 +239,35 @@ func TestPlacesOfStates(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []struct {
+		one, other       string
+		env, environment map[string]string // of one and of the other
+		same             bool
+	}{
+		{one: "s3://b?endpoint=http://a:9000", other: "s3://b?endpoint=http://b:9000"},
+		{one: "s3://b?endpoint=http://a:9000", other: "s3://b", environment: map[string]string{"AWS_ENDPOINT_URL": "http://a:9000"}, same: true},
+		{one: "s3://b", other: "s3://b", environment: map[string]string{"AWS_ENDPOINT_URL_S3": "http://a:9000"}},
+		{one: "s3://b", other: "s3://b", environment: map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x"}, same: true},
+		{one: "azblob://c", other: "azblob://c", env: map[string]string{"AZURE_STORAGE_ACCOUNT": "a"}, environment: map[string]string{"AZURE_STORAGE_ACCOUNT": "b"}},
+		{one: "azblob://c?storage_account=a", other: "azblob://c", environment: map[string]string{"AZURE_STORAGE_ACCOUNT": "a", "AZURE_STORAGE_KEY": "x"}, same: true},
+		{one: "gs://b/p", other: "gs://b/q"},
+		{one: "gs://b/p", other: "gs://b/p", environment: map[string]string{"GOOGLE_CREDENTIALS": "{}"}, same: true},
+		{one: "postgres://u@h/d?table=a", other: "postgres://u@h/d?table=b"},
+		{one: "postgres://u@h/d?sslmode=disable", other: "postgres://v:pw@h/d?table=pulumi_state", same: true},
+		{one: "https://api.pulumi.com", other: "https://pulumi.example.com"},
+		{one: "https://api.pulumi.com", other: "https://api.pulumi.com", environment: map[string]string{"PULUMI_ACCESS_TOKEN": "x"}, same: true},
+	} {
+		one, err := newStackAt("", "p", "s", c.one, c.env)
+		other, err2 := newStackAt("", "p", "s", c.other, c.environment)
+		if err != nil || err2 != nil || (one.where() == other.where()) != c.same {
+			t.Errorf("%+v: %q and %q, %v, %v", c, one.where(), other.where(), err, err2)
+		}
+	}
+	if s, err := newStackAt("", "p", "s", "postgres://u:p%40ss@h/d?sslmode=disable", nil); err != nil || s.url != "postgres://u@h/d?sslmode=disable" || s.password != "p@ss" {
+		t.Errorf("a password in a URL: %+v, %v", s, err)
+	}
 	for _, bad := range []string{"", "bucket", "file://relative/x", "file://~"} {
-		if _, err := newStackAt("", "p", "s", bad); err == nil && bad != "file://relative/x" {
+		if _, err := newStackAt("", "p", "s", bad, nil); err == nil && bad != "file://relative/x" {
 			t.Errorf("%q is a backend", bad)
 		}
 	}
@@ -250,7 +277,7 @@ func TestPlacesOfStates(t *testing.T) {
 		{"acme", "https://api.pulumi.com", "acme/p/s", ""},
 		{"", "https://api.pulumi.com", "p/s", ""},
 	} {
-		s, err := newStackAt(c.organization, "p", "s", c.backend)
+		s, err := newStackAt(c.organization, "p", "s", c.backend, nil)
 		if err != nil || s.name() != c.name || s.checkpoint() != c.checkpoint {
 			t.Errorf("%+v: %s, %s, %v", c, s.name(), s.checkpoint(), err)
 		}

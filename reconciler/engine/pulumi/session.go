@@ -81,7 +81,14 @@ func (p *phase) environment() map[string]string {
 	}
 	s := p.task.Pulumi
 	env["PULUMI_HOME"] = p.home()
-	env["PULUMI_BACKEND_URL"] = engineURL(s.BackendURL)
+	env["PULUMI_BACKEND_URL"] = engineURL(p.stack.url)
+	if p.stack.password != "" {
+		env["PGPASSWORD"] = p.stack.password
+	}
+	if p.stack.isService() {
+		// Pulumi writes a token down that it was given in the environment.
+		env["PULUMI_CREDENTIALS_PATH"] = p.at.credentials()
+	}
 	delete(env, "PULUMI_CONFIG_PASSPHRASE_FILE")
 	delete(env, "PULUMI_STACK")
 	if s.SecretsProvider == passphrase {
@@ -188,6 +195,12 @@ func (s *session) install(ctx context.Context, v *voice, do invocation) error {
 
 // saysNoStack tells whether a failure says that there is no such stack.
 func saysNoStack(err error) bool { return says(err, "no stack named") }
+
+// saysTableMade tells whether a failure says that somebody made the table of a database's
+// states in the same moment: PostgreSQL lets only one, whatever "if not exists" says.
+func saysTableMade(err error) bool {
+	return says(err, "failed to create table") && says(err, "duplicate key value")
+}
 
 func saysStackExists(err error) bool { return says(err, "already exists") }
 

@@ -77,7 +77,7 @@ func (p *phase) showProgram() error {
 			return err
 		}
 	}
-	if p.stack, err = newStackAt(t.Pulumi.Organization, name, t.Pulumi.Stack, t.Pulumi.BackendURL); err != nil {
+	if p.stack, err = newStackAt(t.Pulumi.Organization, name, t.Pulumi.Stack, t.Pulumi.BackendURL, t.Env); err != nil {
 		return err
 	}
 	empty, err := p.project.empty(name, p.at.module)
@@ -172,6 +172,12 @@ func (p *phase) makesStack() (bool, error) {
 }
 
 func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
+	// First, before the engine logs in anywhere: what packages bring runs then.
+	if needs != "" && needs != p.record.Installed {
+		if err := p.install(ctx, needs); err != nil {
+			return err
+		}
+	}
 	v := p.voice(stackjob.OpInit, nil)
 	if makes {
 		args := []string{"stack", "init", "--stack", p.stack.name(), "--no-select"}
@@ -179,15 +185,15 @@ func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
 			args = append(args, "--secrets-provider="+sp)
 		}
 		_, err := p.engine.run(ctx, v, p.at.emptyProgram(), nil, true, args...)
+		if saysTableMade(err) {
+			_, err = p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.emptyProgram(), nil, true, args...)
+		}
 		if err != nil && !saysStackExists(err) {
 			return err
 		}
 		if err := p.takeSettings(); err != nil {
 			return err
 		}
-	}
-	if needs != "" && needs != p.record.Installed {
-		return p.install(ctx, needs)
 	}
 	return nil
 }

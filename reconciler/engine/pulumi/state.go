@@ -2,6 +2,7 @@ package pulumi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,25 @@ var errDamaged = errors.New("the stack's state is damaged")
 // stackAt is a stack and where its state is.
 type stackAt struct {
 	organization, project, stack string
-	backend                      *url.URL
+	// backend is without a password.
+	backend *url.URL
+	// url is what the engine is told, and password what it gets beside that.
+	url, password string
+	// set are the parameters, of the URL or of the environment, that lead to another place.
+	set []string
 }
 
-func newStackAt(organization, project, stack, backend string) (stackAt, error) {
+// placeParameters are the parameters of backends' URLs that lead to another place, and
+// placeVariables the variables that stand for them where the URL says nothing.
+var (
+	placeParameters = map[string][]string{"s3": {"endpoint"}, "azblob": {"storage_account", "domain"}, "postgres": {"table"}}
+	placeVariables  = map[string][]string{
+		"endpoint": {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, "storage_account": {"AZURE_STORAGE_ACCOUNT"}, "domain": {"AZURE_STORAGE_DOMAIN"},
+	}
+)
+
+// newStackAt reads where a stack is. env is the engine's environment.
+func newStackAt(organization, project, stack, backend string, env map[string]string) (stackAt, error) {
 	u, err := url.Parse(backend)
 	if err != nil || u.Scheme == "" {
 		return stackAt{}, errors.New("the backend's URL cannot be read") // it may hold a password
@@ -43,7 +59,22 @@ func newStackAt(organization, project, stack, backend string) (stackAt, error) {
 	if u.Scheme == "file" && !filepath.IsAbs(u.Path) {
 		return stackAt{}, errors.New("the backend's folder is not an absolute path")
 	}
-	return stackAt{organization, project, stack, u}, nil
+	s := stackAt{organization: organization, project: project, stack: stack, backend: u, url: backend}
+	// The engine writes the URL into its messages about locks.
+	if password, ok := u.User.Password(); ok && u.Scheme == "postgres" {
+		u.User = url.User(u.User.Username())
+		s.url, s.password = u.String(), password
+	}
+	for _, name := range placeParameters[u.Scheme] {
+		v := u.Query().Get(name)
+		for _, variable := range placeVariables[name] {
+			v = cmp.Or(v, env[variable])
+		}
+		if v != "" && (name != "table" || v != "pulumi_state") { // which is the default
+			s.set = append(s.set, name+" "+v)
+		}
+	}
+	return s, nil
 }
 
 // engineURL is a backend's URL as the engine gets it. Beside each file in a folder it would
@@ -106,7 +137,7 @@ func (s stackAt) locks() string {
 // where is the place in words, without how it is reached: no login, password or region.
 func (s stackAt) where() string {
 	u := url.URL{Scheme: s.backend.Scheme, Host: strings.ToLower(s.backend.Host), Path: strings.TrimRight(s.backend.Path, "/")}
-	return u.String() + " " + s.name()
+	return strings.Join(append([]string{u.String(), s.name()}, s.set...), " ")
 }
 
 // statePlace tells two places of a state apart without telling where they are: a plan is

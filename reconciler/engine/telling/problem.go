@@ -144,6 +144,7 @@ var (
 		"tls handshake timeout", "client.timeout exceeded", "network is unreachable", "no route to host", "connection timed out",
 		"could not connect to", "429 too many requests", "too many requests", "status code: 429", "requestlimitexceeded", "throttlingexception",
 		"rate exceeded", "502 bad gateway", "503 service unavailable", "504 gateway timeout", "status code: 503", "unexpected eof",
+		"too many clients already", "remaining connection slots are reserved", "the database system is starting up", "the database system is shutting down",
 	}}
 )
 
