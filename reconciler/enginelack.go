@@ -34,18 +34,12 @@ func (r *Reconciler) engineLacks(ctx context.Context, base, merged diff.Input, r
 		}
 		need := diff.EngineNeedOf(merged, is, st)
 		planned := !there || row != nil && row.Deferred != nil // it is to be, in this pull request
-		if !planned && sameNeed(diff.EngineNeedOf(base, was, st), need) {
+		if !planned && need.Same(diff.EngineNeedOf(base, was, st)) {
 			continue
 		}
 		uses = diff.AddEngineUse(uses, need, is.Key)
 	}
 	return r.lacking(ctx, uses)
-}
-
-// sameNeed tells whether the same engine is asked for, wherever that is written.
-func sameNeed(a, b diff.EngineNeed) bool {
-	a.Version.Pos = b.Version.Pos
-	return a == b
 }
 
 // lacking are those needs for which there is no engine.

@@ -163,6 +163,9 @@ func TestAConstraintPicksTheProgramAndSaysWhenNoneFits(t *testing.T) {
 	if changes, err := w.app.Backend().Changes(t.Context(), api.Filter{}); err != nil || len(changes) != 0 || last.State != stackjob.Succeeded {
 		t.Errorf("%+v, %v, and the newest job is %s", changes, err, last.State)
 	}
+	if text := strings.Join(w.stack(devA).Lines, "\n"); !strings.Contains(text, "Its next job would fail: no tofu satisfies `> 1.98, < 2` (acme/organization.yaml:3:23); `reeve engine install 'tofu@> 1.98, < 2'` gets it") {
+		t.Errorf("that its next job would fail is not explained:\n%s", text)
+	}
 	again, err := w.app.Backend().Rerun(t.Context(), api.Answer{Job: last.ID, Actor: ada})
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +173,9 @@ func TestAConstraintPicksTheProgramAndSaysWhenNoneFits(t *testing.T) {
 	w.until("the rerun ends", func() bool { return w.job(again.ID).State.IsFinal() })
 	if j := w.job(again.ID); j.Reason.Code != stackjob.ReasonEngineVersion {
 		t.Errorf("the rerun %s: %s", j.State, j.Reason)
+	}
+	if text := strings.Join(w.stack(devA).Lines, "\n"); strings.Count(text, "no tofu satisfies") != 1 {
+		t.Errorf("what its job said is said again:\n%s", text)
 	}
 }
 

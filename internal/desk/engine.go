@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stackreeve/stackreeve/internal/api"
@@ -15,10 +16,16 @@ import (
 // Engine says which program a job for a resource would get now: for its document as it
 // is in the newest tree, or, when that is gone, for the stack as it was last applied.
 func (d *Desk) Engine(ctx context.Context, k schema.ResourceKey) (api.EngineChoice, error) {
-	c := api.EngineChoice{Key: k}
+	c, _, err := d.engine(ctx, k)
+	return c, err
+}
+
+// engine is Engine. refused tells that the engine may not change, so that there is no job.
+func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineChoice, refused bool, err error) {
+	c.Key = k
 	st, err := d.o.Records.Stack(ctx, k)
 	if err != nil {
-		return c, err
+		return c, false, err
 	}
 	var want stackjob.Desired
 	switch r := d.document(k); {
@@ -34,12 +41,12 @@ func (d *Desk) Engine(ctx context.Context, k schema.ResourceKey) (api.EngineChoi
 		}
 		want = diff.EngineOf(r, want, st)
 		if why := diff.EngineRefused(r, want, st); why != nil {
-			c.Problem = why.String()
+			c.Problem, refused = why.String(), true
 		}
 	case st.Observed != nil:
 		want, c.EngineFrom = st.Observed.Desired, "recorded"
 	default:
-		return c, fmt.Errorf("resource %s: %w", k, store.ErrNotFound)
+		return c, false, fmt.Errorf("resource %s: %w", k, store.ErrNotFound)
 	}
 	c.Engine, c.Constraint = want.Provisioner, want.EngineVersion.Constraint
 	if c.Constraint != "" {
@@ -50,16 +57,29 @@ func (d *Desk) Engine(ctx context.Context, k schema.ResourceKey) (api.EngineChoi
 	}
 	p, origin, err := d.o.Program(ctx, engine.Wanted{Provisioner: want.Provisioner, Version: want.EngineVersion})
 	if ctx.Err() != nil {
-		return c, ctx.Err()
+		return c, refused, ctx.Err()
 	}
 	if err != nil {
 		if c.Problem == "" {
 			c.Problem = err.Error()
 		}
-		return c, nil
+		return c, refused, nil
 	}
 	c.Version, c.Path, c.Origin = p.Version, p.Path, origin
-	return c, nil
+	return c, refused, nil
+}
+
+// noEngine says why the next job of a resource would find no program; "" when it would find
+// one, and where another engine is refused: then there is no job.
+func (d *Desk) noEngine(ctx context.Context, k schema.ResourceKey) (string, error) {
+	c, refused, err := d.engine(ctx, k)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "", nil
+	case err != nil || c.Path != "" || refused:
+		return "", err
+	}
+	return c.Problem, nil
 }
 
 // document finds the resource of a key in the newest trees; nil when there is none.

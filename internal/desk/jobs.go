@@ -166,7 +166,11 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 			return e, err
 		}
 	}
-	e.Lines = report.Explain(report.Subject{Pulls: pulls, Key: k, Status: e.Resource.Status, Reason: e.Resource.Reason, Because: e.Resource.Because,
+	noEngine, err := d.noEngine(ctx, k)
+	if err != nil {
+		return e, err
+	}
+	e.Lines = report.Explain(report.Subject{Pulls: pulls, NoEngine: noEngine, Key: k, Status: e.Resource.Status, Reason: e.Resource.Reason, Because: e.Resource.Because,
 		Policy: e.Policy, Producers: e.Producers, Consumers: e.Consumers, Observed: e.Observed, Job: e.Job, Released: e.Released})
 	if e.Job != nil {
 		e.Next = report.Next(*e.Job)

@@ -59,9 +59,16 @@ func EngineUses(in Input, want func(schema.ResourceKey) bool) []EngineUse {
 	return out
 }
 
-// AddEngineUse adds a stack to those of the same need.
+// Same tells whether two needs ask for the same engine, wherever that is written.
+func (n EngineNeed) Same(o EngineNeed) bool {
+	n.Version.Pos = o.Version.Pos
+	return n == o
+}
+
+// AddEngineUse adds a stack to those of the same need. Of several places where the same is
+// written the first is kept: they are one line to whoever gets the engine.
 func AddEngineUse(list []EngineUse, n EngineNeed, k schema.ResourceKey) []EngineUse {
-	if i := slices.IndexFunc(list, func(u EngineUse) bool { return u.EngineNeed == n }); i >= 0 {
+	if i := slices.IndexFunc(list, func(u EngineUse) bool { return u.Same(n) }); i >= 0 {
 		list[i].Of = append(list[i].Of, k)
 		return list
 	}

@@ -22,6 +22,7 @@ func TestWhatStacksAskOfEnginesIsToldOnceForEachNeed(t *testing.T) {
 		"acme/dev/b.yaml":            schematest.Stack("b", "/net"),
 		"acme/dev/c.yaml":            schematest.Stack("c", "/net", "provisioner: terraform"),
 		"acme/dev/d.yaml":            schematest.Stack("d", "/net", "engineVersion: '> 2'"),
+		"acme/dev/d2.yaml":           schematest.Stack("d2", "/net", "preventDestroy: true", "engineVersion: '> 2'"),
 		"acme/dev/e.yaml":            schematest.Stack("e", "/net"),
 		"acme/dev/p.yaml":            fmt.Sprintf(program, "p", "/modules/yaml"),
 		"acme/dev/q.yaml":            fmt.Sprintf(program, "q", "/modules/nodejs"),
@@ -44,7 +45,7 @@ func TestWhatStacksAskOfEnginesIsToldOnceForEachNeed(t *testing.T) {
 		}
 		return out
 	}
-	all := []string{"a b: tofu ~> 1.9", "p: pulumi  yaml", "q: pulumi  nodejs", "c e: terraform ~> 1.11", "d: tofu > 2"}
+	all := []string{"a b: tofu ~> 1.9", "p: pulumi  yaml", "q: pulumi  nodejs", "c e: terraform ~> 1.11", "d d2: tofu > 2"}
 	got := told(func(schema.ResourceKey) bool { return true })
 	if d := cmp.Diff(len(all), len(got)); d != "" {
 		t.Fatalf("%q", got)

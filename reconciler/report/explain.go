@@ -25,6 +25,8 @@ type Subject struct {
 	Observed *stackjob.Observed
 	// Job is the open job, or else the last one.
 	Job *stackjob.Job
+	// NoEngine says why its next job would find no engine; "" when one is there.
+	NoEngine string
 	// Pulls are the pull requests that have to do with it.
 	Pulls []PullOf
 	// Released are the turns that operators ended, newest first.
@@ -87,6 +89,9 @@ func Explain(s Subject) []string {
 		add("It changes because " + Because(s.Because) + ".")
 	}
 	add(s.job()...)
+	if s.NoEngine != "" && (s.Job == nil || s.Job.Reason.Detail != s.NoEngine) { // else its job has said it
+		add("Its next job would fail: " + s.NoEngine + ".")
+	}
 	for _, p := range s.Pulls {
 		add(p.Sentence())
 	}

@@ -328,6 +328,7 @@ func TestExplanationsReadLikeThis(t *testing.T) {
 		"explain-restored-only": {Key: key, Observed: &stackjob.Observed{JobID: "sj_2", Restored: &stackjob.Restoration{Backup: "b.tfstate", Why: "it was destroyed", By: stackjob.Actor{Name: "ann"}, Job: "sj_2"}}},
 		"explain-frozen":        {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
 		"explain-bare":          {Key: key},
+		"explain-no-engine":     {Key: key, Status: "applied", NoEngine: "no tofu satisfies `> 2` (acme/organization.yaml:3:23); `reeve engine install 'tofu@> 2'` gets it" + evil},
 		"explain-released": {Key: key, Status: "applied", Released: []pull.Release{
 			{Pull: pull.Key{Repository: "infra", Number: 7}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "it was \"deleted\"" + evil},
 			{Pull: pull.Key{Repository: "infra", Number: 6}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "older"}}},
