@@ -244,11 +244,7 @@ func checkUses(ctx context.Context, e *engines, repository string, in diff.Input
 	got := map[string]int{}
 	var missing []Check
 	for _, u := range uses {
-		w := engine.Wanted{Provisioner: u.Provisioner, Version: u.Version, Runtime: u.Runtime}
-		p, err := e.program(ctx, w)
-		if err == nil {
-			err = e.lack(ctx, w)
-		}
+		p, err := e.program(ctx, engine.Wanted{Provisioner: u.Provisioner, Version: u.Version, Runtime: u.Runtime})
 		if err == nil {
 			got[p.String()] += len(u.Of)
 			continue

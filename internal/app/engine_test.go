@@ -287,6 +287,17 @@ func TestALocalPlanTellsOfEnginesThatAreNotThere(t *testing.T) {
 			t.Errorf("b: %+v", r)
 		}
 	}
+
+	// Its job says so as well, before anything runs; and whoever asks which engine it gets.
+	w.commit("two")
+	j := w.await("acme/dev/PulumiStack/p", stackjob.Failed)
+	if j.Reason.Code != stackjob.ReasonEngineMissing || len(j.Operations) != 0 || !strings.Contains(j.Reason.Detail, "pulumi-language-cobol; `reeve engine install pulumi` gets") {
+		t.Errorf("%s after %+v", j.Reason, j.Operations)
+	}
+	which, err := w.app.Backend().Engine(t.Context(), w.key("acme/dev/PulumiStack/p"))
+	if err != nil || which.Path != "" || which.Problem != got.Engines[0].Why {
+		t.Errorf("%+v, %v", which, err)
+	}
 }
 
 // plan plans the repository as it is on disk, beside the daemon.

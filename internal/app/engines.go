@@ -55,36 +55,31 @@ func (e *engines) all(ctx context.Context) (program.Inventory, error) {
 
 // program finds the engine of a stack.
 func (e *engines) program(ctx context.Context, w engine.Wanted) (engine.Program, error) {
-	inv, err := e.all(ctx)
-	if err != nil {
-		return engine.Program{}, err
-	}
-	f, err := inv.Choose(w)
-	return f.Program, err
+	p, _, err := e.choose(ctx, w)
+	return p, err
 }
 
-// choose is program, with where it comes from.
+// choose is program, with where it comes from. Where the runtime of a Pulumi program is
+// named there must be a host for it.
 func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, string, error) {
 	inv, err := e.all(ctx)
 	if err != nil {
 		return engine.Program{}, "", err
 	}
 	f, err := inv.Choose(w)
-	return f.Program, string(f.Origin), err
+	if err == nil && w.Runtime != "" {
+		err = program.CheckHost(f, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
+	}
+	if err != nil {
+		return engine.Program{}, "", err
+	}
+	return f.Program, string(f.Origin), nil
 }
 
-// lack says why no engine can be had for what is wanted; nil when one can be had. It asks
-// for the language host of a Pulumi program, too, which else the driver does.
+// lack says why no engine can be had for what is wanted; nil when one can be had.
 func (e *engines) lack(ctx context.Context, w engine.Wanted) error {
-	inv, err := e.all(ctx)
-	if err != nil {
-		return err
-	}
-	f, err := inv.Choose(w)
-	if err != nil || w.Runtime == "" {
-		return err
-	}
-	return program.CheckHost(f, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
+	_, err := e.program(ctx, w)
+	return err
 }
 
 // preferred is the engine of stacks that name none: what the configuration says,

@@ -28,7 +28,8 @@ func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineCh
 		return c, false, err
 	}
 	var want stackjob.Desired
-	switch r := d.document(k); {
+	runtime := ""
+	switch r, tree := d.document(k); {
 	case r != nil:
 		c.EngineFrom = "documents"
 		want.Provisioner = r.Provisioner
@@ -40,6 +41,7 @@ func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineCh
 			}
 		}
 		want = diff.EngineOf(r, want, st)
+		runtime = tree.PulumiRuntime(r)
 		if why := diff.EngineRefused(r, want, st); why != nil {
 			c.Problem, refused = why.String(), true
 		}
@@ -55,7 +57,7 @@ func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineCh
 	if st.Observed != nil {
 		c.Recorded = st.Observed.Engine
 	}
-	p, origin, err := d.o.Program(ctx, engine.Wanted{Provisioner: want.Provisioner, Version: want.EngineVersion})
+	p, origin, err := d.o.Program(ctx, engine.Wanted{Provisioner: want.Provisioner, Version: want.EngineVersion, Runtime: runtime})
 	if ctx.Err() != nil {
 		return c, refused, ctx.Err()
 	}
@@ -82,15 +84,16 @@ func (d *Desk) noEngine(ctx context.Context, k schema.ResourceKey) (string, erro
 	return c.Problem, nil
 }
 
-// document finds the resource of a key in the newest trees; nil when there is none.
-func (d *Desk) document(k schema.ResourceKey) *schema.Resource {
+// document finds the resource of a key in the newest trees, and its tree; nil when there is
+// none.
+func (d *Desk) document(k schema.ResourceKey) (*schema.Resource, *schema.Tree) {
 	for _, repo := range d.o.Reconciler.Repositories() {
 		if repo.View == nil {
 			continue
 		}
 		if r, ok := repo.View.Tree.Resource(k); ok {
-			return r
+			return r, repo.View.Tree
 		}
 	}
-	return nil
+	return nil, nil
 }
