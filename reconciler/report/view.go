@@ -123,7 +123,7 @@ func Arrange(p stackjob.Plan) View {
 	}
 	slices.SortStableFunc(v.Outputs, func(a, b AttributeView) int { return cmp.Compare(a.Path, b.Path) })
 	for _, w := range p.Warnings {
-		v.Warnings = append(v.Warnings, Clean(w))
+		v.Warnings = append(v.Warnings, Clean(strings.TrimPrefix(w, "Warning: "))) // that it is one is said where it is shown
 	}
 	return v
 }
