@@ -388,6 +388,22 @@ func TestReasonsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Of what a program in YAML cannot compute Pulumi says that it "errored", makes the rest,
+// and exits with 0.
+func TestAProgramThatReportsAnErrorHasFailed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.program("config: {text: {type: string}}\nvariables: {read: {fn::readFile: \"${text}\"}}\nresources: {kept: {type: \"lab:Data\", properties: {value: x}}}\noutputs: {read: \"${read}\"}\n")
+	b.Inputs(map[string]any{"text": filepath.Join(t.TempDir(), "nothing")})
+	r := b.Plan(t.Context())
+	if r.Failure == nil || r.Plan != nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Reason.Detail, "Error reading file") {
+		t.Errorf("plan %+v, failure %+v", r.Plan, r.Failure)
+	}
+	if last := r.Operations[len(r.Operations)-1]; last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed {
+		t.Errorf("operation = %+v", last)
+	}
+}
+
 // Pulumi calls each step of a saved plan that never had its turn an error.
 func TestWhatAFailureKeptFromItsTurnIsNoError(t *testing.T) {
 	t.Parallel()

@@ -119,6 +119,9 @@ func (p *phase) searchPath() string {
 // failed is the error of a call of the Automation API. Its own errors quote all that the
 // process printed, secrets too, so only what we heard is told.
 func (s *session) failed(ctx context.Context, err error, what string, v *voice) error {
+	if err == nil && v.programFailed() {
+		return telling.Author(stackjob.ReasonEngine, v.firstSummary(), v.failureText())
+	}
 	if err == nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -251,6 +252,14 @@ func (v *voice) failureText() string {
 		parts = append(parts, strings.TrimSpace(v.stderr.String()))
 	}
 	return strings.TrimSpace(strings.Join(parts, "\n\n"))
+}
+
+// programFailed tells whether the program itself reported an error. The engine goes on
+// without what could not be computed, and ends as if all were well: "1 errored", and 0.
+func (v *voice) programFailed() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.ContainsFunc(v.errors, func(d apitype.DiagnosticEvent) bool { return d.URN == "" || typeOf(d.URN) == stackType })
 }
 
 func (v *voice) firstSummary() string {
