@@ -264,7 +264,8 @@ func TestLockInABucketIsMetAndReleased(t *testing.T) {
 }
 
 // killAndRelease kills an apply and goes on. Where the state is no file a preview sees no
-// lock: who would clear what the killed apply left pending meets it.
+// lock: who would clear what the killed apply left pending meets it, and the apply of a
+// plan that had nothing to clear.
 func (b *bench) killAndRelease(t *testing.T, hangs func()) {
 	t.Helper()
 	plan := b.MustPlan()
@@ -287,10 +288,21 @@ func (b *bench) killAndRelease(t *testing.T, hangs func()) {
 	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.PID == 0 || r.Failure.Lock.ID == "" {
 		t.Fatalf("a plan that meets a lock: %+v %+v", r.Plan, r.Failure)
 	}
-	if left, err := begun.Read(filepath.Join(b.Task.StateBackups, begun.File)); err != nil || left == nil || len(left.Unfinished()) != 1 {
+	lock := *r.Failure.Lock
+	note := filepath.Join(b.Task.StateBackups, begun.File)
+	if err := os.Rename(note, note+".away"); err != nil {
+		t.Fatal(err)
+	}
+	plan = b.MustPlan()
+	if err := os.Rename(note+".away", note); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Apply(t.Context(), plan); r.Failure == nil || r.Outcome != nil || r.Failure.Lock == nil || r.Failure.Lock.ID != lock.ID || r.Failure.Lock.PID != lock.PID {
+		t.Errorf("an apply that meets the lock: %+v %+v", r.Outcome, r.Failure)
+	}
+	if left, err := begun.Read(note); err != nil || left == nil || len(left.Unfinished()) != 1 {
 		t.Errorf("what the killed apply had begun is forgotten: %+v, %v", left, err)
 	}
-	lock := *r.Failure.Lock
 	other := lock
 	other.ID = "another"
 	b.Task.ReleaseLock = &other

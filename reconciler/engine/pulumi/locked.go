@@ -148,14 +148,19 @@ func (p *phase) settlePending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range p.before.Pending {
-		if left == nil || !slices.Contains(left.Order, o.Resource.URN) {
-			p.Say("It was no apply of this stack's jobs, so it stays in the state, and is told, until `pulumi refresh --clear-pending-creates` or an import of the state takes it out.")
-			return nil
-		}
+	if !isOurs(p.before.Pending, left) {
+		p.Say("It was no apply of this stack's jobs, so it stays in the state, and is told, until `pulumi refresh --clear-pending-creates` or an import of the state takes it out.")
+		return nil
 	}
 	p.Say("It was an apply of this stack's that was killed, and its lock is gone: the state is written again without it.")
 	return p.clearPending(ctx)
+}
+
+// isOurs tells whether pending operations were left by the apply that a note tells of: it
+// names one of them. It need not name all: what the engine began in the moment in which it
+// was killed nobody heard of.
+func isOurs(pending []pendingOperation, left *begun.Work) bool {
+	return left != nil && slices.ContainsFunc(pending, func(o pendingOperation) bool { return slices.Contains(left.Order, o.Resource.URN) })
 }
 
 // clearPending writes the state again without its pending operations, and backs it up before.

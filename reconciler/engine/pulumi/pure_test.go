@@ -17,6 +17,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -383,6 +384,28 @@ func TestPendingOperationsAreTakenOutAlone(t *testing.T) {
 	later, err := parseCheckpoint([]byte(`{"version":3,"checkpoint":{"latest":{"manifest":{"time":"b"},"resources":[ {"urn":"u","type":"t","inputs":{"n":12345678901234567890}} ]}}}`))
 	if err != nil || later.mark(key) != clean.mark(key) {
 		t.Errorf("the manifest is in the mark: %v", err)
+	}
+}
+
+func TestPendingOperationsAreOursWhenTheNoteNamesOne(t *testing.T) {
+	t.Parallel()
+	var a, b pendingOperation
+	a.Resource.URN, b.Resource.URN = "a", "b"
+	for _, c := range []struct {
+		name    string
+		pending []pendingOperation
+		left    *begun.Work
+		want    bool
+	}{
+		{"no note", []pendingOperation{a}, nil, false},
+		{"nothing was heard", []pendingOperation{a}, &begun.Work{}, false},
+		{"another's", []pendingOperation{a}, &begun.Work{Order: []string{"b"}}, false},
+		{"it", []pendingOperation{a}, &begun.Work{Order: []string{"b", "a"}}, true},
+		{"one of them was not heard", []pendingOperation{a, b}, &begun.Work{Order: []string{"b"}}, true},
+	} {
+		if got := isOurs(c.pending, c.left); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 
