@@ -400,6 +400,9 @@ func (p arranged) engineLacks() string {
 	if more := len(p.Engines) - listedLacks; more > 0 {
 		b.WriteString("> - and " + strconv.Itoa(more) + " more\n")
 	}
+	if !p.Merged {
+		b.WriteString(">\n> When it is there, `reeve plan` as a comment looks again.\n")
+	}
 	return b.String() + "\n"
 }
 
