@@ -17,13 +17,17 @@ func (r *Reconciler) engineLacks(ctx context.Context, base, merged diff.Input, r
 	if r.o.Engine == nil || base.Tree == nil || merged.Tree == nil {
 		return nil, nil
 	}
+	rows := make(map[schema.ResourceKey]*pull.Row, len(round.Rows))
+	for i := range round.Rows {
+		rows[round.Rows[i].Key] = &round.Rows[i]
+	}
 	var uses []diff.EngineUse
 	for _, is := range merged.Tree.Resources() {
 		if _, frozen := merged.Tree.Frozen(is.Key.Org, is.Key.Env); frozen {
 			continue
 		}
 		was, there := base.Tree.Resource(is.Key)
-		row := round.Row(is.Key)
+		row := rows[is.Key]
 		if row != nil && row.Job != "" || row == nil && there && was == is {
 			continue
 		}
