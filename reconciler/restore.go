@@ -83,8 +83,11 @@ func (w *Worker) keptHere(ctx context.Context, key schema.ResourceKey) (stackjob
 		return d, st, fmt.Errorf("resource %s has no document, and nothing is recorded of its stack: put its document back first, or no plan would ever be made of the state: %w", key, store.ErrNotFound)
 	}
 	if backend := backendOf(d); backend != "" {
-		return d, st, refuseRestore("the state of %s is kept by the backend %s, and so are its backups (%s); reeve backs up the states that are in its own data folder",
-			key, backend, backupsOf(backend))
+		text := fmt.Sprintf("the state of %s is kept by the backend %s, and so are its backups (%s); reeve puts back the states that are in its own data folder", key, backend, backupsOf(backend))
+		if d.Pulumi != nil {
+			text += fmt.Sprintf(". An export from before each apply is in %s: `pulumi stack import` takes it, with what `reeve state passphrase %s` prints", w.o.Layout.StateBackups(key), key)
+		}
+		return d, st, refuseRestore("%s", text)
 	}
 	if w.o.States[d.Provisioner] == nil {
 		return d, st, refuseRestore("reeve keeps no states of %s for %s in its data folder", d.Provisioner, key)

@@ -1,6 +1,9 @@
 package pulumi
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -165,5 +168,52 @@ func TestAToolchainThatIsMissingIsTold(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(telling.ProblemOf(err).Failure.Text, want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// Stacks whose programs name one virtual environment elsewhere wait for one another; what is
+// in a stack's own workspace is its own.
+func TestAVirtualEnvironmentOfManyStacksIsLocked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stack := func(name, virtualenv string) *phase {
+		t.Helper()
+		p, err := parseProject("Pulumi.yaml", fmt.Appendf(nil, "name: x\nruntime: {name: python, options: {virtualenv: %q}}\n", virtualenv))
+		if err != nil {
+			t.Fatal(err)
+		}
+		workspace := filepath.Join(dir, name)
+		ph := newPhase(New(Options{}), engine.Task{Workspace: workspace, ModulePath: "app", Pulumi: &engine.PulumiStack{Home: filepath.Join(dir, "home")}}, "", nil)
+		ph.project = p
+		return ph
+	}
+	shared := filepath.Join(dir, "shared", "venv")
+	unlock, err := stack("one", shared).lockVirtualenv(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("somebody asked"))
+	if _, err := stack("two", shared+"/../venv").lockVirtualenv(ctx); err == nil || !telling.ProblemOf(err).Cancelled {
+		t.Errorf("another stack, cancelled meanwhile: %v", err)
+	}
+	for _, own := range []string{"venv", "../venv", shared + "-2"} {
+		free, err := stack("two", own).lockVirtualenv(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", own, err)
+		}
+		free()
+	}
+	waited := make(chan error, 1)
+	go func() {
+		free, err := stack("two", "../../../../shared/venv").lockVirtualenv(t.Context())
+		if err == nil {
+			free()
+		}
+		waited <- err
+	}()
+	unlock()
+	if err := <-waited; err != nil {
+		t.Errorf("after it was given back: %v", err)
 	}
 }
