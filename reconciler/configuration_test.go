@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -57,34 +58,40 @@ func TestConfigurationIsSecretWhereItIsMarkedOrRead(t *testing.T) {
 	}
 }
 
-func TestStackInputIsSecretWhereTheSchemaSaysSoOrASensitiveOutputGoes(t *testing.T) {
+func TestInputsAreSecretWhereTheSchemaSaysSoOrASensitiveOutputGoes(t *testing.T) {
 	t.Parallel()
 	reference := func(field string) string {
 		return `{"valueFrom":{"kind":"TerraformStack","env":"dev","name":"net","fieldPath":"status.outputs.` + field + `"}}`
 	}
+	w := &Worker{o: WorkerOptions{Sealer: keyring{}}}
 	d := stackjob.Desired{
-		Inputs: json.RawMessage(`{"target":{"spec":{"a/b":[` + reference("id") + `,{"value":` + reference("key") + `}],"password":"canary","token":` + reference("key") + `,"unset":null}}}`),
-		Pulumi: &schema.PulumiSettings{StackInput: true, SecretInput: []string{"/target/spec/gone", "/target/spec/password", "/target/spec/token"}},
+		Inputs: json.RawMessage(`{"target":{"spec":{"a/b":[` + reference("id") + `,{"value":` + reference("key") + `}],"password":null,"token":` + reference("key") + `,"unset":null}}}`),
+		Secrets: map[string]stackjob.SecretInput{"/target/spec/password": {Sealed: []byte(`sealed {"is":"canary"}`)},
+			"/target/spec/token": {Sealed: []byte("sealed " + reference("key"))}},
 	}
 	var out resolved
-	err := stackInput(d, &out, func(ref schema.Reference) (jsonValue, bool, error) {
+	get := func(ref schema.Reference) (jsonValue, bool, error) {
 		return json.RawMessage(`"of ` + ref.FieldPath + `"`), ref.FieldPath == "status.outputs.key", nil
-	})
-	if err != nil {
+	}
+	if err := w.variables(d, &out, get); err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"target":{"spec":{"a/b":["of status.outputs.id",{"value":"of status.outputs.key"}],"password":"canary","token":"of status.outputs.key","unset":null}}}`
+	const want = `{"target":{"spec":{"a/b":["of status.outputs.id",{"value":"of status.outputs.key"}],"password":{"is":"canary"},"token":"of status.outputs.key","unset":null}}}`
 	if string(out.inputs) != want {
 		t.Errorf("inputs = %s\nwant     %s", out.inputs, want)
 	}
-	if places := []string{"/target/spec/a~1b/1/value", "/target/spec/gone", "/target/spec/password", "/target/spec/token"}; !slices.Equal(out.secretParts, places) {
+	if places := []string{"/target/spec/a~1b/1/value", "/target/spec/password", "/target/spec/token"}; !slices.Equal(out.secretParts, places) {
 		t.Errorf("secret are %q", out.secretParts)
 	}
 	if !slices.Contains(out.secrets, "canary") {
 		t.Errorf("masked are %q", out.secrets)
 	}
 	missing := errors.New("missing")
-	if err := stackInput(d, &resolved{}, func(schema.Reference) (jsonValue, bool, error) { return nil, false, missing }); !errors.Is(err, missing) {
+	if err := w.variables(d, &resolved{}, func(schema.Reference) (jsonValue, bool, error) { return nil, false, missing }); !errors.Is(err, missing) {
 		t.Errorf("a value that is not there: %v", err)
+	}
+	d.Secrets["/target/spec/password"] = stackjob.SecretInput{Sealed: []byte("broken")}
+	if err := w.variables(d, &resolved{}, get); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a value that cannot be opened: %v", err)
 	}
 }

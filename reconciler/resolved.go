@@ -17,7 +17,7 @@ type resolved struct {
 	references map[string]string
 	// secrets are the strings to mask; secretKeys the keys of a Pulumi stack's
 	// configuration whose values are secret, secretParts the places (JSON pointers) of
-	// what is secret in its stack input, both sorted.
+	// what is secret in other inputs, both sorted.
 	secrets     []string
 	secretKeys  []string
 	secretParts []string

@@ -368,16 +368,13 @@ func (w *Worker) values(ctx context.Context, job stackjob.Job, tree *schema.Tree
 		return value, nil
 	}
 	var err error
-	switch p := job.Desired.Pulumi; {
-	case p == nil:
-		out.inputs, err = schema.Resolve(job.Desired.Inputs, get)
-	case p.StackInput:
-		err = stackInput(job.Desired, &out, func(ref schema.Reference) (jsonValue, bool, error) {
+	if p := job.Desired.Pulumi; p == nil || p.StackInput {
+		err = w.variables(job.Desired, &out, func(ref schema.Reference) (jsonValue, bool, error) {
 			sensitive = false
 			v, err := get(ref)
 			return v, sensitive, err
 		})
-	default:
+	} else {
 		err = w.configuration(job.Desired, &out, func(value jsonValue) (jsonValue, bool, error) {
 			sensitive = false
 			v, err := schema.Resolve(value, get)
@@ -428,12 +425,23 @@ func (w *Worker) configuration(d stackjob.Desired, out *resolved, resolve func(j
 	return err
 }
 
-// stackInput resolves what a program of the catalogue reads. Secret in it is what the
-// component's schema says is, and what is a sensitive output.
-func stackInput(d stackjob.Desired, out *resolved, get func(schema.Reference) (_ jsonValue, sensitive bool, _ error)) error {
-	out.secretParts = slices.Clone(d.Pulumi.SecretInput)
+// variables resolves the variables of a module, or the stack input of a program. Secret in
+// them is what the schema of the kind says is, and what is a sensitive output.
+func (w *Worker) variables(d stackjob.Desired, out *resolved, get func(schema.Reference) (_ jsonValue, sensitive bool, _ error)) error {
+	inputs, places := d.Inputs, slices.Sorted(maps.Keys(d.Secrets))
+	for _, place := range places {
+		clear, err := w.o.Sealer.Open(d.Secrets[place].Sealed)
+		if err != nil {
+			return fmt.Errorf("open the secret input %s: %w", schema.PointerPath(place), err)
+		}
+		inputs, err = schema.ReplaceAt(inputs, place, func(jsonValue) (jsonValue, error) { return clear, nil })
+		if err != nil {
+			return err
+		}
+	}
+	out.secretParts = places
 	var err error
-	out.inputs, err = schema.ResolveAt(d.Inputs, func(ref schema.Reference, at string) (jsonValue, error) {
+	out.inputs, err = schema.ResolveAt(inputs, func(ref schema.Reference, at string) (jsonValue, error) {
 		v, sensitive, err := get(ref)
 		if sensitive {
 			out.secretParts = append(out.secretParts, at)
@@ -443,7 +451,7 @@ func stackInput(d stackjob.Desired, out *resolved, get func(schema.Reference) (_
 	if err != nil {
 		return err
 	}
-	for _, place := range d.Pulumi.SecretInput {
+	for _, place := range places {
 		part, err := schema.At(out.inputs, place)
 		if err != nil {
 			return err

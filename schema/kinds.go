@@ -191,9 +191,6 @@ type PulumiSettings struct {
 	// StackInput says that Inputs are the one thing that a catalogue's program reads
 	// ({"target": …}), and not a configuration of many keys.
 	StackInput bool `json:"stackInput,omitempty"`
-	// SecretInput are the places in such Inputs (JSON pointers) of what the component's
-	// schema says is secret, sorted. Sensitive outputs come to these as to SecretConfig.
-	SecretInput []string `json:"secretInput,omitempty"`
 }
 
 // Resource is a Cloud Resource: one document whose kind a component registers, or
@@ -222,9 +219,12 @@ type Resource struct {
 	// {secret: x} as x. References are still in it as {"valueFrom": {kind, env, name, fieldPath}} with
 	// kind and env filled in; Resolve puts the values there.
 	Inputs json.RawMessage
+	// SecretInputs are the places in Inputs (JSON pointers, sorted) of what the schema of a
+	// catalogue kind says is secret. A PulumiStack's are keys: PulumiSettings.SecretConfig.
+	SecretInputs []string
 	// Spec is the spec as canonical JSON: what `spec.*` references of others read
 	// (see Lookup). Fields have the names of the schema, defaults are filled in, and
-	// {value: x} is x. Secret configuration is not in it.
+	// {value: x} is x. What is secret is not in it: others would take it for plain.
 	Spec json.RawMessage
 	// VarFiles are files of the module's folder passed as -var-file, in order.
 	VarFiles []string

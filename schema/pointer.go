@@ -70,3 +70,38 @@ func At(v json.RawMessage, pointer string) (json.RawMessage, error) {
 	}
 	return appendAny(nil, a), nil
 }
+
+// ReplaceAt puts what change makes of the part of a JSON value at a pointer in its place,
+// and does nothing where there is none. The result is canonical JSON.
+func ReplaceAt(v json.RawMessage, pointer string, change func(part json.RawMessage) (json.RawMessage, error)) (json.RawMessage, error) {
+	a, err := decodeJSON(v)
+	if err != nil {
+		return nil, err
+	}
+	if a, err = replaceAny(a, pointerKeys(pointer), change); err != nil {
+		return nil, err
+	}
+	return appendAny(nil, a), nil
+}
+
+func replaceAny(a any, keys []string, change func(json.RawMessage) (json.RawMessage, error)) (any, error) {
+	if len(keys) == 0 {
+		part, err := change(appendAny(nil, a))
+		if err != nil {
+			return nil, err
+		}
+		return decodeJSON(part)
+	}
+	var err error
+	switch a := a.(type) {
+	case map[string]any:
+		if below, ok := a[keys[0]]; ok {
+			a[keys[0]], err = replaceAny(below, keys[1:], change)
+		}
+	case []any:
+		if i, no := strconv.ParseUint(keys[0], 10, 32); no == nil && i < uint64(len(a)) {
+			a[i], err = replaceAny(a[i], keys[1:], change)
+		}
+	}
+	return a, err
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
 	"github.com/stackreeve/stackreeve/schema/schematest"
 )
 
@@ -31,6 +32,19 @@ func TestPointerFindsItsPart(t *testing.T) {
 		got, err := schema.At(json.RawMessage(v), pointer)
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v; want %s", pointer, got, err, want)
+		}
+	}
+	for pointer, want := range map[string]string{
+		"":              `"was {\"a/b\":{\"m~n\":[1,{\"x\":\"y\"}]},\"list\":[]}"`,
+		"/a~1b/m~0n/0":  `{"a/b":{"m~n":["was 1",{"x":"y"}]},"list":[]}`,
+		"/a~1b/m~0n/2":  v,
+		"/a~1b/gone/to": v,
+	} {
+		got, err := schema.ReplaceAt(json.RawMessage(v), pointer, func(part json.RawMessage) (json.RawMessage, error) {
+			return json.Marshal("was " + string(part))
+		})
+		if err != nil || string(got) != want {
+			t.Errorf("%s replaced: %s, %v; want %s", pointer, got, err, want)
 		}
 	}
 	if _, err := schema.At(json.RawMessage("{"), "/a"); err == nil {
@@ -80,7 +94,7 @@ func TestPartsOfAStackInputThatTheSchemaCallsSecretAreNamed(t *testing.T) {
 		metadata: {name: ` + provisioner + `, annotations: {stackreeve.dev/provisioner: ` + provisioner + `}}
 		spec:
 		  password: canary
-		  token: {valueFrom: {kind: Vault, name: other, fieldPath: spec.password}}
+		  token: {valueFrom: {kind: Vault, name: other, fieldPath: status.outputs.password}}
 		  users: [{name: a}, {name: b, key: {x: canary}}]
 		  byName: {a/b: canary}
 		`
@@ -93,21 +107,34 @@ func TestPartsOfAStackInputThatTheSchemaCallsSecretAreNamed(t *testing.T) {
 	key := func(name string) schema.ResourceKey {
 		return schema.ResourceKey{Org: "acme", Env: "dev", Kind: "Vault", Name: name}
 	}
-	r, ok := tree.Resource(key("pulumi"))
-	if !ok {
-		t.Fatalf("findings %v", codes(tree.Diagnostics()))
-	}
-	want := []string{"/target/spec/byName/a~1b", "/target/spec/password", "/target/spec/token/value", "/target/spec/users/1/key"}
-	if diff := cmp.Diff(want, r.Pulumi.SecretInput); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	for _, place := range want {
-		part, err := schema.At(r.Inputs, place)
-		if err != nil || part == nil {
-			t.Errorf("there is nothing at %s: %v", place, err)
+	for engine, want := range map[string][]string{
+		"pulumi":    {"/target/spec/byName/a~1b", "/target/spec/password", "/target/spec/token/value", "/target/spec/users/1/key"},
+		"terraform": {"/spec/by_name/a~1b", "/spec/password", "/spec/token", "/spec/users/1/key"},
+	} {
+		r, ok := tree.Resource(key(engine))
+		if !ok {
+			t.Fatalf("findings %v", codes(tree.Diagnostics()))
+		}
+		if diff := cmp.Diff(want, r.SecretInputs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", engine, diff)
+		}
+		for _, place := range want {
+			part, err := schema.At(r.Inputs, place)
+			if err != nil || part == nil {
+				t.Errorf("there is nothing at %s: %v", place, err)
+			}
+		}
+		if got, want := string(r.Spec), `{"byName":{},"users":[{"name":"a"},{"name":"b"}]}`; got != want {
+			t.Errorf("others read %s, want %s", got, want)
 		}
 	}
-	if other, _ := tree.Resource(key("terraform")); other.Pulumi != nil {
-		t.Errorf("Terraform's settings: %+v", other.Pulumi)
+	tree = schematest.LoadAny(t, map[string]string{
+		"acme/components/vault.yaml": component, "modules/web/Pulumi.yaml": program, "modules/vault/main.tf": "",
+		"acme/dev/c.yaml": "apiVersion: test.example.com/v1\nkind: Vault\nmetadata: {name: one}\nspec: {password: canary}\n---\n" +
+			"apiVersion: test.example.com/v1\nkind: Vault\nmetadata: {name: two}\nspec: {password: {valueFrom: {kind: Vault, name: one, fieldPath: spec.password}}}\n",
+	})
+	found := tree.Diagnostics()
+	if len(found) != 1 || found[0].Code != diag.DanglingReference || !strings.Contains(found[0].Hint, "secret") {
+		t.Errorf("a secret that another reads: %+v", found)
 	}
 }

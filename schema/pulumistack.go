@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
@@ -150,34 +149,8 @@ func (b *resourceBinder) stackInput(c *boundComponent, spec value) (inputs json.
 	in = append(append(in, `,"metadata":`...), b.metadataJSON(metadataFor{Annotations: m.Annotations, Env: m.Env, Group: m.Group, ID: m.ID,
 		Labels: m.Labels, Name: m.Name, Org: m.Org, Slug: m.Slug, Tags: m.Tags})...)
 	spelled := stackInputSpelling(spec, c.spec.shape)
-	secret = secretParts(nil, &spelled, c.spec.shape, Pointer("", "target", "spec"))
-	slices.Sort(secret)
+	secret = secretPlaces(&spelled, c.spec, Pointer("", "target", "spec"), func(name string) string { return name })
 	return append(spelled.appendJSON(append(in, `,"spec":`...)), "}}"...), secret
-}
-
-// secretParts appends the places of what a schema says is secret in the value at a place.
-func secretParts(places []string, v *value, s *shape, at string) []string {
-	if v.kind == nullValue {
-		return places
-	}
-	if s.sensitive {
-		return append(places, at)
-	}
-	if isNormalised(v) {
-		return places // what it becomes is known when it is resolved
-	}
-	for i := range v.fields {
-		f := &v.fields[i]
-		key, part := f.key, s.value()
-		if p, ok := s.props[f.key]; ok {
-			part = p
-		}
-		if v.kind == listValue {
-			key, part = strconv.Itoa(i), s.item(i)
-		}
-		places = secretParts(places, &f.val, part, Pointer(at, key))
-	}
-	return places
 }
 
 // stackInputSpelling keeps the schema's spelling, and puts a reference that stands for a

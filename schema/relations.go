@@ -81,8 +81,12 @@ func (a *assembly) fieldOf(e *entry, r *Reference, target *Resource) {
 	if _, ok := Lookup(target.Spec, rest); ok {
 		return
 	}
-	a.reportEdge(e, r, diag.Diagnostic{Code: diag.DanglingReference, Detail: fmt.Sprintf("%s needs %s of %s", r.Path, r.FieldPath, r.To),
-		Found: "no such field", Related: []diag.Related{{Pos: target.NamePos, Message: "the resource is here"}}})
+	d := diag.Diagnostic{Code: diag.DanglingReference, Detail: fmt.Sprintf("%s needs %s of %s", r.Path, r.FieldPath, r.To),
+		Found: "no such field", Related: []diag.Related{{Pos: target.NamePos, Message: "the resource is here"}}}
+	if len(target.SecretInputs) > 0 {
+		d.Hint = "what its schema marks as secret is not there to be read; refer to a sensitive output"
+	}
+	a.reportEdge(e, r, d)
 }
 
 // producerUnknown freezes the folder of a reference whose target may be hidden by

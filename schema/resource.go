@@ -178,12 +178,16 @@ func (b *resourceBinder) catalogued(c *boundComponent) {
 	}
 	b.res.References = append(b.res.References, w.refs...)
 	plain := withDefaults(unwrapped(v, c.spec.shape), c.spec.shape)
-	b.res.Spec = plain.appendJSON(nil)
+	open := plain
+	if c.spec.secretive {
+		open = openParts(plain, c.spec.shape)
+	}
+	b.res.Spec = open.appendJSON(nil)
 	b.pickModule(c)
 	if b.res.Provisioner == Pulumi {
 		b.pulumiSettings(&pulumiStackSpec{}, nil)
 		b.res.Pulumi.StackInput = true
-		b.res.Inputs, b.res.Pulumi.SecretInput = b.stackInput(c, withDefaults(v, c.spec.shape))
+		b.res.Inputs, b.res.SecretInputs = b.stackInput(c, withDefaults(v, c.spec.shape))
 		return
 	}
 	b.backend()
@@ -191,6 +195,7 @@ func (b *resourceBinder) catalogued(c *boundComponent) {
 	in := append([]byte(`{"metadata":`), b.inputMetadata()...)
 	in = append(in, `,"spec":`...)
 	b.res.Inputs = append(spec.appendJSON(in), '}')
+	b.res.SecretInputs = secretPlaces(&plain, c.spec, Pointer("", "spec"), snakeCase)
 }
 
 // metadataFor are fields of metadata as a module reads them. Which Terraform's variable

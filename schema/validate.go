@@ -20,6 +20,9 @@ type specSchema struct {
 	validator *jsonschema.Schema
 	// work counts what validating a document would take; nil when it cannot explode.
 	work *work
+	// secretive says that some field may be secret, so that documents of other kinds are
+	// not looked through for it.
+	secretive bool
 }
 
 // noLoading refuses every schema that is not part of the document: loading a tree
@@ -45,7 +48,8 @@ func compileSchema(doc any) (*specSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &specSchema{shape: shapeOf(doc), validator: s, work: workOf(doc)}, nil
+	sh := shapeOf(doc)
+	return &specSchema{shape: sh, validator: s, work: workOf(doc), secretive: sh.isSecretive(map[*shape]bool{})}, nil
 }
 
 // validate checks a walked spec, and reports each error where the value stands.

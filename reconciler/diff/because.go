@@ -70,17 +70,17 @@ func pulumiMoved(was, is *schema.PulumiSettings) []string {
 	return parts
 }
 
-// secretsMoved names the inputs that are marked as secret in only one of two settings.
+// secretsMoved names the configuration that is marked as secret in only one of two
+// settings.
 func secretsMoved(was, is *schema.PulumiSettings) string {
 	if was == nil || is == nil {
 		return ""
 	}
 	var moved []string
-	before, after := slices.Concat(was.SecretConfig, was.SecretInput), slices.Concat(is.SecretConfig, is.SecretInput)
-	for _, l := range [][2][]string{{before, after}, {after, before}} {
-		for _, name := range l[0] {
-			if !slices.Contains(l[1], name) {
-				moved = append(moved, inputName(name))
+	for _, l := range [][2][]string{{was.SecretConfig, is.SecretConfig}, {is.SecretConfig, was.SecretConfig}} {
+		for _, key := range l[0] {
+			if !slices.Contains(l[1], key) {
+				moved = append(moved, key)
 			}
 		}
 	}
@@ -100,6 +100,11 @@ func specMoved(was, is *stackjob.Desired) (string, bool) {
 		parts = append(parts, "which is secret: "+secrets)
 	}
 	if moved := valuesMoved(was.Secrets, is.Secrets); len(moved) > 0 {
+		if is.Pulumi == nil || is.Pulumi.StackInput { // they are places, and no keys
+			for i, place := range moved {
+				moved[i] = schema.PointerPath(place)
+			}
+		}
 		parts = append(parts, namePaths(moved))
 	}
 	if !slices.Equal(was.VarFiles, is.VarFiles) {
@@ -125,15 +130,6 @@ func valuesMoved(was, is map[string]stackjob.SecretInput) []string {
 	}
 	slices.Sort(moved)
 	return moved
-}
-
-// inputName is how a secret input is called: the key of a configuration, or the path of a
-// place in the stack input, which is written as all that moved in it.
-func inputName(name string) string {
-	if strings.HasPrefix(name, "/target/") {
-		return schema.PointerPath(name)
-	}
-	return name
 }
 
 // maxNamedPaths is how many moved inputs a cause names.

@@ -30,7 +30,7 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	if d.Backend.Type == "" {
 		d.Backend.Type = "local"
 	}
-	if why := hideSecrets(in, &d); why != nil {
+	if why := hideSecrets(in, r, &d); why != nil {
 		return d, why
 	}
 	if why, failed := in.ModuleErrors[r.Module]; failed {
@@ -44,15 +44,20 @@ func desire(in Input, r *schema.Resource, folder schema.Provisioner) (stackjob.D
 	return d, nil
 }
 
-// hideSecrets takes the configuration that is marked as secret out of the inputs: what is
-// desired is written down, and shown.
-func hideSecrets(in Input, d *stackjob.Desired) *stackjob.Reason {
-	if d.Pulumi == nil || len(d.Pulumi.SecretConfig) == 0 {
-		return nil
-	}
+// hideSecrets takes what is marked as secret, in the document or by the schema of its kind,
+// out of the inputs: what is desired is written down, and shown.
+func hideSecrets(in Input, r *schema.Resource, d *stackjob.Desired) *stackjob.Reason {
 	fail := func(err error) *stackjob.Reason {
 		d.Inputs = json.RawMessage("{}")
-		return &stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "seal the secret configuration: " + err.Error()}
+		return &stackjob.Reason{Code: stackjob.ReasonInternal, Detail: "seal the secret inputs: " + err.Error()}
+	}
+	if len(r.SecretInputs) > 0 {
+		if err := hideParts(in, r.SecretInputs, d); err != nil {
+			return fail(err)
+		}
+	}
+	if d.Pulumi == nil || len(d.Pulumi.SecretConfig) == 0 {
+		return nil
 	}
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(d.Inputs, &values); err != nil {
@@ -78,6 +83,26 @@ func hideSecrets(in Input, d *stackjob.Desired) *stackjob.Reason {
 		return fail(errors.New("the inputs are no JSON"))
 	}
 	d.Inputs = raw
+	return nil
+}
+
+// hideParts takes the parts at some places (JSON pointers) out of the inputs.
+func hideParts(in Input, places []string, d *stackjob.Desired) error {
+	d.Secrets = map[string]stackjob.SecretInput{}
+	for _, place := range places {
+		var err error
+		d.Inputs, err = schema.ReplaceAt(d.Inputs, place, func(part json.RawMessage) (json.RawMessage, error) {
+			sealed, err := in.Seal(part)
+			if err != nil {
+				return nil, err
+			}
+			d.Secrets[place] = stackjob.SecretInput{Hash: in.Hash(part), Sealed: sealed}
+			return schema.Blank(part)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -100,18 +100,3 @@ func TestRenamedPulumiStackIsNotDestroyedFromUnderTheNewOne(t *testing.T) {
 		})
 	}
 }
-
-// TestWhatBecomesSecretInAStackInputIsNamed changes the component alone.
-func TestWhatBecomesSecretInAStackInputIsNamed(t *testing.T) {
-	t.Parallel()
-	component := func(password string) string {
-		return "apiVersion: stackreeve.dev/v1\nkind: DeploymentComponent\nmetadata: {name: shop}\nspec:\n  apiVersion: test.example.com/v1\n  kind: Shop\n" +
-			"  schema: {type: object, properties: {users: {type: array, items: {type: object, properties: {password: " + password + "}}}}}\n  modules: {pulumi: /modules/shop}\n"
-	}
-	w := setup(t, map[string]string{"modules/shop/Pulumi.yaml": pulumiProject("shop"), "acme/components/shop.yaml": component("{type: string}"),
-		"acme/dev/shop.yaml": "apiVersion: test.example.com/v1\nkind: Shop\nmetadata: {name: shop}\nspec: {users: [{password: canary}]}\n"})
-	w.converge(t)
-	w.files["acme/components/shop.yaml"] = component("{type: string, writeOnly: true}")
-	w.reload(t)
-	expect(t, w.compare(), "apply dev/shop [spec: which is secret: target.spec.users[0].password]")
-}

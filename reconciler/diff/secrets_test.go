@@ -2,9 +2,11 @@ package diff_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -78,5 +80,62 @@ func TestSecretConfigurationIsWrittenDownSealed(t *testing.T) {
 	w.reload(t)
 	if d = web(); strings.Contains(string(d.Inputs), "plain") {
 		t.Errorf("what became a secret is written down: %s", d.Inputs)
+	}
+}
+
+// TestWhatASchemaCallsSecretIsWrittenDownSealed holds for the modules of every engine.
+func TestWhatASchemaCallsSecretIsWrittenDownSealed(t *testing.T) {
+	t.Parallel()
+	component := func(password string) string {
+		return "apiVersion: stackreeve.dev/v1\nkind: DeploymentComponent\nmetadata: {name: shop}\nspec:\n  apiVersion: test.example.com/v1\n  kind: Shop\n" +
+			"  schema: {type: object, properties: {userList: {type: array, items: {type: object, properties: {name: {type: string}, passWord: " + password + "}}}}}\n" +
+			"  modules: {pulumi: /pulumi, terraform: /terraform}\n"
+	}
+	const open, secret = "{type: string}", "{type: string, writeOnly: true}"
+	for provisioner, c := range map[string]struct{ inputs, place, path string }{
+		"pulumi":    {`"spec":{"userList":[{"name":"a","passWord":null}]}`, "/target/spec/userList/0/passWord", "target.spec.userList[0].passWord"},
+		"terraform": {`"spec":{"user_list":[{"name":"a","pass_word":null}]}`, "/spec/user_list/0/pass_word", "spec.user_list[0].pass_word"},
+	} {
+		t.Run(provisioner, func(t *testing.T) {
+			t.Parallel()
+			document := func(password string) string {
+				return "apiVersion: test.example.com/v1\nkind: Shop\nmetadata: {name: shop, annotations: {stackreeve.dev/provisioner: " + provisioner + "}}\nspec: {userList: [{name: a, passWord: " + password + "}]}\n"
+			}
+			w := setup(t, map[string]string{"pulumi/Pulumi.yaml": pulumiProject("shop"), "terraform/main.tf": "", "acme/components/shop.yaml": component(secret), "acme/dev/shop.yaml": document("canary-one")})
+			var sealed []string
+			w.input.Hash = func(b []byte) string { return "hash of " + strings.Repeat("x", len(b)) }
+			w.input.Seal = func(b []byte) ([]byte, error) {
+				sealed = append(sealed, string(b))
+				return []byte("sealed"), nil
+			}
+			d := w.compare().Changes[0].Desired
+			text, err := json.Marshal(d)
+			if err != nil || strings.Contains(string(text), "canary") {
+				t.Errorf("a secret is in what is written down: %s, %v", text, err)
+			}
+			if !strings.Contains(string(d.Inputs), c.inputs) || len(d.Secrets) != 1 || string(d.Secrets[c.place].Sealed) != "sealed" || sealed[0] != `"canary-one"` {
+				t.Errorf("inputs = %s, secrets %v, sealed %q", d.Inputs, d.Secrets, sealed)
+			}
+			w.converge(t)
+			expect(t, w.compare())
+			w.files["acme/dev/shop.yaml"] = document("canary-longer")
+			w.reload(t)
+			expect(t, w.compare(), "apply dev/shop [spec: "+c.path+"]")
+			if w.compare().Changes[0].Desired.Digest() == d.Digest() {
+				t.Error("another secret is the same desired state")
+			}
+			// What is no secret any more is written down as it is.
+			w.converge(t)
+			w.files["acme/components/shop.yaml"] = component(open)
+			w.reload(t)
+			expect(t, w.compare(), "apply dev/shop [spec: "+c.path+"]")
+
+			w.files["acme/components/shop.yaml"] = component(secret)
+			w.reload(t)
+			w.input.Seal = func([]byte) ([]byte, error) { return nil, errors.New("no key") }
+			if d, why := diff.Desire(w.input, w.input.Tree.Resources()[0]); why == nil || string(d.Inputs) != "{}" || len(d.Secrets) > 0 {
+				t.Errorf("what cannot be sealed: %v, %s", why, d.Inputs)
+			}
+		})
 	}
 }

@@ -65,7 +65,8 @@ type Desired struct {
 	// Inputs are schema.Resource.Inputs: canonical JSON, references unresolved.
 	// Of what Secrets keeps only the references stand here (schema.Blank).
 	Inputs json.RawMessage `json:"inputs"`
-	// Secrets are the values of Inputs, by key, that are marked as secret.
+	// Secrets are the values of Inputs that are secret: by key for a PulumiStack, whose
+	// document marks them, else by place (JSON pointer), as the kind's schema says.
 	Secrets map[string]SecretInput `json:"secrets,omitempty"`
 	// Spec is schema.Resource.Spec, for `spec.*` references of others.
 	Spec     json.RawMessage     `json:"spec"`
