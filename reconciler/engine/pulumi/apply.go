@@ -253,7 +253,8 @@ func (h *applyHearing) counts() stackjob.Counts {
 			n.Delete++
 		case done[opForget]:
 			n.Forget++
-		case done[apitype.OpUpdate]:
+		}
+		if done[apitype.OpUpdate] { // of what was imported, too
 			n.Update++
 		}
 	}

@@ -71,6 +71,9 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 			action = stackjob.Update
 		}
 		count(&plan.Counts, action)
+		if action == stackjob.Update && slices.Contains(s.ops, apitype.OpImport) {
+			plan.Counts.Import++
+		}
 		if s.previous() != "" {
 			plan.Counts.Move++
 		} else if action == stackjob.NoOp {
@@ -181,12 +184,12 @@ func actionOf(s *step) (stackjob.ChangeAction, bool) {
 	switch {
 	case has(apitype.OpReplace, apitype.OpCreateReplacement, apitype.OpImportReplacement, apitype.OpDeleteReplaced):
 		return stackjob.Replace, true
+	case has(apitype.OpUpdate): // of what is imported, too: it is changed where it is
+		return stackjob.Update, true
 	case has(apitype.OpImport):
 		return stackjob.Import, true
 	case has(apitype.OpCreate):
 		return stackjob.Create, true
-	case has(apitype.OpUpdate):
-		return stackjob.Update, true
 	case has(apitype.OpDelete):
 		if md := cmp.Or(s.before, s.after); md != nil && md.Old != nil && md.Old.RetainOnDelete {
 			return stackjob.Forget, true

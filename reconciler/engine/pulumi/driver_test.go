@@ -2,6 +2,7 @@ package pulumi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -401,6 +402,41 @@ func TestAProgramThatReportsAnErrorHasFailed(t *testing.T) {
 	}
 	if last := r.Operations[len(r.Operations)-1]; last.Kind != stackjob.OpPlan || last.Result != stackjob.ResultFailed {
 		t.Errorf("operation = %+v", last)
+	}
+}
+
+// Pulumi imports and updates what is imported with other inputs than it has.
+func TestAnImportThatChangesIsAnUpdateToo(t *testing.T) {
+	t.Parallel()
+	for content, c := range map[string]struct {
+		action stackjob.ChangeAction
+		counts stackjob.Counts
+	}{
+		"as it is": {stackjob.Import, stackjob.Counts{Import: 1}},
+		"another":  {stackjob.Update, stackjob.Counts{Import: 1, Update: 1}},
+	} {
+		t.Run(content, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			file := filepath.Join(t.TempDir(), "there")
+			if err := os.WriteFile(file, []byte("as it is"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b.program(fmt.Sprintf("resources: {there: {type: \"lab:File\", properties: {path: %q, content: %q}, options: {import: %q}}}\n", file, content, file))
+			plan := b.MustPlan()
+			if len(plan.Resources) != 1 || plan.Resources[0].Action != c.action || plan.Counts != c.counts {
+				t.Errorf("counts %+v, resources %+v", plan.Counts, plan.Resources)
+			}
+			if r := b.Apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != c.counts {
+				t.Errorf("outcome %+v, %+v", r.Outcome, r.Failure)
+			}
+			if text, err := os.ReadFile(file); err != nil || string(text) != content {
+				t.Errorf("the file holds %q, %v", text, err)
+			}
+			if again := b.MustPlan(); again.HasChanges {
+				t.Errorf("a second plan: %+v", again)
+			}
+		})
 	}
 }
 
