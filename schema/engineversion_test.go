@@ -1,6 +1,8 @@
 package schema_test
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/hashicorp/go-version"
 
 	"github.com/stackreeve/stackreeve/schema"
+	"github.com/stackreeve/stackreeve/schema/diag"
 )
 
 // versionTree has a constraint at every level.
@@ -156,5 +159,61 @@ func TestTheMoveThatAChangeOfEngineNeeds(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// bothTree is a kind with modules for each engine in two environments.
+func bothTree(t *testing.T, component string, kept ...string) (engines map[string]string, tree *schema.Tree) {
+	t.Helper()
+	files := fstest.MapFS{
+		"modules/net/main.tf":        {},
+		"modules/tofu/main.tf":       {},
+		"modules/pu/Pulumi.yaml":     {Data: []byte("name: x\nruntime: yaml\n")},
+		"acme/prod/environment.yaml": {Data: []byte("kind: Environment\napiVersion: stackreeve.dev/v1\nspec: {provisioner: tofu}\n")},
+		"acme/net.yaml": {Data: []byte("apiVersion: stackreeve.dev/v1\nkind: DeploymentComponent\nmetadata: {name: net}\n" +
+			"spec:\n  apiVersion: example.dev/v1\n  kind: Net\n  modules: {terraform: /modules/net, tofu: /modules/tofu, pulumi: /modules/pu}\n" + component)},
+		"acme/dev/plain.yaml":  {Data: []byte("apiVersion: example.dev/v1\nkind: Net\nmetadata: {name: plain}\nspec: {}\n")},
+		"acme/dev/own.yaml":    {Data: []byte("apiVersion: example.dev/v1\nkind: Net\nmetadata: {name: own, annotations: {stackreeve.dev/provisioner: terraform}}\nspec: {}\n")},
+		"acme/prod/plain.yaml": {Data: []byte("apiVersion: example.dev/v1\nkind: Net\nmetadata: {name: plain}\nspec: {}\n")},
+		"acme/prod/stack.yaml": {Data: []byte("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: stack}\nspec: {module: /modules/net}\n")},
+	}
+	if len(kept) > 0 {
+		files["acme/net.yaml"].Data = bytes.Replace(files["acme/net.yaml"].Data, []byte("{terraform: /modules/net, tofu: /modules/tofu, pulumi: /modules/pu}"), []byte(kept[0]), 1)
+	}
+	tree, err := schema.LoadFS(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engines = map[string]string{}
+	for _, r := range tree.Resources() {
+		engines[r.Key.Env+"/"+r.Key.Name] = strings.TrimSpace(string(r.Provisioner) + " " + r.Module.Path + " " + r.EngineVersions.For(r.Provisioner).Constraint)
+	}
+	return engines, tree
+}
+
+func TestAComponentNamesTheEngineOfItsKind(t *testing.T) {
+	t.Parallel()
+	for component, want := range map[string]map[string]string{
+		"": {"dev/plain": "tofu modules/tofu", "dev/own": "terraform modules/net", "prod/plain": "tofu modules/tofu", "prod/stack": "tofu modules/net"},
+		// Narrower than the environment's, wider than the resource's own; and of its kind alone.
+		"  provisioner: pulumi\n  engineVersion: '~> 3.200'\n": {
+			"dev/plain": "pulumi modules/pu ~> 3.200", "dev/own": "terraform modules/net", "prod/plain": "pulumi modules/pu ~> 3.200", "prod/stack": "tofu modules/net"},
+		"  provisioner: terraform\n": {
+			"dev/plain": "terraform modules/net", "dev/own": "terraform modules/net", "prod/plain": "terraform modules/net", "prod/stack": "tofu modules/net"},
+	} {
+		got, tree := bothTree(t, component)
+		if diff := cmp.Diff(want, got); diff != "" || len(tree.Diagnostics()) > 0 {
+			t.Errorf("%q (-want +got):\n%s\n%v", component, diff, tree.Diagnostics())
+		}
+	}
+
+	_, tree := bothTree(t, "  provisioner: packer\n")
+	if found := diag.Text(tree.Diagnostics(), diag.TextOptions{}); !strings.Contains(found, "acme/net.yaml:8:16: error: ") || !strings.Contains(found, "terraform, tofu, pulumi") {
+		t.Errorf("another engine:\n%s", found)
+	}
+	_, tree = bothTree(t, "  provisioner: pulumi\n", "{terraform: /modules/net}")
+	if found := diag.Text(tree.Diagnostics(), diag.TextOptions{}); !strings.Contains(found, "kind Net has no module for pulumi") ||
+		!strings.Contains(found, "the engine is the one that the kind's DeploymentComponent names; the annotation stackreeve.dev/provisioner: terraform says another") {
+		t.Errorf("an engine without a module:\n%s", found)
 	}
 }

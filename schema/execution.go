@@ -34,6 +34,9 @@ func (b *resourceBinder) executionKey(prefix, name string) (text string, at plac
 // executionKeys reads what labels and annotations say about how the stack is run.
 func (b *resourceBinder) executionKeys() {
 	b.res.Provisioner = b.ctx.provisioner
+	if c, ok := b.ctx.components[b.e.Kind]; ok && c.Provisioner != "" {
+		b.res.Provisioner = c.Provisioner
+	}
 	if s, at, ok := b.executionKey("", "provisioner"); ok {
 		b.engineAt = at
 		switch p := Provisioner(strings.ToLower(s)); p {

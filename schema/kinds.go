@@ -137,6 +137,8 @@ type Component struct {
 	Schema json.RawMessage
 	// Modules are the component's own modules by provisioner.
 	Modules map[Provisioner]ModuleSource
+	// Provisioner is the engine of resources that name none; "" leaves that to the folder.
+	Provisioner Provisioner
 	// EngineVersions say which versions of engines may run its modules.
 	EngineVersions EngineVersions
 }

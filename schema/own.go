@@ -278,7 +278,7 @@ func (r *reader) componentOf(e *envelope, spec *componentSpec, v *value) *boundC
 		return nil
 	}
 	c := &boundComponent{Component: &Component{Document: e.Document, Org: r.layout.scope.org, RegisteredAPIVersion: spec.APIVersion,
-		RegisteredKind: spec.Kind, Provider: spec.Provider, Modules: map[Provisioner]ModuleSource{}}}
+		RegisteredKind: spec.Kind, Provider: spec.Provider, Provisioner: Provisioner(spec.Provisioner), Modules: map[Provisioner]ModuleSource{}}}
 	c.kindAt = r.text.show(diag.Diagnostic{}, kf.val.at)
 	if c.spec = r.compile(v); c.spec == nil {
 		return nil
@@ -289,7 +289,7 @@ func (r *reader) componentOf(e *envelope, spec *componentSpec, v *value) *boundC
 	}
 	mf, _ := v.get("modules")
 	var ok bool
-	c.EngineVersions, ok = r.engineVersions(v, "")
+	c.EngineVersions, ok = r.engineVersions(v, c.Provisioner)
 	for _, m := range []struct {
 		p    Provisioner
 		spec *moduleSpec

@@ -268,7 +268,11 @@ func (b *resourceBinder) pickModule(c *boundComponent) {
 	}
 	d := diag.Diagnostic{Code: diag.MissingModule, Detail: fmt.Sprintf("kind %s has no module for %s", b.e.Kind, b.res.Provisioner), Expected: oneOf(have)}
 	if (b.engineAt == place{}) && len(have) > 0 {
-		d.Hint = fmt.Sprintf("the engine is the folder's default; the annotation stackreeve.dev/provisioner: %s says another for this resource", have[0])
+		says := "the folder's default"
+		if c.Provisioner != "" {
+			says = "the one that the kind's DeploymentComponent names"
+		}
+		d.Hint = fmt.Sprintf("the engine is %s; the annotation stackreeve.dev/provisioner: %s says another for this resource", says, have[0])
 	}
 	b.fail(d, b.e.kindAt)
 }

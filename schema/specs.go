@@ -20,6 +20,7 @@ type componentSpec struct {
 	Modules     modulesSpec     `json:"modules" jsonschema:"minProperties=1" jsonschema_description:"The modules that provision the kind, by provisioner."`
 	Outputs     json.RawMessage `json:"outputs,omitempty" jsonschema_description:"What the module's outputs are, for people."`
 
+	Provisioner   string         `json:"provisioner,omitempty" jsonschema:"enum=terraform,enum=tofu,enum=pulumi" jsonschema_description:"The engine of resources of the kind that name none; without it the environment's or organization's default."`
 	EngineVersion EngineVersions `json:"engineVersion,omitempty"`
 }
 
