@@ -157,6 +157,10 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 	op.Record.Counts = out.Counts
 	op.Record.EngineProcesses = p.engine.cmd.processes
 	op.Record.Killed = killed
+	if n := out.Counts; out.Result == stackjob.ResultSucceeded {
+		p.Sink.Log(fmt.Appendf(nil, "%s complete: %d created, %d updated, %d replaced, %d destroyed.\n",
+			map[stackjob.OperationKind]string{stackjob.OpApply: "Apply", stackjob.OpDestroy: "Destroy"}[kind], n.Create, n.Update, n.Replace, n.Delete))
+	}
 	op.End(out.Result, out.Reason)
 	return out, failed
 }

@@ -63,6 +63,13 @@ func TestAPlanAndAnApplyAreOneProcessEach(t *testing.T) {
 	if diff := cmp.Diff([]string{"up"}, words(processes())); diff != "" {
 		t.Errorf("processes of an apply (-want +got):\n%s", diff)
 	}
+	log, _ := b.Sink.Told()
+	for _, line := range []string{"kept (lab:index:Data): Plan to create\n", "Plan: 1 to create, 0 to update, 0 to replace, 0 to destroy.\n",
+		"kept (lab:index:Data): Creating...\n", "Apply complete: 1 created, 0 updated, 0 replaced, 0 destroyed.\n"} {
+		if !strings.Contains(log, line) {
+			t.Errorf("the log has no line %q:\n%s", line, log)
+		}
+	}
 	b.Inputs(map[string]any{"text": "two"})
 	b.MustPlan()
 	if diff := cmp.Diff([]string{"preview"}, words(processes())); diff != "" {

@@ -2,6 +2,7 @@ package pulumi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
@@ -55,9 +57,25 @@ func (p *phase) planOnce(ctx context.Context, planFile string) (*stackjob.Plan, 
 		return nil, err
 	}
 	h.Plan.Record.EngineProcesses, h.Plan.Record.Counts = p.engine.cmd.processes, plan.Counts
+	p.logPlan(plan)
 	h.Plan.End(stackjob.ResultSucceeded, stackjob.Reason{})
 	return plan, nil
 }
+
+// logPlan ends a plan's log with what is planned, as other engines do themselves: a preview
+// tells no line of it.
+func (p *phase) logPlan(plan *stackjob.Plan) {
+	var b strings.Builder
+	for _, r := range plan.Resources {
+		fmt.Fprintf(&b, "%s (%s): Plan to %s\n", r.Name, r.Type, cmp.Or(planned[r.Action], string(r.Action)))
+	}
+	lines := strings.Split(strings.TrimSpace(plan.Text), "\n")
+	b.WriteString(lines[len(lines)-1] + "\n")
+	p.Sink.Log([]byte(p.Mask.Text(b.String())))
+}
+
+// planned are the words for actions that are not their own.
+var planned = map[stackjob.ChangeAction]string{stackjob.NoOp: "move", stackjob.Delete: "destroy"}
 
 func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*stackjob.Plan, error) {
 	if ctx.Err() != nil {
