@@ -120,7 +120,7 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 		if c.lock.Version == "" {
 			c.lock.Version = "1.11.4"
 		}
-		if got := tookLock(stackjob.Job{Operations: c.ops, Plan: &stackjob.Plan{Engine: "terraform 1.11.4"}}, c.lock, func(int) bool { return true }); got != c.want {
+		if got := tookLock(stackjob.Job{Operations: c.ops, Plan: &stackjob.Plan{Engine: "terraform 1.11.4"}}, c.lock, func(int, time.Time) bool { return true }); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -137,7 +137,12 @@ func TestOnlyALockTakenByAnOwnRunThatWasKilledIsOurs(t *testing.T) {
 		{"before it", engine.StateLock{PID: 42, CreatedAt: from.Add(-time.Minute)}, false, false},
 		{"of another engine", engine.StateLock{Operation: apply, Version: "3.230.0", CreatedAt: from.Add(time.Second)}, false, false},
 	} {
-		if got := tookLock(pulumis, c.lock, func(int) bool { return c.alive }); got != c.want {
+		if got := tookLock(pulumis, c.lock, func(pid int, at time.Time) bool {
+			if pid != c.lock.PID || !at.Equal(c.lock.CreatedAt) {
+				t.Errorf("Pulumi, %s: asked for process %d at %s", c.name, pid, at)
+			}
+			return c.alive
+		}); got != c.want {
 			t.Errorf("Pulumi, %s: %v", c.name, got)
 		}
 	}

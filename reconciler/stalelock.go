@@ -63,7 +63,7 @@ func (w *Worker) isOurStaleLock(ctx context.Context, job stackjob.Job, f *engine
 
 // tookLock tells whether a lock was taken by an engine process of the job that was
 // killed.
-func tookLock(job stackjob.Job, l engine.StateLock, isThere func(pid int) bool) bool {
+func tookLock(job stackjob.Job, l engine.StateLock, isThere func(pid int, at time.Time) bool) bool {
 	for _, run := range killedRuns(job) {
 		last := run.from.Add(lockTaking)
 		if run.to.Before(last) {
@@ -71,7 +71,7 @@ func tookLock(job stackjob.Job, l engine.StateLock, isThere func(pid int) bool) 
 		}
 		same := l.Operation == run.operation && (run.version == "" || l.Version == run.version)
 		if run.pulumi { // whose plans take no lock
-			same = l.Operation == "" && l.PID > 0 && !isThere(l.PID)
+			same = l.Operation == "" && l.PID > 0 && !isThere(l.PID, l.CreatedAt)
 		}
 		if same && !l.CreatedAt.Before(run.from.Add(-clockSlack)) && !l.CreatedAt.After(last.Add(clockSlack)) {
 			return true

@@ -51,8 +51,9 @@ type WorkerOptions struct {
 	// LockOwner is this account on this machine as engines write it into state
 	// locks: "user@host".
 	LockOwner string
-	// IsThere tells whether a process of this machine runs; true when that cannot be told.
-	IsThere func(pid int) bool
+	// IsThere tells whether the process of this machine that had a number at a time runs;
+	// true when that cannot be told.
+	IsThere func(pid int, at time.Time) bool
 	// Cleanup removes from the folder of a phase what nobody needs once its job
 	// has ended; log, journal and result stay.
 	Cleanup func(folder string) error

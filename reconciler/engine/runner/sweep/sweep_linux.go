@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -121,16 +122,38 @@ func killUntilGone(ctx context.Context, find func() ([]process, error)) error {
 	}
 }
 
-// IsThere tells whether a process runs, whoever's it is; true when that cannot be told. One
-// that was killed and that nobody has waited for yet runs no more: its number is taken
-// for as long as its parent pleases, and where the first process of a container waits for
-// nobody, for ever.
-func IsThere(pid int) bool {
+// clockSlack is how far two clocks that tell of one moment may be apart: the kernel's,
+// which counts from the boot, and the one that is set meanwhile.
+const clockSlack = 5 * time.Second
+
+// IsThere tells whether the process that had a number at a time runs, whoever's it is;
+// true when that cannot be told. One that was killed and that nobody has waited for yet
+// runs no more: its number is taken for as long as its parent pleases, and where the first
+// process of a container waits for nobody, for ever. One that began later is another: a
+// container that begins again gives the same few numbers away once more.
+func IsThere(pid int, at time.Time) bool {
 	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
 		return false
 	}
 	s, known := statusOf(pid)
-	return !known || s.runs()
+	if known && !s.runs() {
+		return false
+	}
+	began, known := beganAt(pid)
+	return !known || !began.After(at.Add(clockSlack))
+}
+
+func beganAt(pid int) (time.Time, bool) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return time.Time{}, false
+	}
+	s, err := p.Stat()
+	if err != nil {
+		return time.Time{}, false
+	}
+	seconds, err := s.StartTime()
+	return time.Unix(int64(seconds), 0), err == nil
 }
 
 // kill kills the process unless its number is somebody else's by now. When it

@@ -11,7 +11,7 @@ import (
 
 func TestAProcessThatNobodyHasWaitedForIsNotThere(t *testing.T) {
 	t.Parallel()
-	if !sweep.IsThere(os.Getpid()) || !sweep.IsThere(1) {
+	if !sweep.IsThere(os.Getpid(), time.Now()) || !sweep.IsThere(1, time.Now()) {
 		t.Error("this process or the first is not there")
 	}
 	cmd := exec.Command("sleep", "600")
@@ -19,8 +19,11 @@ func TestAProcessThatNobodyHasWaitedForIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := cmd.Process.Pid
-	if !sweep.IsThere(pid) {
+	if !sweep.IsThere(pid, time.Now()) {
 		t.Error("a process that sleeps is not there")
+	}
+	if sweep.IsThere(pid, time.Now().Add(-time.Hour)) {
+		t.Error("a process that began later is the one that had its number")
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -28,7 +31,7 @@ func TestAProcessThatNobodyHasWaitedForIsNotThere(t *testing.T) {
 	tooLong := time.After(30 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for sweep.IsThere(pid) {
+	for sweep.IsThere(pid, time.Now()) {
 		select {
 		case <-tooLong:
 			t.Fatal("a process that was killed is there until somebody waits for it")
@@ -36,7 +39,7 @@ func TestAProcessThatNobodyHasWaitedForIsNotThere(t *testing.T) {
 		}
 	}
 	_ = cmd.Wait() // it was killed
-	if sweep.IsThere(pid) {
+	if sweep.IsThere(pid, time.Now()) {
 		t.Error("a process that is over is there")
 	}
 }

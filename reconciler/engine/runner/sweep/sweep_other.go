@@ -51,6 +51,6 @@ func Signal(pid int, _ Run, sig unix.Signal) error {
 	return nil
 }
 
-// IsThere tells whether a process is there, whoever's it is. One that has ended is, until
-// its parent has waited for it.
-func IsThere(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
+// IsThere tells whether a process is there, whoever's it is and whenever it began. One that
+// has ended is, until its parent has waited for it.
+func IsThere(pid int, _ time.Time) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
