@@ -20,6 +20,8 @@ type pulumiProject struct {
 	file, name, runtime string
 	// wrong says why the file cannot be read.
 	wrong string
+	// wrongAt is where, zero for the whole file.
+	wrongAt diag.Position
 	// nameAt is where the name stands.
 	nameAt diag.Position
 }
@@ -60,7 +62,7 @@ func readProject(file, data string) (p *pulumiProject) {
 		p.wrong = "it is empty"
 		return p
 	case err != nil:
-		p.wrong = "it is not valid YAML"
+		p.notYAML(err, &text{path: file, data: data})
 		return p
 	case n.Kind != yaml.DocumentNode || len(n.Content) == 0 || n.Content[0].Kind != yaml.MappingNode:
 		p.wrong = "it is no map"
@@ -74,6 +76,18 @@ func readProject(file, data string) (p *pulumiProject) {
 		p.runtime, _ = scalarAt(runtime, "name", text)
 	}
 	return p
+}
+
+// notYAML says where a file stops being YAML, and why.
+func (p *pulumiProject) notYAML(err error, t *text) {
+	p.wrong = "it is not valid YAML"
+	var le *yaml.LoadError
+	if !errors.As(err, &le) || le.Mark.Line < 1 {
+		return
+	}
+	p.wrong += ": " + strings.TrimSpace(le.Message+" "+le.ContextMsg)
+	line := min(le.Mark.Line, strings.Count(t.data, "\n")+1)
+	p.wrongAt = diag.Position{File: t.path, Line: line, Column: min(max(1, le.Mark.Column), utf8.RuneCountInString(t.line(line))+1)}
 }
 
 // entryOf is the value of a map's key, or nil.
@@ -123,6 +137,9 @@ func (l *localSource) checkProject(p *pulumiProject) (diag.Diagnostic, bool) {
 	switch {
 	case p.wrong != "":
 		d.Detail = p.file + ": " + p.wrong
+		if p.wrongAt.Line > 0 {
+			d.Related[0] = diag.Related{Pos: p.wrongAt, Message: "it stops being YAML here"}
+		}
 	case p.runtime == "":
 		d.Detail = p.file + " names no runtime"
 		d.Expected = "runtime: yaml, nodejs, python, go, dotnet, java, or another one that Pulumi has a language host for"
