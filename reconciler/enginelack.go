@@ -23,12 +23,12 @@ func (r *Reconciler) engineLacks(ctx context.Context, base, merged diff.Input, r
 	}
 	var uses []diff.EngineUse
 	for _, is := range merged.Tree.Resources() {
-		if _, frozen := merged.Tree.Frozen(is.Key.Org, is.Key.Env); frozen {
-			continue
-		}
 		was, there := base.Tree.Resource(is.Key)
 		row := rows[is.Key]
 		if row != nil && row.Job != "" || row == nil && there && was == is {
+			continue
+		}
+		if _, frozen := merged.Tree.Frozen(is.Key.Org, is.Key.Env); frozen {
 			continue
 		}
 		// What nobody names is the engine that made the stack, in both trees.

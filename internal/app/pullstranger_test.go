@@ -73,6 +73,13 @@ func TestAStrangersPullRequestThatTouchesNothingCanBeMerged(t *testing.T) {
 		if got := calls.Load(); got != 0 {
 			t.Errorf("the daemon called a stranger's server %d times", got)
 		}
+
+		// What asks for an engine that is not there is told of, without a word: no code of it
+		// runs for that.
+		head = w.site.PushFork(t, forgetest.Mallory, "words", map[string]string{
+			"acme/policies/only.yaml": early("", "")["acme/policies/only.yaml"], "acme/organization.yaml": organization("> 1.98, < 2")})
+		w.status(head, "reeve/plan", forge.Success)
+		w.shows(n, head[:7], "An engine that this asks for is not there", "`"+devA+"`: no ")
 		if is := w.plans(); len(is) != 0 {
 			t.Errorf("plans were made: %v", is)
 		}
