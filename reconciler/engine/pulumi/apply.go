@@ -97,7 +97,7 @@ func (p *phase) checkFixed(was fixed) error {
 	case was.Inputs != p.inputDigest():
 		return telling.Person(stackjob.ReasonPlanChanged, "the config differs", "The config is not the one that the plan was made of."+again)
 	case was.State != p.before.mark(p.task.HashKey):
-		return telling.Wait(stackjob.ReasonStalePlan, "the state moved", "The stack's state is not the one any more that the plan was made of: somebody applied something since.\nNothing was applied.")
+		return telling.Wait(stackjob.ReasonStalePlan, "", "The stack's state is not the one any more that the plan was made of: somebody applied something since.\nNothing was applied.")
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -108,9 +110,9 @@ func Stopped(ctx context.Context, err error, what, said string) *Problem {
 	if errors.As(err, &exit) {
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 			return &Problem{Cause: ErrKilled, Failure: engine.Failure{
-				Class: engine.ClassWait, Reason: Reason(stackjob.ReasonEngine, "killed by signal "+ws.Signal().String()),
+				Class: engine.ClassWait, Reason: Reason(stackjob.ReasonEngine, "killed by "+unix.SignalName(ws.Signal())),
 				Text: strings.TrimSpace(fmt.Sprintf("The engine was killed by a signal (%s) during %s. When nobody did it by hand, the machine may be short of memory.\n\n%s",
-					ws.Signal(), what, said)),
+					unix.SignalName(ws.Signal()), what, said)),
 			}}
 		}
 		return nil

@@ -184,7 +184,7 @@ func TestWhyAnEngineStopped(t *testing.T) {
 		got := ""
 		if pr := Stopped(c.ctx, c.err, "plan", "said"); pr != nil {
 			got = fmt.Sprintf("%s %s %t", pr.Failure.Class, pr.Failure.Reason.Code, pr.Cancelled)
-			if name == "killed" && (!errors.Is(pr, ErrKilled) || pr.Result(true) != stackjob.ResultInterrupted) {
+			if name == "killed" && (!errors.Is(pr, ErrKilled) || pr.Result(true) != stackjob.ResultInterrupted || pr.Failure.Reason.Detail != "killed by SIGKILL") {
 				t.Errorf("%+v", pr)
 			}
 			if name == "too long" && (!errors.Is(pr, ErrTimeout) || pr.Failure.Reason.Detail != "plan, more than 1ns") {
