@@ -228,15 +228,16 @@ func TestWhatIsWrongWithAPulumiProgramIsToldAndARunningApplyIsCancelled(t *testi
 	files := func(*pullWorld, string) map[string]string { return nil }
 	onForgeOfPulumi(t, "gitlab", files, func(t *testing.T, w *pullWorld, plugins string) {
 		program := pulumiProgram(plugins)
-		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.pulumiDocument("a", "one", canary),
-			"modules/lab/Pulumi.yaml": strings.Replace(program, "${text}", "${nothing.here}", 1)})
-		body := w.shows(n, "❌ The plan failed", pulumiA, "\"nothing\" not found on `Pulumi.yaml` line 9", "on Pulumi.yaml line 9:\n9:   kept:", "reeve rerun dev")
+		wrong := strings.Replace(program, "${text}", "${nothing.here}", 1)
+		line := 1 + strings.Count(wrong[:strings.Index(wrong, "${nothing.here}")], "\n")
+		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.pulumiDocument("a", "one", canary), "modules/lab/Pulumi.yaml": wrong})
+		body := w.shows(n, "❌ The plan failed", pulumiA, fmt.Sprintf("\"nothing\" not found on `Pulumi.yaml` line %d", line), fmt.Sprintf("on Pulumi.yaml line %d:\n%d:   kept:", line, line), "reeve rerun dev")
 		w.status(head, "reeve/plan", forge.Failure)
 		if strings.Contains(body, canary) {
 			t.Errorf("the secret is in the comment:\n%s", body)
 		}
 
-		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"modules/lab/Pulumi.yaml": strings.Replace(program, `note: "${note}"`, `note: "${note}", hangs: true`, 1)}, false)
+		head = w.site.Push(t, forgetest.Ada, "change", map[string]string{"modules/lab/Pulumi.yaml": program, "acme/dev/a.yaml": w.pulumiDocument("a", "one", canary) + "    hangs: true\n"}, false)
 		w.shows(n, "+2 ~0", "reeve approve dev")
 		w.status(head, "reeve/plan", forge.Success)
 		w.yes(n)
