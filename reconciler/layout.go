@@ -3,6 +3,7 @@ package reconciler
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
@@ -23,6 +24,18 @@ func (l Layout) Job(id stackjob.JobID) string { return filepath.Join(l.Root, "jo
 // Phase is the folder of one phase of one attempt of a job.
 func (l Layout) Phase(id stackjob.JobID, attempt int, phase engine.Phase) string {
 	return filepath.Join(l.Job(id), fmt.Sprintf("%d-%s", attempt, phase))
+}
+
+// Restores is how many runners a restore was given to; their phases count from one. Another
+// one takes the place of one that was killed.
+func (l Layout) Restores(id stackjob.JobID) int {
+	n := 0
+	for {
+		if _, err := os.Stat(l.Phase(id, n+1, engine.PhaseRestore)); err != nil {
+			return n
+		}
+		n++
+	}
 }
 
 // Stack is the folder of a stack. Names are escaped, so that no name leads out of

@@ -53,23 +53,34 @@ const (
 // StateList is a stack's state with its backups, and the engine that writes them.
 type StateList struct {
 	Provisioner schema.Provisioner
+	// Backend is the kind of the backend that keeps the state, of which only backups are
+	// known; "" for a file of the data folder.
+	Backend string
 	engine.StateList
 }
 
 // States lists the state of a stack and its backups. It fails with ErrNotRestored when the
-// state is not kept in the data folder, and with store.ErrNotFound.
+// backups are not kept in the data folder, and with store.ErrNotFound.
 func (w *Worker) States(ctx context.Context, key schema.ResourceKey) (StateList, error) {
-	d, _, err := w.keptHere(ctx, key)
+	d, _, err := w.backedUpHere(ctx, key)
 	if err != nil {
 		return StateList{}, err
 	}
-	list, err := w.o.States[d.Provisioner].List(w.o.Layout.StateFiles(d))
-	return StateList{Provisioner: d.Provisioner, StateList: list}, err
+	list, err := w.statesOf(d).List(w.o.Layout.StateFiles(d))
+	return StateList{Provisioner: d.Provisioner, Backend: backendOf(d), StateList: list}, err
 }
 
-// keptHere returns what a stack was last made of, or is to be made of when nothing is
-// recorded, if its state is a file of the data folder.
-func (w *Worker) keptHere(ctx context.Context, key schema.ResourceKey) (stackjob.Desired, stackjob.Stack, error) {
+// statesOf looks after the state of a stack and its backups; nil when they are not kept here.
+func (w *Worker) statesOf(d stackjob.Desired) engine.States {
+	if backendOf(d) == "" {
+		return w.o.States[d.Provisioner]
+	}
+	return w.o.Exports[d.Provisioner]
+}
+
+// backedUpHere returns what a stack was last made of, or is to be made of when nothing is
+// recorded, if its state is backed up in the data folder.
+func (w *Worker) backedUpHere(ctx context.Context, key schema.ResourceKey) (stackjob.Desired, stackjob.Stack, error) {
 	st, err := w.r.o.Records.Stack(ctx, key)
 	if err != nil {
 		return stackjob.Desired{}, st, err
@@ -82,12 +93,11 @@ func (w *Worker) keptHere(ctx context.Context, key schema.ResourceKey) (stackjob
 	} else {
 		return d, st, fmt.Errorf("resource %s has no document, and nothing is recorded of its stack: put its document back first, or no plan would ever be made of the state: %w", key, store.ErrNotFound)
 	}
+	if w.statesOf(d) != nil {
+		return d, st, nil
+	}
 	if backend := backendOf(d); backend != "" {
-		text := fmt.Sprintf("the state of %s is kept by the backend %s, and so are its backups (%s); reeve puts back the states that are in its own data folder", key, backend, backupsOf(backend))
-		if d.Pulumi != nil {
-			text += fmt.Sprintf(". An export from before each apply is in %s: `pulumi stack import` takes it, with what `reeve state passphrase %s` prints", w.o.Layout.StateBackups(key), key)
-		}
-		return d, st, refuseRestore("%s", text)
+		return d, st, refuseRestore("the state of %s is kept by the backend %s, and so are its backups (%s); reeve puts back the states that it has backed up itself", key, backend, backupsOf(backend))
 	}
 	if w.o.States[d.Provisioner] == nil {
 		return d, st, refuseRestore("reeve keeps no states of %s for %s in its data folder", d.Provisioner, key)
@@ -98,16 +108,14 @@ func (w *Worker) keptHere(ctx context.Context, key schema.ResourceKey) (stackjob
 // backupsOf is where the backups of a remote state are looked for.
 func backupsOf(backend string) string {
 	switch backend {
-	case "s3": // of Pulumi too, as the next ones
+	case "s3":
 		return "versions of the bucket's object"
-	case "gcs", "gs":
+	case "gcs":
 		return "generations of the bucket's object"
-	case "azurerm", "azblob":
+	case "azurerm":
 		return "versions and snapshots of the container's blob"
-	case "pg", "postgres":
+	case "pg":
 		return "backups of the database"
-	case "file":
-		return "wherever that folder is backed up"
 	case "module":
 		return "wherever the module's own code puts the state"
 	}
@@ -153,11 +161,11 @@ func (w *Worker) RestoreState(ctx context.Context, q RestoreRequest) (stackjob.J
 	if why == "" {
 		return stackjob.Job{}, refuseRestore("say why the state of %s is restored, for those who read its history", q.Key)
 	}
-	d, _, err := w.keptHere(ctx, q.Key)
+	d, _, err := w.backedUpHere(ctx, q.Key)
 	if err != nil {
 		return stackjob.Job{}, err
 	}
-	list, err := w.o.States[d.Provisioner].List(w.o.Layout.StateFiles(d))
+	list, err := w.statesOf(d).List(w.o.Layout.StateFiles(d))
 	if err != nil {
 		return stackjob.Job{}, err
 	}
@@ -338,7 +346,7 @@ func (w *Worker) resumeRestore(ctx context.Context, job stackjob.Job) error {
 // error means that the records could not be written.
 func (w *Worker) restore(ctx context.Context, job stackjob.Job) (stackjob.Job, error) {
 	defer w.r.CompareAgain(job.Desired.Repository)
-	key, states := job.Desired.Key, w.o.States[job.Desired.Provisioner]
+	states := w.statesOf(job.Desired)
 	if states == nil {
 		return w.restoreFailed(ctx, job, fmt.Errorf("no states of %s are kept here", job.Desired.Provisioner))
 	}
@@ -349,6 +357,9 @@ func (w *Worker) restore(ctx context.Context, job stackjob.Job) (stackjob.Job, e
 	}
 	if err != nil {
 		return w.restoreFailed(ctx, job, err)
+	}
+	if backendOf(job.Desired) != "" {
+		return w.restoreByEngine(ctx, job)
 	}
 	backup := stackjob.Operation{Kind: stackjob.OpBackup, StartedAt: w.r.o.Now()}
 	if job, err = w.move(ctx, job.ID, stackjob.Record(backup.StartedAt, leaseOf(job), backup)); err != nil {
@@ -373,6 +384,12 @@ func (w *Worker) restore(ctx context.Context, job stackjob.Job) (stackjob.Job, e
 		return w.restoreFailed(ctx, job, err)
 	}
 	put.Result, put.EndedAt = stackjob.ResultSucceeded, w.r.o.Now()
+	return w.restored(ctx, job, put, done)
+}
+
+// restored ends a restore that is done: put is its last step.
+func (w *Worker) restored(ctx context.Context, job stackjob.Job, put stackjob.Operation, done stackjob.Restoration) (stackjob.Job, error) {
+	key := job.Desired.Key
 	st, err := w.r.o.Records.Stack(ctx, key)
 	if err != nil {
 		return job, err

@@ -117,6 +117,8 @@ func killedRuns(job stackjob.Job) []killedRun {
 				name, r.version, _ = strings.Cut(job.Plan.Engine, " ")
 				r.pulumi = name == string(schema.Pulumi)
 			}
+		case stackjob.OpRestore: // of a state that a backend keeps
+			r.pulumi = true
 		default:
 			continue // init takes no lock
 		}

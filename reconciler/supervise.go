@@ -190,13 +190,7 @@ func (w *Worker) supervise(ctx context.Context, job stackjob.Job, run engine.Run
 	if fresh, err := w.r.o.Records.Job(ctx, job.ID); err == nil && fresh.CancelledBy != nil {
 		_ = run.Interrupt() // the runner may have ended by itself
 	}
-	renewCtx, stopRenewing := context.WithCancel(ctx)
-	renewed := make(chan struct{})
-	go func() { defer close(renewed); w.renew(renewCtx, job) }()
-	recorder := &operationRecorder{w: w, job: job}
-	result, err := run.Wait(ctx, func(e engine.Event) { recorder.observe(ctx, e) })
-	stopRenewing()
-	<-renewed
+	result, recorder, err := w.watch(ctx, job, run)
 	switch {
 	case ctx.Err() != nil:
 		return false, nil // the daemon stops; the runner goes on
@@ -211,6 +205,19 @@ func (w *Worker) supervise(ctx context.Context, job stackjob.Job, run engine.Run
 		return w.planned(ctx, job, result)
 	}
 	return true, w.applied(ctx, job, result) // an ended job is cleaned up
+}
+
+// watch waits for a phase to end, renews the job's lease meanwhile, and records its
+// operations.
+func (w *Worker) watch(ctx context.Context, job stackjob.Job, run engine.Run) (engine.Result, *operationRecorder, error) {
+	renewCtx, stopRenewing := context.WithCancel(ctx)
+	renewed := make(chan struct{})
+	go func() { defer close(renewed); w.renew(renewCtx, job) }()
+	recorder := &operationRecorder{w: w, job: job}
+	result, err := run.Wait(ctx, func(e engine.Event) { recorder.observe(ctx, e) })
+	stopRenewing()
+	<-renewed
+	return result, recorder, err
 }
 
 // renew keeps the lease while the phase is watched.

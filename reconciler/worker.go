@@ -48,6 +48,9 @@ type WorkerOptions struct {
 	// States look after the states that engines keep in files of the data folder; an engine
 	// without an entry keeps none there.
 	States map[schema.Provisioner]engine.States
+	// Exports look after the backups of states that backends keep, which an engine puts back
+	// (engine.Restorer); one without an entry leaves them to the backend.
+	Exports map[schema.Provisioner]engine.States
 	// LockOwner is this account on this machine as engines write it into state
 	// locks: "user@host".
 	LockOwner string
@@ -168,6 +171,11 @@ func (w *Worker) Clean(job stackjob.Job) error {
 			if err := w.o.Cleanup(w.o.Layout.Phase(job.ID, attempt, phase)); err != nil {
 				return fmt.Errorf("clean up: %w", err)
 			}
+		}
+	}
+	for n := 1; job.Purpose == stackjob.RestoreState && n <= w.o.Layout.Restores(job.ID); n++ {
+		if err := w.o.Cleanup(w.o.Layout.Phase(job.ID, n, engine.PhaseRestore)); err != nil {
+			return fmt.Errorf("clean up: %w", err)
 		}
 	}
 	return nil

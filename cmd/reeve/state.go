@@ -21,8 +21,9 @@ func newState(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "state",
 		Short: "List the backups of a stack's state, restore one, or print what a Pulumi stack's secrets need",
-		Long: `Before each apply the state of a stack that is kept in the daemon's data folder is backed up; the
-newest twenty backups are kept. What other backends keep is backed up by them.`,
+		Long: `Before each apply the state of a stack that is kept in the daemon's data folder is backed up, and that
+of a Pulumi stack wherever it is kept; the newest twenty backups are kept. What other backends keep of
+Terraform and OpenTofu is backed up by them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -58,6 +59,11 @@ func statesOf(ctx context.Context, b api.Backend, f api.Filter, name string) (ap
 }
 
 func writeStates(w io.Writer, s api.States) error {
+	if s.Backend != "" {
+		if _, err := fmt.Fprintf(w, "The state is kept by the backend %s. These were exported before each apply:\n", s.Backend); err != nil {
+			return err
+		}
+	}
 	t := report.Table{Header: []string{"BACKUP", "MADE", "SERIAL", "RESOURCES", "SIZE", "BEFORE", "LINEAGE"}}
 	if s.State != nil {
 		t.Add("(the state)", stateTime(s.State.At), stateSerial(*s.State), stateResources(*s.State), byteSize(s.State.Size), "", s.State.Lineage)

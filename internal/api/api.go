@@ -225,7 +225,10 @@ type Answer struct {
 type States struct {
 	Key    schema.ResourceKey `json:"key"`
 	Engine schema.Provisioner `json:"engine"`
-	// State is what is there now; nil when there is none.
+	// Backend is the kind of the backend that keeps the state, of which only backups are known
+	// here; "" for a file of the daemon's.
+	Backend string `json:"backend,omitempty"`
+	// State is what is there now; nil when there is none, or a backend keeps it.
 	State *StateCopy `json:"state,omitempty"`
 	// Backups are newest first.
 	Backups []StateCopy `json:"backups"`

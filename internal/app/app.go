@@ -139,7 +139,7 @@ func (a *App) open(ctx context.Context) error {
 	a.launcher = runner.NewLauncher(runner.Options{Executable: a.o.Executable, Spare: true})
 	a.worker = reconciler.NewWorker(reconciler.WorkerOptions{
 		Reconciler: a.reconciler, Launcher: a.launcher, Modules: a.modules,
-		Sealer: a.key, Program: a.engines.program, Layout: a.layout, States: states(), LockOwner: lockOwner(), IsThere: sweep.IsThere, Cleanup: runner.Cleanup,
+		Sealer: a.key, Program: a.engines.program, Layout: a.layout, States: states(), Exports: exports(), LockOwner: lockOwner(), IsThere: sweep.IsThere, Cleanup: runner.Cleanup,
 	})
 	a.forges.meter = transport.NewMeter(a.registry)
 	a.pulls = pullrequest.New(pullrequest.Options{Records: st, Watcher: st, Planner: a.reconciler, Now: time.Now, Log: a.log, Registerer: a.registry,

@@ -111,6 +111,10 @@ func (d crashingDriver) Apply(ctx context.Context, t engine.Task, file string, s
 	return d.Driver.Apply(ctx, t, file, &crashingSink{Sink: s, crash: d.crash})
 }
 
+func (d crashingDriver) Restore(ctx context.Context, t engine.Task, file string, s engine.Sink) engine.Result {
+	return d.Driver.(engine.Restorer).Restore(ctx, t, file, &crashingSink{Sink: s, crash: d.crash})
+}
+
 type crashingSink struct {
 	engine.Sink
 	crash crash

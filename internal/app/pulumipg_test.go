@@ -3,13 +3,16 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/tool/pgtest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -50,14 +53,35 @@ func TestPulumisStatesInPostgreSQL(t *testing.T) {
 	if j := w.await(a, stackjob.Succeeded); j.Plan.Counts != (stackjob.Counts{Update: 1, NoOp: 1}) {
 		t.Errorf("a change: %v", j.Plan.Counts)
 	}
-	// What was there before is in a file that says where it is.
-	_, err := w.app.Backend().States(context.Background(), w.key(a))
-	backups := filepath.Join(w.root, "data", "stacks", "acme", "dev", "PulumiStack", "a", "state", "backups")
-	if err == nil || !strings.Contains(err.Error(), "kept by the backend postgres") || !strings.Contains(err.Error(), backups+": `pulumi stack import`") {
-		t.Errorf("its backups: %v", err)
+	// What was there before is put back by the engine, as a job like that of any other state.
+	list := w.states(a)
+	if list.State != nil || list.Backend != "postgres" || len(list.Backups) != 1 || list.Backups[0].Resources != 2 || list.Backups[0].Action != stackjob.Apply {
+		t.Fatalf("states: %+v", list)
 	}
-	if found, err := filepath.Glob(filepath.Join(backups, "*.export.json")); err != nil || len(found) != 1 {
-		t.Errorf("exports: %q, %v", found, err)
+	done, err := w.restore(a, list.Backups[0].Name)
+	if err != nil || done.State != stackjob.Succeeded || done.Restore.Replaced == nil {
+		t.Fatalf("restore: %v %+v", err, done)
+	}
+	if kinds := operations(done); !slices.Equal(kinds, []string{"backup succeeded", "restore succeeded"}) {
+		t.Errorf("operations of the restore: %q", kinds)
+	}
+	waits := w.await(a, stackjob.WaitingApply)
+	if waits.Reason.Code != stackjob.ReasonStateRestored || waits.Plan.Counts != (stackjob.Counts{Update: 1, NoOp: 1}) {
+		t.Errorf("what follows: %s %s", waits.Reason, waits.Plan.Counts)
+	}
+	w.approve(waits)
+	w.await(a, stackjob.Succeeded)
+	// It is undone by what it kept; a third backup is that of the apply.
+	if list = w.states(a); len(list.Backups) != 3 {
+		t.Errorf("backups: %+v", list.Backups)
+	}
+	if again, err := w.restore(a, done.Restore.Replaced.Backup); err != nil {
+		t.Errorf("undo the restore: %v", err)
+	} else {
+		w.until("the state is what the document says", func() bool {
+			j := w.jobs(a)[0]
+			return j.ID != again.ID && j.State == stackjob.Succeeded && j.Plan != nil && !j.Plan.HasChanges
+		})
 	}
 	for stack, file := range map[string]string{a: "acme/dev/a.yaml", b: "acme/dev/b.yaml"} {
 		w.remove(file)
@@ -87,5 +111,92 @@ func TestPulumisStatesInPostgreSQL(t *testing.T) {
 		for _, file := range filesContaining(t, filepath.Join(w.root, "data"), secret) {
 			t.Errorf("%s is in clear in %s", secret, file)
 		}
+	}
+}
+
+func operations(j stackjob.Job) (out []string) {
+	for _, o := range j.Operations {
+		out = append(out, fmt.Sprintf("%s %s", o.Kind, o.Result))
+	}
+	return out
+}
+
+// TestARestoreByAnEngineThatWasKilledIsDoneAgain kills who has a part in the restore of a
+// state that a backend keeps, in the moment in which the state is replaced.
+func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	const stack = "acme/dev/PulumiStack/a"
+	for _, c := range []crash{
+		{At: "operation-ended backup", Kill: []string{"daemon", "runner"}},
+		{At: "operation-ended backup", Kill: []string{"runner"}},
+		{At: "engine-started restore", Kill: []string{"engine", "runner"}},
+		{At: "engine-started restore", Kill: []string{"daemon"}},
+		{At: "operation-ended restore", Kill: []string{"daemon", "runner"}},
+		{At: "move record restore", Kill: []string{"daemon"}},
+		{At: "move succeed from applying", Kill: []string{"daemon"}},
+	} {
+		t.Run(strings.ReplaceAll(c.At, " ", "-")+"/"+strings.Join(c.Kill, "-"), func(t *testing.T) {
+			t.Parallel()
+			w := pulumiWorld(t)
+			backend := filepath.Join(w.root, "backend")
+			if err := os.Mkdir(backend, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			document := func(text string) string {
+				return w.pulumiDocument("a", text, "secret-one") + "  backend: {url: \"file://" + backend + "\"}\n"
+			}
+			w.write("acme/dev/a.yaml", document("one"))
+			w.commit("one")
+			w.start()
+			w.await(stack, stackjob.Succeeded)
+			w.write("acme/dev/a.yaml", document("two"))
+			w.commit("two")
+			w.until("it is applied again", func() bool { jobs := w.jobs(stack); return len(jobs) == 2 && jobs[0].State == stackjob.Succeeded })
+			w.quiet()
+			backup := w.states(stack).Backups[0].Name
+			w.stop()
+
+			cfg := w.writeConfig()
+			c.Marker, c.PIDFile = filepath.Join(w.root, "struck"), cfg+".pid"
+			text, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(w.root, "crash.json")
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
+			defer client.Close()
+			first := w.daemon(cfg, file)
+			awaitQuiet(ctx, t, client)
+			_, err = client.RestoreState(ctx, api.StateRestore{Key: w.key(stack), Backup: backup, Reason: "it was a mistake"})
+			if slices.Contains(c.Kill, "daemon") {
+				if err == nil {
+					t.Fatal("a daemon that was killed answered")
+				}
+				first.awaitEnd(ctx)
+				second := w.daemon(cfg)
+				defer second.end()
+			} else {
+				defer first.end()
+				if err != nil {
+					t.Errorf("a runner was killed: %v", err)
+				}
+			}
+			after := awaitQuiet(ctx, t, client)
+			if len(after) != 4 || after[0].State != stackjob.WaitingApply || after[0].Reason.Code != stackjob.ReasonStateRestored || after[0].Plan.Counts != (stackjob.Counts{Update: 1, NoOp: 1}) ||
+				after[1].Purpose != stackjob.RestoreState || after[1].State != stackjob.Succeeded {
+				t.Fatalf("after it: %s", summary(after))
+			}
+			if kept, err := filepath.Glob(filepath.Join(w.layout().StateBackups(w.key(stack)), "*.export.json")); err != nil || len(kept) != 2 || after[1].Restore.Replaced == nil {
+				t.Errorf("backups: %v, %v; replaced %+v", kept, err, after[1].Restore.Replaced)
+			}
+			if locks, err := filepath.Glob(filepath.Join(backend, ".pulumi", "locks", "*", "*", "*", "*.json")); err != nil || len(locks) > 0 {
+				t.Errorf("locks: %q, %v", locks, err)
+			}
+		})
 	}
 }

@@ -21,6 +21,11 @@ func states() map[schema.Provisioner]engine.States {
 	return map[schema.Provisioner]engine.States{schema.Terraform: k, schema.OpenTofu: k, schema.Pulumi: statefile.New(pulumi.StateFormat{}, nil)}
 }
 
+// exports look after the backups of states that backends keep and engines put back.
+func exports() map[schema.Provisioner]engine.States {
+	return map[schema.Provisioner]engine.States{schema.Pulumi: statefile.New(pulumi.ExportFormat{}, nil)}
+}
+
 // RunJob is the runner: it carries out the phase in a job's folder and returns its
 // exit code.
 func RunJob(folder string) int { return runner.Main(folder, Drivers()) }

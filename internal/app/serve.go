@@ -141,11 +141,17 @@ func (a *App) drain(grace time.Duration) {
 // interruptRunner interrupts the engine of a job and waits until it has ended. Its
 // outcome is recorded by the next daemon.
 func (a *App) interruptRunner(ctx context.Context, j stackjob.Job) error {
-	phase := engine.PhasePlan
-	if j.State == stackjob.Applying {
+	phase, attempt := engine.PhasePlan, j.Attempt
+	switch {
+	case j.Purpose == stackjob.RestoreState:
+		phase, attempt = engine.PhaseRestore, a.layout.Restores(j.ID)
+		if attempt == 0 {
+			return nil // no engine has a part in it
+		}
+	case j.State == stackjob.Applying:
 		phase = engine.PhaseApply
 	}
-	run, err := a.launcher.Attach(ctx, a.layout.Phase(j.ID, j.Attempt, phase))
+	run, err := a.launcher.Attach(ctx, a.layout.Phase(j.ID, attempt, phase))
 	if errors.Is(err, engine.ErrLost) || errors.Is(err, engine.ErrNotStarted) {
 		return nil
 	}

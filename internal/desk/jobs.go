@@ -97,7 +97,7 @@ func (d *Desk) States(ctx context.Context, k schema.ResourceKey) (api.States, er
 	if err != nil {
 		return api.States{}, restoreProblem(err)
 	}
-	out := api.States{Key: k, Engine: list.Provisioner, Backups: []api.StateCopy{}}
+	out := api.States{Key: k, Engine: list.Provisioner, Backend: list.Backend, Backups: []api.StateCopy{}}
 	if list.State != nil {
 		s := stateCopy(*list.State)
 		out.State = &s
@@ -181,18 +181,23 @@ func (d *Desk) Explain(ctx context.Context, k schema.ResourceKey) (api.Explanati
 // Log is the log of all phases of a job one after another. Following ends with the
 // job's last phase that has begun.
 func (d *Desk) Log(ctx context.Context, id stackjob.JobID, from int64, follow api.Follow) (io.ReadCloser, error) {
-	if _, err := d.o.Records.Job(ctx, id); err != nil {
+	j, err := d.o.Records.Job(ctx, id)
+	if err != nil {
 		return nil, err
 	}
+	phases := []engine.Phase{engine.PhasePlan, engine.PhaseApply}
+	if j.Purpose == stackjob.RestoreState {
+		phases = []engine.Phase{engine.PhaseRestore}
+	}
 	r, w := io.Pipe()
-	go func() { _ = w.CloseWithError(d.copyLog(ctx, w, id, from, follow)) }()
+	go func() { _ = w.CloseWithError(d.copyLog(ctx, w, id, phases, from, follow)) }()
 	return r, nil
 }
 
-func (d *Desk) copyLog(ctx context.Context, w io.Writer, id stackjob.JobID, from int64, follow api.Follow) error {
+func (d *Desk) copyLog(ctx context.Context, w io.Writer, id stackjob.JobID, phases []engine.Phase, from int64, follow api.Follow) error {
 	for attempt := 1; ; attempt++ {
 		any := false
-		for _, phase := range []engine.Phase{engine.PhasePlan, engine.PhaseApply} {
+		for _, phase := range phases {
 			folder := d.o.Layout.Phase(id, attempt, phase)
 			if follow == api.FollowYes {
 				if err := d.awaitPhase(ctx, id, attempt, phase, folder); err != nil {

@@ -44,6 +44,8 @@ type Phase string
 const (
 	PhasePlan  Phase = "plan"
 	PhaseApply Phase = "apply"
+	// PhaseRestore puts a backup of the state back where a backend keeps it (Restorer).
+	PhaseRestore Phase = "restore"
 )
 
 // Program is an engine binary.
@@ -120,6 +122,8 @@ type Task struct {
 	// own run that was killed: the plan phase releases it first (Driver.Unlock),
 	// and only this one.
 	ReleaseLock *StateLock `json:"releaseLock,omitempty"`
+	// Restore is what the restore phase puts back; nil in the others.
+	Restore *StateRestore `json:"restore,omitempty"`
 	// Identity is the age identity that opens PlanFile (apply phase only);
 	// Recipient seals plan and sensitive outputs.
 	Identity  string `json:"identity,omitempty"`
@@ -131,6 +135,13 @@ type Task struct {
 	Timeouts map[stackjob.OperationKind]time.Duration `json:"timeouts,omitempty"`
 	Grace    time.Duration                            `json:"grace"`
 	Limits   Limits                                   `json:"limits"`
+}
+
+// StateRestore names a backup that an apply has made of a state that a backend keeps.
+type StateRestore struct {
+	File string `json:"file"`
+	// Force takes a backup that the engine says is another stack's.
+	Force bool `json:"force,omitempty"`
 }
 
 // PulumiStack is what only Pulumi must be told of a stack.
@@ -266,6 +277,9 @@ type Result struct {
 	// against: what the stack has, though nothing will be applied. nil when they
 	// were not read (Task.Outputs).
 	Outputs []stackjob.Output `json:"outputs,omitempty"`
+	// Replaced is the state whose place a backup took in the restore phase, whose Outcome tells
+	// that it did; nil when there was no state.
+	Replaced *stackjob.StateVersion `json:"replaced,omitempty"`
 	// Cancelled tells that the phase was interrupted on request.
 	Cancelled bool `json:"cancelled,omitempty"`
 }
@@ -291,4 +305,11 @@ type Driver interface {
 	Apply(ctx context.Context, t Task, planFile string, s Sink) Result
 	// Unlock releases a state lock that an earlier run of ours left behind.
 	Unlock(ctx context.Context, t Task, lock StateLock, s Sink) error
+}
+
+// Restorer is a Driver that can put back a state that is not a file of the data folder.
+type Restorer interface {
+	// Restore backs the state up and puts Task.Restore in its place. Doing it again is doing
+	// it once. scratch is the name of a file, which nobody needs, in the private folder.
+	Restore(ctx context.Context, t Task, scratch string, s Sink) Result
 }

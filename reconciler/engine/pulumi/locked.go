@@ -172,7 +172,7 @@ func (p *phase) clearPending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.importState(ctx, clean); err != nil {
+	if err := p.importState(ctx, stackjob.OpPlan, clean); err != nil {
 		return err
 	}
 	p.before, err = p.readState(ctx, stackjob.OpPlan)
@@ -188,7 +188,7 @@ func (p *phase) meetLock(ctx context.Context) ([]engine.StateLock, error) {
 	if len(p.before.raw) == 0 {
 		return nil, nil
 	}
-	err := p.importState(ctx, p.before)
+	err := p.importState(ctx, stackjob.OpPlan, p.before)
 	var pr *telling.Problem
 	if errors.As(err, &pr) && pr.Failure.Lock != nil {
 		return []engine.StateLock{*pr.Failure.Lock}, nil
@@ -197,7 +197,7 @@ func (p *phase) meetLock(ctx context.Context) ([]engine.StateLock, error) {
 }
 
 // importState writes a state, as it was exported.
-func (p *phase) importState(ctx context.Context, d *deployment) error {
+func (p *phase) importState(ctx context.Context, kind stackjob.OperationKind, d *deployment, flags ...string) error {
 	b, err := d.export()
 	if err != nil {
 		return err
@@ -206,7 +206,8 @@ func (p *phase) importState(ctx context.Context, d *deployment) error {
 	if err := renameio.WriteFile(file, b, 0o600); err != nil {
 		return err
 	}
-	_, err = p.engine.run(ctx, p.voice(stackjob.OpPlan, nil), p.at.emptyProgram(), nil, true, "stack", "import", "--stack="+p.stack.name(), "--file="+file)
+	args := append([]string{"stack", "import", "--stack=" + p.stack.name(), "--file=" + file}, flags...)
+	_, err = p.engine.run(ctx, p.voice(kind, nil), p.at.emptyProgram(), nil, true, args...)
 	return errors.Join(err, os.Remove(file))
 }
 

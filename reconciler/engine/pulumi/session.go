@@ -17,6 +17,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	sdk "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner/sweep"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -50,7 +51,7 @@ func (p *phase) open(ctx context.Context) (*session, error) {
 	}
 	s := &session{phase: p, cmd: &command{phase: p, path: t.Program.Path, version: v, env: p.environment(), grace: grace}}
 	opts := []auto.LocalWorkspaceOption{auto.Pulumi(s.cmd), auto.WorkDir(p.program), auto.PulumiHome(p.home())}
-	if p.isDestroy() {
+	if p.runsNothing() {
 		// The empty program runs in this process: it needs no language host, and no code of
 		// the author's, to destroy what it made.
 		opts = append(opts, auto.Program(func(*sdk.Context) error { return nil }))
@@ -64,6 +65,9 @@ func (p *phase) open(ctx context.Context) (*session, error) {
 }
 
 func (p *phase) isDestroy() bool { return p.task.Action == stackjob.Destroy }
+
+// runsNothing tells that the phase needs no program but the empty one, and no config.
+func (p *phase) runsNothing() bool { return p.isDestroy() || p.task.Phase == engine.PhaseRestore }
 
 // home is PULUMI_HOME.
 func (p *phase) home() string {
@@ -97,7 +101,7 @@ func (p *phase) environment() map[string]string {
 	if s.NoPluginDownload {
 		env["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
 	}
-	if s.StackInput && !p.isDestroy() {
+	if s.StackInput && !p.runsNothing() {
 		env[stackInputVariable] = filepath.Join(p.at.private, stackInputFile)
 	}
 	// Language hosts lie beside the engine.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
@@ -88,7 +89,7 @@ func (p *phase) showProgram() error {
 		return err
 	}
 	p.program = p.at.module
-	if p.isDestroy() {
+	if p.runsNothing() {
 		p.program = p.at.emptyProgram()
 		return nil
 	}
@@ -118,7 +119,7 @@ func (p *phase) initialise(ctx context.Context, rec recording) error {
 		return err
 	}
 	needs := ""
-	if !p.isDestroy() && p.project.installs() {
+	if !p.runsNothing() && p.project.installs() {
 		if needs, err = p.project.dependencies(p.task.ModuleRoot, p.task.ModulePath); err != nil {
 			return err
 		}
@@ -309,10 +310,10 @@ func (p *phase) writeSettings(ctx context.Context) error {
 // config is the stack's configuration, with what is secret encrypted.
 func (p *phase) config(encrypt func(text string) (string, error)) (map[string]any, error) {
 	t := p.task.Pulumi
+	if p.task.Phase == engine.PhaseRestore || t.StackInput && p.isDestroy() {
+		return nil, nil // nothing runs that reads it
+	}
 	if t.StackInput {
-		if p.isDestroy() {
-			return nil, nil // nothing runs that reads it
-		}
 		v, ok, err := stackInputConfig(p.task.Inputs, p.project.runtime, t.SecretInput, encrypt)
 		if err != nil {
 			return nil, fmt.Errorf("make the configuration %s: %w", stackInputKey, err)

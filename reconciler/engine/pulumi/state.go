@@ -213,28 +213,15 @@ func (p *phase) outputsOf(d *deployment) ([]stackjob.Output, error) {
 	return p.hider().Outputs(given, p.task.Recipient)
 }
 
-// backUp keeps the state as it is before an apply, and lets the oldest backup go: the
-// checkpoint file as it stands, or, from other backends, what `pulumi stack import` takes.
+// backUp keeps the state as it is before an apply, and lets the oldest backup go.
 func (p *phase) backUp(d *deployment) error {
-	if p.task.StateBackups == "" || len(d.Resources)+len(d.Pending) == 0 {
-		return nil
-	}
-	if err := os.MkdirAll(p.task.StateBackups, 0o700); err != nil {
+	if _, err := p.keep(d); err != nil {
 		return err
 	}
-	b, suffix := d.file, backupSuffix
-	if b == nil {
-		var err error
-		if b, err = d.export(); err != nil {
-			return err
-		}
-		suffix = exportSuffix
+	if p.task.StateBackups == "" {
+		return nil
 	}
-	name := statefile.Name(p.driver.now(), 0, p.task.Job, suffix)
-	if err := renameio.WriteFile(filepath.Join(p.task.StateBackups, name), b, 0o600); err != nil {
-		return fmt.Errorf("back up the state: %w", err)
-	}
-	all, err := statefile.Backups(p.task.StateBackups, suffix)
+	all, err := statefile.Backups(p.task.StateBackups, p.backupSuffix())
 	if err != nil {
 		return err
 	}
@@ -244,6 +231,40 @@ func (p *phase) backUp(d *deployment) error {
 		}
 	}
 	return nil
+}
+
+// keep writes a backup of the state as it is and returns its name; "" when there is nothing
+// to keep. Of a state in the data folder it is the checkpoint file as it stands, of others
+// what `pulumi stack import` takes.
+func (p *phase) keep(d *deployment) (string, error) {
+	if p.task.StateBackups == "" || len(d.Resources)+len(d.Pending) == 0 {
+		return "", nil
+	}
+	if err := os.MkdirAll(p.task.StateBackups, 0o700); err != nil {
+		return "", err
+	}
+	b := d.file
+	if !p.isOwnFile() {
+		var err error
+		if b, err = d.export(); err != nil {
+			return "", err
+		}
+	}
+	name := statefile.Name(p.driver.now(), 0, p.task.Job, p.backupSuffix())
+	if err := renameio.WriteFile(filepath.Join(p.task.StateBackups, name), b, 0o600); err != nil {
+		return "", fmt.Errorf("back up the state: %w", err)
+	}
+	return name, nil
+}
+
+// isOwnFile tells that the state is the stack's own file in the data folder.
+func (p *phase) isOwnFile() bool { return p.task.StateFile != "" }
+
+func (p *phase) backupSuffix() string {
+	if p.isOwnFile() {
+		return backupSuffix
+	}
+	return exportSuffix
 }
 
 // tellPending tells of what an update that was killed was at: it may exist without the

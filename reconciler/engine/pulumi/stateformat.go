@@ -52,3 +52,34 @@ func (StateFormat) InUse(path string) (bool, error) {
 	held, err := filepath.Glob(filepath.Join(root, "locks", "organization", filepath.Base(project), stack, "*.json"))
 	return len(held) > 0, err
 }
+
+// ExportFormat is how the states of backends are backed up, which are no files of ours: as
+// `pulumi stack export` writes them and `pulumi stack import` takes them, JSON of version 3.
+// The state itself is nowhere to be read here.
+type ExportFormat struct{}
+
+var _ statefile.Format = ExportFormat{}
+
+// Suffix ends the names of backups.
+func (ExportFormat) Suffix() string { return exportSuffix }
+
+// File names a file that nobody writes, in the folder in which the stack's own state would be.
+func (ExportFormat) File(state string) (string, error) {
+	return filepath.Join(state, "kept-by-a-backend"), nil
+}
+
+// Read reads what an export says of itself: the engine counts no writes, and asks itself
+// whether a state is the stack's.
+func (ExportFormat) Read(b []byte) (statefile.Summary, error) {
+	d, err := parseExport(b)
+	if err != nil {
+		return statefile.Summary{}, err
+	}
+	if len(d.raw) == 0 {
+		return statefile.Summary{}, errDamaged
+	}
+	return statefile.Summary{Resources: d.managed()}, nil
+}
+
+// InUse is for the backend to tell.
+func (ExportFormat) InUse(string) (bool, error) { return false, nil }

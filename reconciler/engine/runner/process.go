@@ -280,8 +280,14 @@ func (p *process) drive(t engine.Task, d engine.Driver) (r engine.Result) {
 		return engine.Result{Phase: t.Phase, Failure: trouble("make the private folder", err)}
 	}
 	path := filepath.Join(private, planFile)
-	if t.Phase == engine.PhaseApply {
+	switch t.Phase {
+	case engine.PhaseApply:
 		return p.apply(t, d, path)
+	case engine.PhaseRestore:
+		if r, ok := d.(engine.Restorer); ok && t.Restore != nil {
+			return r.Restore(p.ctx, t, path, p.sink)
+		}
+		return engine.Result{Phase: t.Phase, Failure: bug("no backup is named, or the driver of " + t.Program.String() + " puts none back")}
 	}
 	return p.plan(t, d, path)
 }
