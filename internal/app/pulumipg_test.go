@@ -128,11 +128,8 @@ func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
 	const stack = "acme/dev/PulumiStack/a"
 	for _, c := range []crash{
 		{At: "operation-ended backup", Kill: []string{"daemon", "runner"}},
-		{At: "operation-ended backup", Kill: []string{"runner"}},
 		{At: "engine-started restore", Kill: []string{"engine", "runner"}},
-		{At: "engine-started restore", Kill: []string{"daemon"}},
-		{At: "operation-ended restore", Kill: []string{"daemon", "runner"}},
-		{At: "move record restore", Kill: []string{"daemon"}},
+		{At: "operation-ended restore", Kill: []string{"runner"}},
 		{At: "move succeed from applying", Kill: []string{"daemon"}},
 	} {
 		t.Run(strings.ReplaceAll(c.At, " ", "-")+"/"+strings.Join(c.Kill, "-"), func(t *testing.T) {

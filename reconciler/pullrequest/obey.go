@@ -256,7 +256,7 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 			// Whoever reads a stranger's code and says that it may run says so of what
 			// was read, not of what was pushed since.
 			if head, certain := s.p.SeenHead(c.WrittenAt); !certain || head != s.p.Proposal.Head {
-				return no("the code of %s may run when somebody says so after it stood here; look at it and repeat `reeve plan`", shortCommit(s.p.Proposal.Head)), nil
+				return s.unread(), nil
 			}
 			s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
 		}
@@ -270,6 +270,10 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		return reply{}, nil
 	}
 	if !r.Refused.IsZero() {
+		// The code that was let run is not what stands there since.
+		if a := s.p.Allowed; a != nil && a.By == c.By && a.Head != r.Head && r.Refused.Code == stackjob.ReasonUntrusted {
+			return s.unread(), nil
+		}
 		return no("%s", r.Refused), nil
 	}
 	pic, err := s.gather(ctx)
@@ -289,6 +293,11 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		return reply{answer: pull.No}, nil // the plan's comment says which, and why
 	}
 	return yes(""), nil
+}
+
+// unread refuses to run a stranger's code that was pushed after somebody read it.
+func (s *sitting) unread() reply {
+	return no("the code of %s may run when somebody says so after it stood here; look at it and repeat `reeve plan`", shortCommit(s.p.Proposal.Head))
 }
 
 // shortCommit is a commit's name as people see it.
