@@ -206,7 +206,7 @@ func saysNoStack(err error) bool { return says(err, "no stack named") }
 // saysTableMade tells whether a failure says that somebody made the table of a database's
 // states in the same moment: PostgreSQL lets only one, whatever "if not exists" says.
 func saysTableMade(err error) bool {
-	return says(err, "failed to create table") && says(err, "duplicate key value")
+	return says(err, "failed to create ") && says(err, "duplicate key value")
 }
 
 func saysStackExists(err error) bool { return says(err, "already exists") }
