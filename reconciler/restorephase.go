@@ -56,6 +56,10 @@ func (w *Worker) restoreByEngine(ctx context.Context, job stackjob.Job) (stackjo
 				continue
 			}
 		}
+		i := slices.IndexFunc(result.Operations, func(o stackjob.Operation) bool { return o.Kind == stackjob.OpRestore })
+		if result.Failure != nil && i >= 0 && result.Operations[i].Killed {
+			continue // nobody knows whether the state is back
+		}
 		// What the runner leaves goes when it has ended.
 		if err := w.r.o.Records.Wake(ctx, job.ID, w.r.o.Now().Add(time.Second)); err != nil {
 			return job, err
@@ -63,7 +67,6 @@ func (w *Worker) restoreByEngine(ctx context.Context, job stackjob.Job) (stackjo
 		if result.Failure != nil || result.Outcome == nil {
 			return w.restoreFailed(ctx, job, phaseError(result))
 		}
-		i := slices.IndexFunc(result.Operations, func(o stackjob.Operation) bool { return o.Kind == stackjob.OpRestore })
 		if i < 0 {
 			return w.restoreFailed(ctx, job, errors.New("the engine did not say that it put the state back"))
 		}

@@ -92,16 +92,14 @@ func (p *phase) putBack(ctx context.Context, wanted *deployment) error {
 	}
 	p.engine.cmd.processes = 0
 	err := p.importState(limited, stackjob.OpRestore, wanted, flags...)
-	if err == nil {
-		var after *deployment
-		if after, err = p.readState(limited, stackjob.OpRestore); err == nil {
-			err = p.remember(after)
-		}
-	}
 	op.Record.EngineProcesses = p.engine.cmd.processes
 	if err != nil {
 		op.Fail(err)
 		return p.tellLock(err)
+	}
+	// The state is back. What is known of it here is put right by the next plan at the latest.
+	if err := p.remember(wanted); err != nil {
+		p.Say("Warning: " + err.Error())
 	}
 	op.End(stackjob.ResultSucceeded, stackjob.Reason{})
 	return nil
