@@ -85,6 +85,22 @@ func pidIn(file string) int {
 	return pid
 }
 
+// crashing writes a crash for the daemon that is started with a configuration, and returns
+// the file.
+func (w *world) crashing(cfg string, c crash) (file string) {
+	w.t.Helper()
+	c.Marker, c.PIDFile = filepath.Join(w.root, "struck"), cfg+".pid"
+	b, err := json.Marshal(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file = filepath.Join(w.root, "crash.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return file
+}
+
 func readCrash(file string) crash {
 	var c crash
 	b, err := os.ReadFile(file)

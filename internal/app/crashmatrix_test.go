@@ -133,15 +133,7 @@ func (c crashed) crashAndRecover(t *testing.T, at string, kill []string) {
 	c.write(w, inApply)
 	w.commit("one")
 	cfg := w.writeConfig()
-	strike := crash{At: at, Kill: kill, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"}
-	b, err := json.Marshal(strike)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(w.root, "crash.json")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := w.crashing(cfg, crash{At: at, Kill: kill})
 
 	daemons := []*process{w.daemon(cfg, file)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -155,7 +147,7 @@ func (c crashed) crashAndRecover(t *testing.T, at string, kill []string) {
 	defer end()
 	client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
 	jobs := awaitQuiet(ctx, t, client)
-	if _, err := os.Stat(strike.Marker); err != nil {
+	if _, err := os.Stat(readCrash(file).Marker); err != nil {
 		t.Fatalf("the step %q was never reached", at)
 	}
 	c.checkTruth(t, w, client, jobs)

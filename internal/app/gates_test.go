@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -282,14 +281,7 @@ func TestAnInterruptedApplyHoldsWhateverComesAfterIt(t *testing.T) {
 	w.write("acme/dev/a.yaml", w.stackDocument("a", "two"))
 	w.commit("two")
 	cfg := w.writeConfig()
-	b, err := json.Marshal(crash{At: "operation-started apply", Kill: []string{"daemon", "runner"}, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(w.root, "crash.json")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := w.crashing(cfg, crash{At: "operation-started apply", Kill: []string{"daemon", "runner"}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	w.daemon(cfg, file).awaitEnd(ctx)

@@ -53,18 +53,7 @@ func TestDriftIsToldApartFromTheChange(t *testing.T) {
 		other := w.site.Open(t, forgetest.Ada, "other", "Change the other stack", false)
 		n, head := w.proposes("Change the text", map[string]string{"acme/dev/a.yaml": w.noted("two")})
 		body := w.shows(n, "reeve approve dev", "**Drift:** 2 of these 3 changes are drift, not from this pull request.")
-		const mark = " (drift, not from this pull request) @@"
-		var drift, own []string
-		for line := range strings.Lines(body) {
-			line = strings.TrimSpace(line)
-			switch is, of := strings.CutSuffix(line, mark); {
-			case of:
-				drift = append(drift, is)
-			case strings.HasPrefix(line, "@@ "):
-				own = append(own, line)
-			}
-		}
-		slices.Sort(drift)
+		drift, own := toldChanges(body)
 		if want := []string{`@@ create local_file.note["changed"]`, `@@ create local_file.note["gone"]`}; !slices.Equal(drift, want) {
 			t.Errorf("told as drift: %q, expected %q", drift, want)
 		}
@@ -88,4 +77,21 @@ func TestDriftIsToldApartFromTheChange(t *testing.T) {
 		w.once(n)
 		w.once(other)
 	})
+}
+
+// toldChanges are the changes that a plan's comment shows: what is drift, sorted and without
+// the words that say so, and what is the pull request's own.
+func toldChanges(body string) (drift, own []string) {
+	const mark = " (drift, not from this pull request) @@"
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		switch is, of := strings.CutSuffix(line, mark); {
+		case of:
+			drift = append(drift, is)
+		case strings.HasPrefix(line, "@@ "):
+			own = append(own, line)
+		}
+	}
+	slices.Sort(drift)
+	return drift, own
 }

@@ -70,18 +70,7 @@ func TestDriftOfAPulumiStackIsToldApartAndARemovedOneIsDestroyed(t *testing.T) {
 		}
 		n, head := w.proposes("Change the text", map[string]string{"acme/dev/a.yaml": w.pulumiNoted("two")})
 		body := w.shows(n, "reeve approve dev", "**Drift:** 2 of these 3 changes are drift, not from this pull request.")
-		const mark = " (drift, not from this pull request) @@"
-		var drift, own []string
-		for line := range strings.Lines(body) {
-			line = strings.TrimSpace(line)
-			switch is, of := strings.CutSuffix(line, mark); {
-			case of:
-				drift = append(drift, is)
-			case strings.HasPrefix(line, "@@ "):
-				own = append(own, line)
-			}
-		}
-		slices.Sort(drift)
+		drift, own := toldChanges(body)
 		const urn = "urn:pulumi:dev.PulumiStack.a::notes::lab:index:"
 		if want := []string{"@@ create " + urn + "File::gone", "@@ update " + urn + "File::changed"}; !slices.Equal(drift, want) {
 			t.Errorf("told as drift: %q, expected %q", drift, want)

@@ -3,7 +3,6 @@ package app_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -129,6 +128,7 @@ func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
 	for _, c := range []crash{
 		{At: "operation-ended backup", Kill: []string{"daemon", "runner"}},
 		{At: "engine-started restore", Kill: []string{"engine", "runner"}},
+		{At: "engine-started restore", Kill: []string{"engine"}},
 		{At: "operation-ended restore", Kill: []string{"runner"}},
 		{At: "move succeed from applying", Kill: []string{"daemon"}},
 	} {
@@ -154,22 +154,14 @@ func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
 			w.stop()
 
 			cfg := w.writeConfig()
-			c.Marker, c.PIDFile = filepath.Join(w.root, "struck"), cfg+".pid"
-			text, err := json.Marshal(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(w.root, "crash.json")
-			if err := os.WriteFile(file, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := w.crashing(cfg, c)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
 			defer client.Close()
 			first := w.daemon(cfg, file)
 			awaitQuiet(ctx, t, client)
-			_, err = client.RestoreState(ctx, api.StateRestore{Key: w.key(stack), Backup: backup, Reason: "it was a mistake"})
+			_, err := client.RestoreState(ctx, api.StateRestore{Key: w.key(stack), Backup: backup, Reason: "it was a mistake"})
 			if slices.Contains(c.Kill, "daemon") {
 				if err == nil {
 					t.Fatal("a daemon that was killed answered")

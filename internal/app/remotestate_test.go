@@ -178,15 +178,7 @@ func (w *world) onHTTPState(s *stateServer) {
 func (w *world) killedInApply(ctx context.Context, kill ...string) (cfg string, client api.Backend, end func()) {
 	w.t.Helper()
 	cfg = w.writeConfig()
-	c := crash{At: "resource apply", Kill: kill, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"}
-	b, err := json.Marshal(c)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	file := filepath.Join(w.root, "crash.json")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	file := w.crashing(cfg, crash{At: "resource apply", Kill: kill})
 	first := w.daemon(cfg, file)
 	end = first.end
 	for _, who := range kill {

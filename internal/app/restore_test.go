@@ -346,15 +346,7 @@ func TestADaemonKilledInTheMiddleOfARestoreEndsIt(t *testing.T) {
 			wanted := w.backupOf(devA, backup)
 
 			cfg := w.writeConfig()
-			c := crash{At: at, Kill: []string{"daemon"}, Marker: filepath.Join(w.root, "struck"), PIDFile: cfg + ".pid"}
-			text, err := json.Marshal(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(w.root, "crash.json")
-			if err := os.WriteFile(file, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := w.crashing(cfg, crash{At: at, Kill: []string{"daemon"}})
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
