@@ -367,7 +367,12 @@ func (r *Reconciler) held(ctx context.Context, j stackjob.Job, plan stackjob.Pla
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonAfterInterrupt, Detail: string(st.Observed.JobID)}
 	}
 	if j.Hold == nil && st.Observed != nil && st.Observed.Restored != nil {
-		j.Hold = &stackjob.Reason{Code: stackjob.ReasonStateRestored, Detail: st.Observed.Restored.Backup + " by " + st.Observed.Restored.By.Name}
+		back := *st.Observed.Restored
+		detail := back.Backup + " by " + back.By.Name
+		if back.Unknown {
+			detail += "; whether that was done is not known"
+		}
+		j.Hold = &stackjob.Reason{Code: stackjob.ReasonStateRestored, Detail: detail}
 	}
 	if j.Hold == nil && j.Shown != "" && j.Shown != plan.Digest {
 		j.Hold = &stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: stackjob.ShortDigest(j.Shown) + " stood in the pull request, it is now " + plan.ShortDigest()}

@@ -199,7 +199,7 @@ func (w *Worker) RestoreState(ctx context.Context, q RestoreRequest) (stackjob.J
 		// The records could not be written: a job that is left is looked at again.
 		return job, errors.Join(err, w.r.o.Records.Wake(ctx, id, time.Time{}))
 	}
-	if job.State == stackjob.Failed {
+	if job.State == stackjob.Failed || job.State == stackjob.Interrupted {
 		return job, refuseRestore("job %s: %s", job.ID, job.Reason)
 	}
 	return job, nil
@@ -389,20 +389,30 @@ func (w *Worker) restore(ctx context.Context, job stackjob.Job) (stackjob.Job, e
 
 // restored ends a restore that is done: put is its last step.
 func (w *Worker) restored(ctx context.Context, job stackjob.Job, put stackjob.Operation, done stackjob.Restoration) (stackjob.Job, error) {
-	key := job.Desired.Key
-	st, err := w.r.o.Records.Stack(ctx, key)
+	observed, err := w.afterRestore(ctx, job, put.EndedAt, &done)
 	if err != nil {
 		return job, err
 	}
-	observed := stackjob.Observed{Key: key, Desired: job.Desired, AppliedAt: put.EndedAt}
+	return w.move(ctx, job.ID, stackjob.Restored(put.EndedAt, leaseOf(job), put, done, observed))
+}
+
+// afterRestore is what is known of a stack whose state a job put back, or may have put back,
+// at a time, which it notes in done.
+func (w *Worker) afterRestore(ctx context.Context, job stackjob.Job, at time.Time, done *stackjob.Restoration) (stackjob.Observed, error) {
+	key := job.Desired.Key
+	st, err := w.r.o.Records.Stack(ctx, key)
+	if err != nil {
+		return stackjob.Observed{}, err
+	}
+	observed := stackjob.Observed{Key: key, Desired: job.Desired, AppliedAt: at}
 	if st.Observed != nil {
 		observed, done.Applied = *st.Observed, st.Observed.JobID
 		if r := st.Observed.Restored; r != nil { // restored again: JobID is that restore
 			done.Applied = r.Applied
 		}
 	}
-	observed.JobID, done.At = job.ID, put.EndedAt
-	return w.move(ctx, job.ID, stackjob.Restored(put.EndedAt, leaseOf(job), put, done, observed))
+	observed.JobID, done.At = job.ID, at
+	return observed, nil
 }
 
 // restoreFailed ends a restore that could not be done: the state is as it was.

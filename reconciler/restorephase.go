@@ -16,6 +16,9 @@ import (
 // met the lock of one that was, before it is left to a person.
 const mostRestores = 6
 
+// errAllKilled says that a restore has had all its runners.
+var errAllKilled = errors.New("every runner of the restore was killed")
+
 // restoreByEngine carries a claimed restore of a state that a backend keeps through: only the
 // engine can write it. It returns its job, which has then ended; an error means that the
 // records could not be written.
@@ -26,6 +29,9 @@ func (w *Worker) restoreByEngine(ctx context.Context, job stackjob.Job) (stackjo
 	}
 	for another := false; ; another = true {
 		run, err := w.restoreRun(ctx, job, task, another)
+		if errors.Is(err, errAllKilled) {
+			return w.restoreUnknown(ctx, job)
+		}
 		if err != nil {
 			return w.restoreFailed(ctx, job, err)
 		}
@@ -76,6 +82,17 @@ func (w *Worker) restoreByEngine(ctx context.Context, job stackjob.Job) (stackjo
 	}
 }
 
+// restoreUnknown ends a restore whose runners were all killed.
+func (w *Worker) restoreUnknown(ctx context.Context, job stackjob.Job) (stackjob.Job, error) {
+	now, done := w.r.o.Now(), *job.Restore
+	observed, err := w.afterRestore(ctx, job, now, &done)
+	if err != nil {
+		return job, err
+	}
+	why := stackjob.Reason{Code: stackjob.ReasonRestoreUnknown, Detail: fmt.Sprintf("%d runners or engines were killed", mostRestores)}
+	return w.move(ctx, job.ID, stackjob.RestoreUnknown(now, leaseOf(job), why, done, observed))
+}
+
 func phaseError(r engine.Result) error {
 	if r.Failure == nil {
 		return errors.New("the runner left neither an outcome nor a failure")
@@ -114,7 +131,7 @@ func (w *Worker) restoreRun(ctx context.Context, job stackjob.Job, t engine.Task
 		}
 	}
 	if n >= mostRestores {
-		return nil, fmt.Errorf("%d runners were killed, and whether the state was replaced is not known; look at it, and restore it again", n)
+		return nil, errAllKilled
 	}
 	return w.o.Launcher.Start(ctx, w.o.Layout.Phase(job.ID, n+1, engine.PhaseRestore), t)
 }

@@ -120,6 +120,33 @@ func operations(j stackjob.Job) (out []string) {
 	return out
 }
 
+// appliedTwiceElsewhere is a world, with no daemon, whose stack a was applied twice and keeps
+// its state in the folder backend; backup is the state after the first apply.
+func appliedTwiceElsewhere(t *testing.T) (w *world, backend, backup string) {
+	t.Helper()
+	const stack = "acme/dev/PulumiStack/a"
+	w = pulumiWorld(t)
+	backend = filepath.Join(w.root, "backend")
+	if err := os.Mkdir(backend, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for n, text := range []string{"one", "two"} {
+		w.write("acme/dev/a.yaml", w.pulumiDocument("a", text, "secret-one")+"  backend: {url: \"file://"+backend+"\"}\n")
+		w.commit(text)
+		if n == 0 {
+			w.start()
+		}
+		w.until("it is applied", func() bool {
+			jobs := w.jobs(stack)
+			return len(jobs) == n+1 && jobs[0].State == stackjob.Succeeded
+		})
+	}
+	w.quiet()
+	backup = w.states(stack).Backups[0].Name
+	w.stop()
+	return w, backend, backup
+}
+
 // TestARestoreByAnEngineThatWasKilledIsDoneAgain kills who has a part in the restore of a
 // state that a backend keeps, in the moment in which the state is replaced.
 func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
@@ -134,25 +161,7 @@ func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.At, " ", "-")+"/"+strings.Join(c.Kill, "-"), func(t *testing.T) {
 			t.Parallel()
-			w := pulumiWorld(t)
-			backend := filepath.Join(w.root, "backend")
-			if err := os.Mkdir(backend, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			document := func(text string) string {
-				return w.pulumiDocument("a", text, "secret-one") + "  backend: {url: \"file://" + backend + "\"}\n"
-			}
-			w.write("acme/dev/a.yaml", document("one"))
-			w.commit("one")
-			w.start()
-			w.await(stack, stackjob.Succeeded)
-			w.write("acme/dev/a.yaml", document("two"))
-			w.commit("two")
-			w.until("it is applied again", func() bool { jobs := w.jobs(stack); return len(jobs) == 2 && jobs[0].State == stackjob.Succeeded })
-			w.quiet()
-			backup := w.states(stack).Backups[0].Name
-			w.stop()
-
+			w, backend, backup := appliedTwiceElsewhere(t)
 			cfg := w.writeConfig()
 			file := w.crashing(cfg, c)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -187,5 +196,34 @@ func TestARestoreByAnEngineThatWasKilledIsDoneAgain(t *testing.T) {
 				t.Errorf("locks: %q, %v", locks, err)
 			}
 		})
+	}
+}
+
+// TestARestoreWhoseEveryRunnerIsKilledIsUnknown kills every runner of a restore before it is
+// heard that the state is back: nobody knows, and the next plan waits for a person.
+func TestARestoreWhoseEveryRunnerIsKilledIsUnknown(t *testing.T) {
+	t.Parallel()
+	const stack = "acme/dev/PulumiStack/a"
+	w, _, backup := appliedTwiceElsewhere(t)
+	cfg := w.writeConfig()
+	file := w.crashing(cfg, crash{At: "operation-ended restore", Kill: []string{"runner"}, Always: true})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client := api.NewClient(api.Options{Socket: filepath.Join(w.root, "data", "reeve.sock")})
+	defer client.Close()
+	defer w.daemon(cfg, file).end()
+	awaitQuiet(ctx, t, client)
+	_, err := client.RestoreState(ctx, api.StateRestore{Key: w.key(stack), Backup: backup, Reason: "it was a mistake"})
+	if err == nil || !strings.Contains(err.Error(), "whether the state was restored is not known") {
+		t.Errorf("it is said to be %v", err)
+	}
+	after := awaitQuiet(ctx, t, client)
+	if len(after) != 4 || after[0].State != stackjob.WaitingApply || after[0].Reason.Code != stackjob.ReasonStateRestored || !strings.HasSuffix(after[0].Reason.Detail, "is not known") ||
+		after[1].Purpose != stackjob.RestoreState || after[1].State != stackjob.Interrupted || after[1].Reason.Code != stackjob.ReasonRestoreUnknown {
+		t.Fatalf("after it: %s", summary(after))
+	}
+	told, err := client.Explain(ctx, w.key(stack))
+	if err != nil || told.Observed.Restored == nil || !told.Observed.Restored.Unknown {
+		t.Errorf("explained as %+v, %v", told.Observed, err)
 	}
 }

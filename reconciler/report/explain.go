@@ -150,6 +150,7 @@ var clears = map[stackjob.ReasonCode]string{
 	stackjob.ReasonTurnEnded:        "Nothing of it is applied. Comment `reeve apply` in the pull request again if it is still wanted.",
 	stackjob.ReasonStateRestored:    "Look at what the plan does to what exists, then approve it; or restore what was there before, which `reeve state list` names.",
 	stackjob.ReasonStateNotRestored: "The state is as it was: mend the cause, then restore it again.",
+	stackjob.ReasonRestoreUnknown:   "Find what kills the runner, then restore it again; until then the stack's next plan waits for a person.",
 	stackjob.ReasonTakesBack:        "Anybody who may approve can let it go on, after looking at the plan. To keep what was applied, merge that pull request.",
 	stackjob.ReasonStateInUse:       "Nothing of it is destroyed: what it made belongs to that stack now. To have it destroyed, give that stack another place for its state first.",
 	stackjob.ReasonStackBusy:        "It goes on by itself when that job has ended.",
@@ -295,7 +296,11 @@ func (s Subject) released() string {
 
 // restoredLine says that a state was restored, by whom and why, and how it is undone.
 func restoredLine(r stackjob.Restoration) string {
-	line := fmt.Sprintf("Its state was restored by %s in job %s from the backup %s (serial %d): %s.", r.By.Name, r.Job, r.Backup, r.State.Serial, strconv.Quote(r.Why))
+	was := "was"
+	if r.Unknown { // whoever put it back was killed
+		was = "was perhaps"
+	}
+	line := fmt.Sprintf("Its state %s restored by %s in job %s from the backup %s (serial %d): %s.", was, r.By.Name, r.Job, r.Backup, r.State.Serial, strconv.Quote(r.Why))
 	if r.Replaced != nil {
 		line += fmt.Sprintf(" What was there (serial %d) is kept as %s.", r.Replaced.Serial, r.Replaced.Backup)
 	}

@@ -86,6 +86,7 @@ const (
 	ReasonTakesBack        ReasonCode = "takes-back"
 	ReasonStateRestored    ReasonCode = "state-restored"
 	ReasonStateNotRestored ReasonCode = "state-not-restored"
+	ReasonRestoreUnknown   ReasonCode = "restore-unknown"
 	ReasonInternal         ReasonCode = "internal"
 )
 
@@ -141,6 +142,7 @@ var reasonSentences = map[ReasonCode]string{
 	ReasonTakesBack:        "it takes back what a pull request applied that is not merged; a person must look",
 	ReasonStateRestored:    "its state was put back from a backup; a person must look at what is planned now",
 	ReasonStateNotRestored: "the state was not restored, and is as it was",
+	ReasonRestoreUnknown:   "whether the state was restored is not known",
 	ReasonInternal:         "a bug in Stackreeve",
 }
 

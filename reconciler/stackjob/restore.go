@@ -20,6 +20,9 @@ type Restoration struct {
 	// state, or a damaged one.
 	State    StateVersion  `json:"state,omitzero"`
 	Replaced *StateVersion `json:"replaced,omitempty"`
+	// Unknown tells that whoever put it back was killed each time, and that nobody knows
+	// whether it took the place of what was there.
+	Unknown bool `json:"unknown,omitempty"`
 	// At is when it was done.
 	At time.Time `json:"at,omitzero"`
 }
@@ -52,12 +55,23 @@ func StartRestore(at time.Time, owner string, until time.Time) Move {
 // place of what, and o what is now known of the stack. It is not to be trusted any more
 // (Complete is false), and who changes the stack next waits for a person (Observed.Restored).
 func Restored(at time.Time, l Lease, op Operation, done Restoration, o Observed) Move {
+	return endRestore(EvSucceed, at, l, Reason{}, done, o, func(j *Job) { putOperation(j, op) })
+}
+
+// RestoreUnknown ends the job of a restore of which nobody knows whether it was done: what
+// is known of the stack (o) is trusted as little as after one that was.
+func RestoreUnknown(at time.Time, l Lease, why Reason, done Restoration, o Observed) Move {
+	done.Unknown = true
+	return endRestore(EvInterrupt, at, l, why, done, o, func(*Job) {})
+}
+
+func endRestore(ev Event, at time.Time, l Lease, why Reason, done Restoration, o Observed, change func(*Job)) Move {
 	o.Complete, o.Interrupted, o.Restored = false, false, &done
-	return Move{event: EvSucceed, at: at, lease: &l, actor: done.By, observed: &o, change: func(j *Job) error {
+	return Move{event: ev, at: at, lease: &l, actor: done.By, reason: why, observed: &o, change: func(j *Job) error {
 		if j.Purpose != RestoreState || j.State != Applying {
-			return &IllegalMove{State: j.State, Event: EvSucceed}
+			return &IllegalMove{State: j.State, Event: ev}
 		}
-		putOperation(j, op)
+		change(j)
 		j.Restore = &done
 		return nil
 	}}

@@ -198,7 +198,8 @@ func recordStack(ctx context.Context, tx *sql.Tx, j stackjob.Job, m stackjob.Mov
 	if !j.State.IsFinal() || j.State == stackjob.Superseded || j.Purpose == stackjob.PlanOnly {
 		return nil
 	}
-	// A restore that came to nothing left everything as it was, how the last job ended too.
+	// A restore that came to nothing left everything as it was, how the last job ended too;
+	// and one that perhaps came to something says so in what is observed.
 	if j.Purpose == stackjob.RestoreState && j.State != stackjob.Succeeded {
 		return nil
 	}

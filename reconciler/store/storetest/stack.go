@@ -84,6 +84,19 @@ var stackTests = []namedTest{
 		s.equal("error", err, nil)
 		s.equal("last", st.Last.ID, last.ID)
 	}},
+	{"ARestoreOfWhichNothingIsKnownLeavesTheLastJobAndNoTrust", func(t *testing.T, s *subject) {
+		last := s.succeeded(s.enqueued("net", "1").ID)
+		was := s.observed(last)
+		j := s.restoring("net")
+		s.move(j.ID, stackjob.RestoreUnknown(s.now, lease(j), stackjob.Reason{Code: stackjob.ReasonRestoreUnknown}, *j.Restore, *was))
+		st, err := s.Stack(s.ctx(), key("net"))
+		s.equal("error", err, nil)
+		done := *j.Restore
+		done.Unknown = true
+		was.Complete, was.Restored = false, &done
+		s.equal("observed", st.Observed, was)
+		s.equal("last", st.Last.ID, last.ID)
+	}},
 	{"AnInterruptedApplyIsNotComplete", func(t *testing.T, s *subject) {
 		j := s.applying(s.enqueued("net", "1").ID)
 		o := s.observed(j)
