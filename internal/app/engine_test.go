@@ -181,7 +181,7 @@ func TestAConstraintPicksTheProgramAndSaysWhenNoneFits(t *testing.T) {
 
 func TestAPullRequestSaysThatAnEngineMayNotChangeUntilItSaysHow(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, dev, func(t *testing.T, w *pullWorld) {
 		first, other, both := twins(t)
 		if both {
 			w.putInstalled(other)
@@ -211,7 +211,7 @@ func organization(constraint string) string {
 
 func TestAPullRequestTellsOfAnEngineThatIsNotThereBeforeAnyJob(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, dev, func(t *testing.T, w *pullWorld) {
 		w.engine = tooltest.OpenTofu(t)
 		w.start()
 		w.settle(devA, devB)

@@ -91,7 +91,7 @@ func TestTheExampleOfPullRequestsIsAppliedAsItsReadmeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.served.await("acme/dev/TerraformStack/shop", stackjob.Succeeded)
 		w.served.await("acme/prod/TerraformStack/network", stackjob.WaitingApply)

@@ -39,7 +39,7 @@ func (w *pullWorld) page(below string) string {
 
 func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add two", map[string]string{
 			"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.consumer("b", "a")})
@@ -90,7 +90,7 @@ func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 
 func TestTheCodeOfAStrangerDoesNotRunHereByItself(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.site.PushFork(t, forgetest.Mallory, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		n := w.site.Open(t, forgetest.Mallory, "change", "Take this", true)

@@ -3,9 +3,12 @@ package app_test
 import (
 	"cmp"
 	"fmt"
+	"hash/crc32"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +38,7 @@ type pullWorld struct {
 	jobSettings, forge, rest string
 }
 
-// forges are those that every story is told on.
+// forges are those that stories are told on.
 func forges() map[string]func(testing.TB) forgetest.World {
 	return map[string]func(testing.TB) forgetest.World{
 		"gitea":  func(t testing.TB) forgetest.World { return tea.New(t, tooltest.Gitea(t)) },
@@ -44,7 +47,8 @@ func forges() map[string]func(testing.TB) forgetest.World {
 	}
 }
 
-// onForges tells a story on every forge. The files are those of the config repository.
+// onForges tells a story on every forge: one in which the forge has a part, by what it
+// says, takes or forbids. The files are those of the config repository.
 func onForges(t *testing.T, files map[string]string, story func(t *testing.T, w *pullWorld)) {
 	t.Helper()
 	onForgesWith(t, func(*world) map[string]string { return files }, story)
@@ -53,7 +57,31 @@ func onForges(t *testing.T, files map[string]string, story func(t *testing.T, w 
 // onForgesWith is onForges with files that name files of the world.
 func onForgesWith(t *testing.T, files func(*world) map[string]string, story func(t *testing.T, w *pullWorld)) {
 	t.Helper()
-	for name, open := range forges() {
+	tellOn(t, slices.Sorted(maps.Keys(forges())), files, story)
+}
+
+// onOneForge tells a story on one of the forges, or on all of them with
+// REEVE_TEST_FORGES=all: one in which any forge would do. The story's name says which it
+// is, so that all of them have their share.
+func onOneForge(t *testing.T, files map[string]string, story func(t *testing.T, w *pullWorld)) {
+	t.Helper()
+	onOneForgeWith(t, func(*world) map[string]string { return files }, story)
+}
+
+// onOneForgeWith is onOneForge with files that name files of the world.
+func onOneForgeWith(t *testing.T, files func(*world) map[string]string, story func(t *testing.T, w *pullWorld)) {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(forges()))
+	if os.Getenv("REEVE_TEST_FORGES") != "all" {
+		i := crc32.ChecksumIEEE([]byte(t.Name())) % uint32(len(names))
+		names = names[i : i+1]
+	}
+	tellOn(t, names, files, story)
+}
+
+func tellOn(t *testing.T, names []string, files func(*world) map[string]string, story func(t *testing.T, w *pullWorld)) {
+	t.Helper()
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			base := newWorld(t, tooltest.Engines(t)[0])
@@ -61,7 +89,7 @@ func onForgesWith(t *testing.T, files func(*world) map[string]string, story func
 			for n, text := range files(base) {
 				all[n] = text
 			}
-			w := &pullWorld{world: base, site: open(t).NewSite(t, all), hooks: true}
+			w := &pullWorld{world: base, site: forges()[name](t).NewSite(t, all), hooks: true}
 			w.front = newFront(t, w.site.APIURL())
 			story(t, w)
 		})

@@ -43,7 +43,7 @@ func TestWhatWasAppliedInPartBeforeTheMergeIsRunAgain(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/halves/main.tf"] = halves
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")})
 		w.shows(n, "reeve apply dev", "+3 ~0")
@@ -73,7 +73,7 @@ func TestWhatWasAppliedInPartBeforeTheMergeIsRunAgain(t *testing.T) {
 
 func TestWhatAMergeAppliedInPartIsRunAgain(t *testing.T) {
 	t.Parallel()
-	onForges(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.half("b", "one")})
 		w.shows(n, "reeve approve dev", "+3 ~0")
@@ -101,7 +101,7 @@ func TestWhatAMergeAppliedInPartIsRunAgain(t *testing.T) {
 // One that failed after its merge is left alone; a comment, the branch and its jobs are heard.
 func TestWhatFailedAfterTheMergeIsRunAgainByPollingAlone(t *testing.T) {
 	t.Parallel()
-	onForges(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, map[string]string{"modules/halves/main.tf": halves}, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/b.yaml": w.half("b", "one")})
@@ -122,7 +122,7 @@ func TestWhatFailedAfterTheMergeIsRunAgainByPollingAlone(t *testing.T) {
 // What somebody mends with another pull request is told in the one that failed.
 func TestWhatFailedAfterTheMergeIsMendedByTheBranch(t *testing.T) {
 	t.Parallel()
-	onForges(t, map[string]string{"modules/halves/main.tf": halves, "acme/policies/only.yaml": policy("", "")}, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, map[string]string{"modules/halves/main.tf": halves, "acme/policies/only.yaml": policy("", "")}, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/b.yaml": w.half("b", "one")})
@@ -140,7 +140,7 @@ func TestWhatFailedAfterTheMergeIsMendedByTheBranch(t *testing.T) {
 func TestAProducerAndItsConsumerAreAppliedBeforeTheMerge(t *testing.T) {
 	t.Parallel()
 	files := early("pauseBetweenPreviewAndUpdateOrDestroy: true", "")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		reader := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: status.outputs.text}}", 1)
 		n, head := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader})
@@ -175,7 +175,7 @@ func TestAMergeWhileItAppliesLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/slowly/main.tf"] = slowModule
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
 		w.shows(n, "reeve apply dev")
@@ -197,7 +197,7 @@ func TestACloseWhileItAppliesGivesTheStackBackWhenThatEnds(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/slowly/main.tf"] = slowModule
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.letsGo("a")
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.slowly("a", "zero")}, false)
@@ -225,7 +225,7 @@ func TestACloseWhileItAppliesGivesTheStackBackWhenThatEnds(t *testing.T) {
 
 func TestAMergeWhilePlansAreMadeAppliesNothingThatNobodyApproved(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		pipe := w.pipe("pipe")
 		n, head := w.proposes("Read a pipe", w.reading("a", pipe))

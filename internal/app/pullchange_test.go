@@ -77,7 +77,7 @@ func dev(w *world) map[string]string {
 
 func TestAMovedDocumentIsTheSameStackAndARemovedOneIsDestroyed(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, dev, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, dev, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB)
 		n, head := w.proposes("Move one, remove one", map[string]string{
@@ -104,7 +104,7 @@ func TestAMovedDocumentIsTheSameStackAndARemovedOneIsDestroyed(t *testing.T) {
 
 func TestANewResourceThatReadsANewOneIsPlannedWhenThatIsThere(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		reader := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: status.outputs.text}}", 1)
 		n, _ := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "first"), "acme/dev/b.yaml": reader})
@@ -128,7 +128,7 @@ func TestANewResourceThatReadsANewOneIsPlannedWhenThatIsThere(t *testing.T) {
 
 func TestABaseThatMovesMakesARoundAndNoPlanTwice(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
 		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)
@@ -228,7 +228,7 @@ func (w *pullWorld) reading(name, file string) map[string]string {
 
 func TestErrorsInOneFolderAreShownAndOtherFoldersPlanned(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("One good, one bad", map[string]string{
 			"acme/dev/a.yaml":    w.document("a", "one"),
@@ -264,10 +264,13 @@ func TestAPullRequestThatTouchesNothingOfOursIsLeftInPeace(t *testing.T) {
 
 func TestFiftyResourcesMakeOneCommentAndTenAtMostEightWrites(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ resources, writes int }{{10, 8}, {50, 12}} {
+	for _, c := range []struct {
+		resources, writes int
+		on                func(*testing.T, map[string]string, func(*testing.T, *pullWorld))
+	}{{10, 8, onForges}, {50, 12, onOneForge}} {
 		t.Run(fmt.Sprint(c.resources), func(t *testing.T) {
 			t.Parallel()
-			onForges(t, nil, func(t *testing.T, w *pullWorld) {
+			c.on(t, nil, func(t *testing.T, w *pullWorld) {
 				w.jobSettings = "  parallel: 2\n"
 				w.start()
 				files := map[string]string{"modules/small/main.tf": "variable \"n\" { type = number }\nresource \"terraform_data\" \"this\" { input = var.n }\n"}

@@ -62,7 +62,7 @@ func skewed(t testing.TB, api string, by time.Duration) string {
 func TestAClockThatIsAnHourWrongChangesNothing(t *testing.T) {
 	t.Parallel()
 	wrong := map[forge.Kind]time.Duration{forge.Gitea: -time.Hour, forge.GitHub: time.Hour, forge.GitLab: -time.Hour}
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		by := wrong[w.site.World().Kind()]
 		w.front = newFront(t, skewed(t, w.site.APIURL(), by))
 		w.start()

@@ -14,7 +14,7 @@ import (
 func TestApprovalsEndWithThePullRequestThatWasClosed(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"acme/policies/only.yaml": policy("", "  approvals: {required: 1, byReview: true}\n")}
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		one, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(one, "reeve approve dev", "0/1")
@@ -83,7 +83,7 @@ func TestAReviewFromBeforeACloseIsNoAnswerAfterTheReopen(t *testing.T) {
 func TestWhatIsTakenBackAfterACloseKeepsItsApprovals(t *testing.T) {
 	t.Parallel()
 	files := early("", "  approvals: {required: 1}\n")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, _ := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev", "0/1")

@@ -69,7 +69,7 @@ func TestCommandsAreAnswered(t *testing.T) {
 // One reaction stands for all commands of a comment. What it hides is said in one reply.
 func TestSeveralCommandsOfOneCommentAreAnsweredEach(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add two", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/prod/c.yaml": w.document("c", "one")})
 		w.shows(n, "reeve approve dev", "+2 ~0")
@@ -115,7 +115,7 @@ func TestSeveralCommandsOfOneCommentAreAnsweredEach(t *testing.T) {
 
 func TestWhatFailedIsRunAgainAndWhatWaitsIsCancelled(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		file := filepath.Join(w.root, "later")
 		n, head := w.proposes("Read a file", w.reading("a", file))
@@ -147,7 +147,7 @@ func TestWhatFailedIsRunAgainAndWhatWaitsIsCancelled(t *testing.T) {
 
 func TestARunningPlanIsCancelled(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		pipe := w.pipe("pipe")
 		w.site.Push(t, forgetest.Ada, "change", w.reading("a", pipe), false)
@@ -209,7 +209,7 @@ func TestADraftIsPlannedAsWell(t *testing.T) {
 // Whoever can comment can write commands as fast as a program does.
 func TestAFloodOfCommandsByWhoHasNoSayIsNotAnswered(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")

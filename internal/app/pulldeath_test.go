@@ -104,7 +104,7 @@ func TestADaemonThatIsKilledWhileItAppliesBeforeTheMerge(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/slowly/main.tf"] = slowModule
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.polls = true
 		daemon := w.mortals()
 		w.ready()

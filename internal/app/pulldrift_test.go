@@ -38,7 +38,7 @@ func TestDriftIsToldApartFromTheChange(t *testing.T) {
 		w.cliConfig = tooltest.CLIConfig(base.t)
 		return map[string]string{"modules/notes/main.tf": notes, "acme/dev/a.yaml": w.noted("one"), "acme/dev/b.yaml": w.document("b", "one")}
 	}
-	onForgesWith(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB)
 		changed, gone := filepath.Join(w.root, "notes", "changed.txt"), filepath.Join(w.root, "notes", "gone.txt")

@@ -147,7 +147,7 @@ func TestATokenThatWasRevokedAndRotatedLosesNothing(t *testing.T) {
 
 func TestTheSameYesTwiceAtOnceIsOne(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true // which races the webhook
 		w.start()
 		n, _ := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
@@ -168,7 +168,7 @@ func TestTheSameYesTwiceAtOnceIsOne(t *testing.T) {
 
 func TestAYesThatRacesAPushIsNoYesToWhatWasPushed(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true
 		w.start()
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
@@ -196,7 +196,7 @@ func TestAYesThatRacesAPushIsNoYesToWhatWasPushed(t *testing.T) {
 
 func TestManyPullRequestsMakeNoMetricSeries(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		open := func(i int) int {
 			branch := fmt.Sprintf("change-%d", i)

@@ -290,7 +290,7 @@ func TestWithoutAnAppTheCommentSaysHowToSeeAllOfIt(t *testing.T) {
 
 func TestWhatMovedSinceAnApprovalIsShown(t *testing.T) {
 	t.Parallel()
-	onForges(t, map[string]string{"modules/small/main.tf": "variable \"text\" { type = string }\nresource \"terraform_data\" \"this\" { input = var.text }\n"}, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, map[string]string{"modules/small/main.tf": "variable \"text\" { type = string }\nresource \"terraform_data\" \"this\" { input = var.text }\n"}, func(t *testing.T, w *pullWorld) {
 		w.start()
 		small := func(text string) map[string]string {
 			return map[string]string{"acme/dev/a.yaml": fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: a}\nspec:\n  module: {path: /modules/small}\n  variables: {text: %s}\n", text)}

@@ -47,7 +47,7 @@ func entry(mode, name string, id []byte) []byte {
 
 func TestAHeadThatCannotBeReadIsSaidAndHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.pushTree("bad", func(blob []byte) []byte { return entry("100644", "z/z", blob) })
 		bad := w.site.Open(t, forgetest.Ada, "bad", "Malformed", false)

@@ -21,7 +21,7 @@ import (
 // and the forge does not list what is open.
 func TestADeliveryThatADeadDaemonTookIsWorkedOn(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		var mute atomic.Bool
 		mute.Store(true)
 		w.front.meet(func(r *http.Request) fate {
@@ -55,7 +55,7 @@ func TestADeliveryThatADeadDaemonTookIsWorkedOn(t *testing.T) {
 // being made, and does not let that plan end by itself.
 func TestANewerHeadEndsTheWorkOnTheOlder(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		pipe, file := w.pipe("pipe"), filepath.Join(w.root, "file")
 		if err := os.WriteFile(file, []byte("newer"), 0o600); err != nil {
@@ -89,7 +89,7 @@ func TestANewerHeadEndsTheWorkOnTheOlder(t *testing.T) {
 // that the plan of the merged commit is not the one that was approved.
 func TestAMergeWhosePlanIsAnotherSaysWhatMoved(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		file := filepath.Join(w.root, "file")
 		if err := os.WriteFile(file, []byte("seen"), 0o600); err != nil {
@@ -118,7 +118,7 @@ func TestAMergeWhosePlanIsAnotherSaysWhatMoved(t *testing.T) {
 // TestACommandIsMarkedBeforeItHasEnded looks at the comment while the command is at work.
 func TestACommandIsMarkedBeforeItHasEnded(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		pipe := w.pipe("pipe")
 		n, _ := w.proposes("Read a pipe", w.reading("a", pipe))
@@ -173,7 +173,7 @@ func TestAPullRequestDoesNotLoosenItsOwnPolicy(t *testing.T) {
 	t.Parallel()
 	files := early("", "  approvals: {required: 1, from: [team/auditors]}\n")
 	files["acme/teams/crew.yaml"] = account(forgetest.Mallory, "") + "---\napiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: auditors}\nspec: {members: [mallory]}\n"
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		loose := early("", "  approvals: {required: 1, from: [\"gitea:ada\", \"github:ada\", \"gitlab:ada\"], authorMayApprove: true}\n  override: {from: [\"gitea:ada\", \"github:ada\", \"gitlab:ada\"]}\n")
 		loose["acme/dev/a.yaml"] = w.document("a", "one")
@@ -230,7 +230,7 @@ func TestMoreFilesThanAForgeListsAreNoMatter(t *testing.T) {
 // out. Then the forge takes no marks at all, which holds up nothing else.
 func TestAMarkThatWasNotMadeIsMadeLater(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true
 		daemon := w.mortals()
 		w.ready()

@@ -17,7 +17,7 @@ import (
 func TestAnotherRepositoryUnderTheSameNameBeginsAnew(t *testing.T) {
 	t.Parallel()
 	files := early("", "  prune: follow\n")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		first := w.site

@@ -27,7 +27,7 @@ const (
 
 func TestWhatReadsAnOutputThatMovesIsNotCalledUnchanged(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, chain(policy("pauseBetweenPreviewAndUpdateOrDestroy: true", "")), func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, chain(policy("pauseBetweenPreviewAndUpdateOrDestroy: true", "")), func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB, "acme/dev/TerraformStack/c")
 		n, _ := w.proposes("Another text", map[string]string{"acme/dev/a.yaml": w.document("a", "two")})
@@ -57,7 +57,7 @@ func TestWhatReadsAnOutputThatMovesIsNotCalledUnchanged(t *testing.T) {
 
 func TestWhatReadsAnOutputThatMovesIsPlannedWhenThatIsAppliedFromThePullRequest(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, chain(policy("", "  applyBeforeMerge: true\n")), func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, chain(policy("", "  applyBeforeMerge: true\n")), func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.served.until("all are there", func() bool { return w.lines("c") == "one" })
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/c.yaml": ""}, false)
@@ -85,7 +85,7 @@ func TestWhatReadsAnOutputThatMovesIsPlannedWhenThatIsAppliedFromThePullRequest(
 func TestTheBranchAppliesNothingThatReadsWhatIsNotMerged(t *testing.T) {
 	t.Parallel()
 	const c = "acme/dev/TerraformStack/c"
-	onForgesWith(t, chain(policy("", "  applyBeforeMerge: true\n")), func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, chain(policy("", "  applyBeforeMerge: true\n")), func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.served.until("all are there", func() bool { return w.lines("c") == "one" })
 		n, _ := w.proposes("Another text", map[string]string{"acme/dev/a.yaml": w.document("a", "two")})

@@ -147,7 +147,7 @@ func TestAChangeOfWhoMustApproveIsToldThoughItTouchesNoResource(t *testing.T) {
 	files := early("", "  approvals: {required: 1, from: [team/auditors]}\n")
 	team := "apiVersion: stackreeve.dev/v1\nkind: Team\nmetadata: {name: auditors}\nspec: {members: [%s]}\n"
 	files["acme/teams/crew.yaml"] = account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "grace")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		head := w.site.Push(t, forgetest.Ada, "people", map[string]string{
 			"acme/teams/crew.yaml": account(forgetest.Mallory, "") + "---\n" + account(forgetest.Grace, "") + "---\n" + fmt.Sprintf(team, "mallory, grace")}, false)

@@ -21,7 +21,7 @@ import (
 // they begin: half of them their headers, half a body.
 func TestClientsThatSendSlowlyHoldUpNoDelivery(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		for i := range 128 {
 			c, err := net.Dial("tcp", strings.TrimPrefix(w.served.url, "http://"))
@@ -75,7 +75,7 @@ func (w *pullWorld) allJobs() (out []string) {
 // everything that happened when all of it is over, the newest first.
 func TestDeliveriesThatComeAfterAllIsOverChangeNothing(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.hooks = false // it polls
 		w.start()
 		l := w.keepsBack()

@@ -16,7 +16,7 @@ func TestAPlanIsMadeAnewWhenAnotherPullRequestWasAppliedToItsStack(t *testing.T)
 		}
 		return all
 	}
-	onForgesWith(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.settle(devA, devB)
 		w.site.Push(t, forgetest.Ada, "one", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)

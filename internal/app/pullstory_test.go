@@ -58,7 +58,7 @@ func TestAPullRequestIsFollowedByPollingAlone(t *testing.T) {
 
 func TestAPushAfterTheApprovalIsApprovedAnew(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.document("b", "one")}, false)
 		n := w.site.Open(t, forgetest.Ada, "change", "Add two", false)

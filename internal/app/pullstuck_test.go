@@ -15,7 +15,7 @@ func (w *pullWorld) reader(name, of string) string {
 
 func TestWhatIsQueuedAfterTheMergeHidesNotThatSomebodyMustAct(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, _ := w.proposes("Add two that hang together", map[string]string{"acme/dev/a.yaml": w.document("a", "one"), "acme/dev/b.yaml": w.reader("b", "a")})
 		w.shows(n, "reeve approve dev")
@@ -37,7 +37,7 @@ func TestAnApplyBehindOneThatFailedIsAnswered(t *testing.T) {
 		}
 		return all
 	}
-	onForgesWith(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForgeWith(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.served.until("both are there", func() bool { return w.lines("a") == "one" && w.lines("b") == "one" })
 		after := strings.Replace(w.document("b", "PLACE"), `"PLACE"`, "{valueFrom: {kind: TerraformStack, name: a, fieldPath: metadata.name}}", 1)
@@ -56,7 +56,7 @@ func TestAnApplyBehindOneThatFailedIsAnswered(t *testing.T) {
 
 func TestANoToAPlanFailsTheStatusOfItsApproval(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.shows(n, "reeve approve dev")

@@ -129,7 +129,7 @@ func wait(t *testing.T, c chan struct{}) {
 // pull requests until one of them is merged and done.
 func TestAListThatWasOvertakenOpensNothingAgain(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.polls = true
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
@@ -222,7 +222,7 @@ func TestWhoProposedAChangeApprovesItByNoOtherDoor(t *testing.T) {
 // moment in which the daemon reads it.
 func TestAYesToAStartIsForWhatWaitedThere(t *testing.T) {
 	t.Parallel()
-	onForges(t, map[string]string{"acme/policies/only.yaml": policy("isManual: true", "")}, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, map[string]string{"acme/policies/only.yaml": policy("isManual: true", "")}, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
@@ -254,7 +254,7 @@ func TestAYesToAStartIsForWhatWaitedThere(t *testing.T) {
 // when what is recorded of it does not say so yet.
 func TestAPullRequestDestroysNothingThatItsBaseProtects(t *testing.T) {
 	t.Parallel()
-	onForges(t, early("", ""), func(t *testing.T, w *pullWorld) {
+	onOneForge(t, early("", ""), func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "one")}, false)
 		w.served.until("main is applied", func() bool { return w.lines("a") == "one" })

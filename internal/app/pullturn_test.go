@@ -105,7 +105,7 @@ func TestAnApprovedPlanIsAppliedBeforeTheMerge(t *testing.T) {
 func TestPullRequestsThatApplyTheSameStackQueue(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		w.site.Push(t, forgetest.Grace, "main", map[string]string{"acme/dev/a.yaml": w.document("a", "zero")}, false)
 		w.served.until("main is applied", func() bool { return w.lines("a") == "zero" })
@@ -181,7 +181,7 @@ func (w *pullWorld) takesBack(key string, number int) stackjob.Job {
 
 func TestWhatAClosedPullRequestAppliedIsTakenBackBySomebody(t *testing.T) {
 	t.Parallel()
-	onForgesWith(t, func(w *world) map[string]string {
+	onOneForgeWith(t, func(w *world) map[string]string {
 		files := early("", "  prune: follow\n")
 		files["acme/dev/b.yaml"] = (&pullWorld{world: w}).document("b", "zero")
 		return files
@@ -232,7 +232,7 @@ func TestWhatAClosedPullRequestAppliedIsTakenBackBySomebody(t *testing.T) {
 func TestWhoMayGoesPastTheApprovalsWithAReason(t *testing.T) {
 	t.Parallel()
 	files := early("", "  approvals: {required: 2, from: [gitea:grace, github:grace, gitlab:grace]}\n  override: {from: [gitea:grace, github:grace, gitlab:grace]}\n")
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.document("a", "one")})
 		w.sees(n, "reeve approve dev", "0/2")
@@ -314,7 +314,7 @@ func TestAnOperatorGivesBackWhatAPullRequestCannotBeAskedFor(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/slowly/main.tf"] = slowModule
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		ctx := t.Context()

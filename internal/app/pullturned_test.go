@@ -61,7 +61,7 @@ func TestAPullRequestThatIsTurnedToAnotherBranchSaysSo(t *testing.T) {
 // Nobody tells the daemon, and what was applied before the merge is no longer held.
 func TestWhatAPullRequestAppliedThatIsTurnedAwayIsGivenBack(t *testing.T) {
 	t.Parallel()
-	onForges(t, early("", ""), func(t *testing.T, w *pullWorld) {
+	onOneForge(t, early("", ""), func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		w.site.Push(t, forgetest.Grace, "release", map[string]string{"readme.md": "released\n"}, false)
@@ -94,7 +94,7 @@ func TestTheStatusOfAnApplyThatOutlivesItsPullRequestIsTrue(t *testing.T) {
 	t.Parallel()
 	files := early("", "")
 	files["modules/slowly/main.tf"] = slowModule
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.slowly("a", "one")})
 		w.shows(n, "Ready to apply")

@@ -195,7 +195,7 @@ func TestAPullRequestOfAPulumiStackIsAsAnyOther(t *testing.T) {
 	const canary = "canary-Hd9-in-a-pull-request"
 	e, plugins := tooltest.Pulumi(t)
 	files := map[string]string{"modules/lab/Pulumi.yaml": pulumiProgram(plugins)}
-	onForges(t, files, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, files, func(t *testing.T, w *pullWorld) {
 		w.engine = e
 		w.start()
 		n, head := w.proposes("Add one", map[string]string{"acme/dev/a.yaml": w.pulumiDocument("a", "one", canary)})

@@ -15,7 +15,7 @@ import (
 // one and brings it back, and loses no pull request by it.
 func TestAReloadFollowsPullRequestsAsTheConfigurationSays(t *testing.T) {
 	t.Parallel()
-	onForges(t, nil, func(t *testing.T, w *pullWorld) {
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
 		w.hooks = false
 		w.start()
 		s := w.served
