@@ -101,7 +101,7 @@ func readRecording(t *testing.T, name string) recorded {
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	if !*recordAgain {
-		t.Skip("the recordings are there")
+		t.Skip("-record is not given; with it testdata/ is recorded again from the real Pulumi: go test ./reconciler/engine/pulumi -run '^TestRecord$' -record")
 	}
 	e, plugins := tooltest.Pulumi(t)
 	dir := t.TempDir()
