@@ -94,7 +94,7 @@ func (w *Worker) planned(ctx context.Context, job stackjob.Job, res engine.Resul
 		return false, err
 	}
 	plan := *res.Plan
-	plan.Drifted = len(plan.Drift)
+	plan.Drifted, plan.OutputsChanged = len(plan.Drift), len(plan.Outputs)
 	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
 	if err != nil {
 		return false, err

@@ -73,7 +73,7 @@ func (p *progress) show(ctx context.Context, e store.JobEvent) error {
 	case e.Event == stackjob.EvRecord:
 		what = string(e.Operation) + " " + string(e.Result)
 	case j.Plan != nil && (e.State == stackjob.WaitingApply || e.State == stackjob.Ready):
-		what += " (" + j.Plan.Counts.String() + ")"
+		what += " (" + j.Plan.Brief() + ")"
 	case e.State == stackjob.Failed || e.State == stackjob.Interrupted:
 		what += ": " + e.Reason.String()
 	}

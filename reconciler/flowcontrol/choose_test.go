@@ -111,6 +111,11 @@ func TestWithoutAPolicyEveryPlanThatChangesSomethingWaits(t *testing.T) {
 	if v.Decision != stackjob.Wait || v.Reason.Code != stackjob.ReasonNeedsApproval || v.Policy.Name != flowcontrol.BuiltInName {
 		t.Errorf("verdict = %+v", v)
 	}
+	// It waits because there is something to do, and the reason says what.
+	v = flowcontrol.AtApply(stackjob.Job{Action: stackjob.Apply}, stackjob.Plan{Digest: digest, HasChanges: true, OutputsChanged: 1}, got)
+	if want := flowcontrol.BuiltInName + ": outputs only"; v.Decision != stackjob.Wait || v.Reason.Detail != want {
+		t.Errorf("verdict = %+v, want %q", v, want)
+	}
 }
 
 func TestTheChoiceIsUsedWholeAndTellsHowItWasMade(t *testing.T) {

@@ -83,7 +83,7 @@ func gate(job stackjob.Job, plan stackjob.Plan, p stackjob.PolicyChoice) (stackj
 	case job.Action == stackjob.Destroy && p.Prune == schema.PruneApprove:
 		return stackjob.Reason{Code: stackjob.ReasonPruneApproval, Detail: p.Name}, true
 	case p.Controls.PauseBetweenPreviewAndUpdateOrDestroy, p.Approvals != nil && p.Approvals.Required > 0:
-		return stackjob.Reason{Code: stackjob.ReasonNeedsApproval, Detail: p.Name + ": " + plan.Counts.String()}, true
+		return stackjob.Reason{Code: stackjob.ReasonNeedsApproval, Detail: p.Name + ": " + plan.Brief()}, true
 	}
 	return stackjob.Reason{}, false
 }

@@ -32,10 +32,7 @@ func changesOf(j stackjob.Job) string {
 	if j.Plan == nil {
 		return ""
 	}
-	if !j.Plan.Counts.Changes() && j.Plan.HasChanges {
-		return "outputs only"
-	}
-	return j.Plan.Counts.String()
+	return j.Plan.Brief()
 }
 
 // whyOf is why the job is where it is, or else why there is a job.

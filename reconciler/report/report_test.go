@@ -87,8 +87,9 @@ func TestPlansReadLikeThis(t *testing.T) {
 	for name, p := range map[string]stackjob.Plan{
 		"plan":            plan(),
 		"plan-no-changes": {Digest: "sha256:00", Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1"},
-		"plan-providers": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "pulumi 3.230.0",
+		"plan-providers": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "pulumi 3.230.0", Providers: 1,
 			Warnings: []string{"Warning: The provider main (aws) changes: region."}},
+		"plan-neither": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "terraform 1.14.0"}, // an action that it invokes
 		"plan-outputs": {Digest: "sha256:00", HasChanges: true, Counts: stackjob.Counts{NoOp: 3}, Engine: "tofu 1.10.1",
 			Outputs: []stackjob.OutputChange{{Name: "n", Action: stackjob.Create, AttributeChange: stackjob.AttributeChange{After: raw(`1`)}}}},
 		"plan-hostile": hostile,
@@ -253,7 +254,7 @@ func jobs() []stackjob.Job {
 		{ID: "sj_3", State: stackjob.Applying, Action: stackjob.Apply, Desired: desired, Plan: &p, Attempt: 1, CreatedAt: now.Add(time.Hour)},
 		{ID: "sj_2", State: stackjob.Failed, Action: stackjob.Apply, Desired: desired, Attempt: 1, CreatedAt: now.Add(-100 * time.Hour), EndedAt: now.Add(-72 * time.Hour),
 			Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: evil}},
-		{ID: "sj_1", State: stackjob.Succeeded, Purpose: stackjob.PlanOnly, Action: stackjob.Apply, Desired: desired, Plan: &stackjob.Plan{HasChanges: true}, CreatedAt: now, EndedAt: now},
+		{ID: "sj_1", State: stackjob.Succeeded, Purpose: stackjob.PlanOnly, Action: stackjob.Apply, Desired: desired, Plan: &stackjob.Plan{HasChanges: true, OutputsChanged: 2}, CreatedAt: now, EndedAt: now},
 	}
 }
 
@@ -267,6 +268,33 @@ func TestJobsAndChangesReadLikeThis(t *testing.T) {
 		{Key: key, Action: stackjob.Apply, Error: &stackjob.Reason{Code: stackjob.ReasonModule}},
 		{Key: key, Action: stackjob.Apply, Settled: &stackjob.LastJob{ID: "sj_1", State: stackjob.Rejected, Reason: stackjob.Reason{Code: stackjob.ReasonRejected, Detail: "by ann"}}},
 	}).String())
+}
+
+// TestAPlanWithoutResourcesSaysWhatItIsAbout holds for a plan in a list, too, which has
+// its numbers and no more.
+func TestAPlanWithoutResourcesSaysWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	outputs := []stackjob.OutputChange{{Name: "same", Action: stackjob.NoOp}, {Name: "n", Action: stackjob.Create}}
+	for _, c := range []struct {
+		plan          stackjob.Plan
+		cell, summary string
+	}{
+		{stackjob.Plan{}, "no changes", "No changes."},
+		{stackjob.Plan{HasChanges: true, OutputsChanged: 1}, "outputs only", "Plan: only outputs change."},
+		{stackjob.Plan{HasChanges: true, Outputs: outputs}, "outputs only", "Plan: only outputs change."},
+		{stackjob.Plan{HasChanges: true, Providers: 2}, "providers only", "Plan: only providers change."},
+		{stackjob.Plan{HasChanges: true, Providers: 2, OutputsChanged: 1}, "outputs and providers only", "Plan: only outputs and providers change."},
+		{stackjob.Plan{HasChanges: true, Outputs: outputs[:1]}, "no resource changes", "Plan: no resource changes."},
+		{stackjob.Plan{HasChanges: true, Providers: 2, Counts: stackjob.Counts{Update: 1}}, "+0 ~1 -0 ±0", "Plan: 1 to update."},
+	} {
+		table := report.Jobs([]stackjob.Job{{Plan: &c.plan}}, now)
+		if got := table.Rows[0][4]; got != c.cell || table.Header[4] != "CHANGES" {
+			t.Errorf("%+v: %s %q, want %q", c.plan, table.Header[4], got, c.cell)
+		}
+		if got := report.Arrange(c.plan).Summary; got != c.summary {
+			t.Errorf("%+v: %q, want %q", c.plan, got, c.summary)
+		}
+	}
 }
 
 // TestNextNamesCommandsForEveryState also checks that a job that has not ended can be

@@ -145,12 +145,12 @@ func summary(p stackjob.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n.count, n.word))
 		}
 	}
-	switch {
-	case c.Changes():
-	case len(p.Outputs) > 0:
-		parts = append([]string{"only outputs change"}, parts...)
-	default: // what the engine keeps beside them: a provider's settings
-		parts = append([]string{"no resource changes"}, parts...)
+	if !c.Changes() {
+		first := "no resource changes"
+		if what := p.Besides(); what != "" {
+			first = "only " + what + " change"
+		}
+		parts = append([]string{first}, parts...)
 	}
 	return "Plan: " + strings.Join(parts, ", ") + "."
 }

@@ -114,6 +114,12 @@ type Plan struct {
 	HasChanges bool             `json:"hasChanges"`
 	Resources  []ResourceChange `json:"resources,omitempty"`
 	Outputs    []OutputChange   `json:"outputs,omitempty"`
+	// OutputsChanged is how many entries Outputs has; it stays where Outputs is left out.
+	OutputsChanged int `json:"outputsChanged,omitempty"`
+	// Providers is how many providers the plan is about, Pulumi's: it keeps what they are
+	// told in its state. They are no resources, and in no count; what becomes of each is
+	// in Warnings.
+	Providers int `json:"providers,omitempty"`
 	// Drift is what had changed outside since the last apply; the plan may or
 	// may not undo it.
 	Drift []ResourceChange `json:"drift,omitempty"`
@@ -133,6 +139,34 @@ type Plan struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Consumed is set by the intent to apply: a plan runs once.
 	Consumed bool `json:"consumed,omitempty"`
+}
+
+// Besides is what the plan changes beside resources: "outputs", "providers", "outputs and
+// providers", or "".
+func (p Plan) Besides() string {
+	outputs := p.OutputsChanged > 0 || slices.ContainsFunc(p.Outputs, func(o OutputChange) bool { return o.Action != NoOp })
+	switch {
+	case outputs && p.Providers > 0:
+		return "outputs and providers"
+	case outputs:
+		return "outputs"
+	case p.Providers > 0:
+		return "providers"
+	}
+	return ""
+}
+
+// Brief is what the plan changes in a few words: "+1 ~2 -3 ±4", "outputs only", "no
+// changes". A plan that changes no resource has something to do all the same, and may wait
+// for a person: "no changes" is said of one with nothing to do alone.
+func (p Plan) Brief() string {
+	if p.Counts.Changes() || !p.HasChanges {
+		return p.Counts.String()
+	}
+	if what := p.Besides(); what != "" {
+		return what + " only"
+	}
+	return "no resource changes"
 }
 
 // ShortDigest is the first twelve characters of the digest, as people see it.

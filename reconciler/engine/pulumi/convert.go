@@ -87,6 +87,7 @@ func (c converter) convert(in told) (*stackjob.Plan, error) {
 		plan.Outputs = c.outputs(stack, in.plan)
 	}
 	plan.Warnings = tellProviders(providers, len(plan.Resources) == 0 && len(plan.Outputs) == 0)
+	plan.Providers = len(plan.Warnings)
 	plan.HasChanges = len(plan.Resources) > 0 || len(plan.Outputs) > 0 || len(providers) > 0
 	form := digestForm{}
 	if plan.HasChanges {

@@ -357,8 +357,8 @@ func TestPlansTellOfProviders(t *testing.T) {
 		if err != nil || !plan.HasChanges {
 			t.Fatalf("%s: %+v, %v", name, plan, err)
 		}
-		if diff := cmp.Diff(c.want, plan.Warnings); diff != "" {
-			t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
+		if diff := cmp.Diff(c.want, plan.Warnings); diff != "" || plan.Providers != len(c.want) {
+			t.Errorf("%s: %d providers, warnings (-want +got):\n%s", name, plan.Providers, diff)
 		}
 	}
 }

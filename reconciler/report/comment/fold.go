@@ -195,12 +195,15 @@ func (f *fold) summary(l Limits) string {
 	return strings.Join(parts, " ")
 }
 
-// countsText is "+1 ~2 -3 ±4", or what else changes.
+// countsText is "+1 ~2 -3 ±4", or what else changes: "1 output".
 func (r row) countsText() string {
-	if c := r.counts(); c.Changes() || len(r.view.Outputs) == 0 {
-		return c.String()
+	if r.Plan == nil {
+		return stackjob.Counts{}.String()
 	}
-	return report.Plural(len(r.view.Outputs), "output")
+	if also := r.also(); also != "" && !r.Plan.Counts.Changes() {
+		return also
+	}
+	return r.Plan.Brief()
 }
 
 // foldHead opens a fold; the summary must be safe where Markdown is not read, or, on

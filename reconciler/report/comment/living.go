@@ -163,8 +163,8 @@ var plurals = map[string]string{"plan": "plans", "apply": "applies"}
 // under is the line below the title: counts, commits, digests.
 func (p arranged) under() string {
 	var parts []string
-	if c := sum(p.rows); c.Changes() {
-		parts = append(parts, "`"+c.String()+"`")
+	if slices.ContainsFunc(p.rows, row.changes) {
+		parts = append(parts, "`"+brief(p.rows)+"`")
 	}
 	parts = append(parts, p.commits()...)
 	if d := p.digests(); d != "" {

@@ -73,7 +73,7 @@ func (p arranged) differences(l Limits) string {
 func (p arranged) waiting() arranged {
 	p = p.only(needsSomebody)
 	for i := range p.rows {
-		p.rows[i].Engine, p.rows[i].Took, p.rows[i].view.Outputs = "", 0, nil
+		p.rows[i].Took, p.rows[i].view.Outputs = 0, nil
 	}
 	return p
 }
@@ -154,8 +154,8 @@ func (p arranged) ending() string {
 // done is the line below the title of an outcome: what was done, not what was planned.
 func (p arranged) done() string {
 	var parts []string
-	if c := sum(p.only([]RowState{RowApplied}).rows); c.Changes() {
-		parts = append(parts, "applied `"+c.String()+"`")
+	if applied := p.only([]RowState{RowApplied}).rows; slices.ContainsFunc(applied, row.changes) {
+		parts = append(parts, "applied `"+brief(applied)+"`")
 	}
 	return joined(append(parts, p.commits()...))
 }

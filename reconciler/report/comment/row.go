@@ -82,7 +82,7 @@ func (r row) also() string {
 	for _, n := range []struct {
 		count int
 		word  string
-	}{{r.Plan.Counts.Import, "import"}, {r.Plan.Counts.Move, "move"}, {r.Plan.Counts.Forget, "forget"}, {len(r.view.Outputs), "output"}} {
+	}{{r.Plan.Counts.Import, "import"}, {r.Plan.Counts.Move, "move"}, {r.Plan.Counts.Forget, "forget"}, {len(r.view.Outputs), "output"}, {r.Plan.Providers, "provider"}} {
 		if n.count > 0 {
 			parts = append(parts, report.Plural(n.count, n.word))
 		}
@@ -104,6 +104,19 @@ func sum(rows []row) (c stackjob.Counts) {
 		c.Forget += n.Forget
 	}
 	return c
+}
+
+// brief is what all rows together change in a few words: "+1 ~2 -3 ±4", "outputs only".
+func brief(rows []row) string {
+	all := stackjob.Plan{Counts: sum(rows)}
+	for _, r := range rows {
+		if r.changes() {
+			all.HasChanges = true
+			all.Outputs = append(all.Outputs, r.Plan.Outputs...)
+			all.Providers += r.Plan.Providers
+		}
+	}
+	return all.Brief()
 }
 
 // in counts the rows that are in one of the states.

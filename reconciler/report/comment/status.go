@@ -81,7 +81,7 @@ func (p arranged) planStatus() StatusLine {
 	case p.State == Nothing || n == in(p.rows, RowUnchanged):
 		return statusLine(Success, "no changes")
 	}
-	text := report.Plural(n, "plan") + ": " + sum(p.rows).String()
+	text := report.Plural(n, "plan") + ": " + brief(p.rows)
 	if unchanged := in(p.rows, RowUnchanged); unchanged > 0 {
 		text += ", " + strconv.Itoa(unchanged) + " unchanged"
 	}

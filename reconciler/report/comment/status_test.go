@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 func TestEveryPullRequestHasTheStatusesThatCanBeRequired(t *testing.T) {
@@ -118,6 +119,43 @@ func TestNothingOfAClosedPullRequestStaysPending(t *testing.T) {
 	}
 	if got := comment.Superseded("1a2b3c4d5e6f\x1b[1m"); got != (comment.StatusLine{State: comment.Error, Text: "superseded by 1a2b3c4"}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestWhatChangesBesideResourcesIsSaid has plans that change no resource and wait for a
+// person all the same.
+func TestWhatChangesBesideResourcesIsSaid(t *testing.T) {
+	t.Parallel()
+	outputs := []stackjob.OutputChange{{Name: "url", Action: stackjob.Update, AttributeChange: stackjob.AttributeChange{Before: raw(`"a"`), After: raw(`"b"`)}}}
+	for name, test := range map[string]struct {
+		plan              stackjob.Plan
+		brief, also, head string
+	}{
+		"outputs":   {stackjob.Plan{Outputs: outputs}, "outputs only", "1 output", "1 output"},
+		"providers": {stackjob.Plan{Providers: 2}, "providers only", "2 providers", "2 providers"},
+		"both":      {stackjob.Plan{Outputs: outputs, Providers: 1}, "outputs and providers only", "1 output, 1 provider", "1 output, 1 provider"},
+		"neither":   {stackjob.Plan{}, "no resource changes", "", "no resource changes"},
+		"resources": {stackjob.Plan{Outputs: outputs, Providers: 1, Counts: stackjob.Counts{Update: 2}}, "+0 ~2 -0 ±0", "1 output, 1 provider", "+0 ~2 -0 ±0"},
+	} {
+		test.plan.Digest, test.plan.HasChanges = "sha256:1a2b3c4d5e6f", true
+		p := waiting()
+		p.Rows = p.Rows[1:2]
+		p.Rows[0].Plan = &test.plan
+		if got := comment.Status(p).Plan.Text; got != "1 plan: "+test.brief {
+			t.Errorf("%s: the status is %q", name, got)
+		}
+		for _, text := range []string{comment.Living(p, plain).Body, comment.NeedsYou(p, plain).Body} {
+			if !strings.Contains(text, "`"+test.brief+"` · ") {
+				t.Errorf("%s: %q is not below the title:\n%s", name, test.brief, text)
+			}
+		}
+		text := comment.Living(p, plain).Body
+		if test.also != "" && !strings.Contains(text, " | "+test.also+" |") || strings.Contains(text, "| Also |") != (test.also != "") {
+			t.Errorf("%s: %q is not in the table:\n%s", name, test.also, text)
+		}
+		if !strings.Contains(text, "`"+test.head+"` `plan 1a2b3c4d5e6f`") {
+			t.Errorf("%s: %q is not at the head of its part:\n%s", name, test.head, text)
+		}
 	}
 }
 
