@@ -191,6 +191,7 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 	}
 	if r, there := s.merged.Tree.Resource(a.Key); there && a.Action == stackjob.Apply {
 		a.Desired = diff.EngineOf(r, a.Desired, st)
+		row.Engine = a.Desired.Provisioner
 		if why := diff.EngineRefused(r, a.Desired, st); why != nil {
 			row.Error = *why
 			return row, nil, nil
@@ -203,6 +204,7 @@ func (s *proposing) row(ctx context.Context, a diff.Affected) (pull.Row, *stackj
 		}
 		protected := a.Desired.PreventDestroy // as the base says now, whatever was recorded
 		a.Desired = st.Observed.Desired
+		row.Engine = a.Desired.Provisioner
 		a.Desired.PreventDestroy = a.Desired.PreventDestroy || protected
 		if why, forbidden := s.forbidden(a); forbidden {
 			row.Error = why

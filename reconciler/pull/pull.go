@@ -214,6 +214,8 @@ type Author struct {
 type Row struct {
 	Key    schema.ResourceKey `json:"key"`
 	Action stackjob.Action    `json:"action"`
+	// Engine is what it is to be planned with; "" where nothing is to be planned.
+	Engine schema.Provisioner `json:"engine,omitempty"`
 	// Because is why it is affected.
 	Because []stackjob.Because `json:"because,omitempty"`
 	// Job is the plan-only job; "" when none was made. It may be one of an earlier

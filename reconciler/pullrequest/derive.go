@@ -73,6 +73,17 @@ func (s subject) probe() stackjob.Job {
 	return probe
 }
 
+// engine is what made the plan, with its version; without a plan, what is to make it.
+func (s subject) engine() string {
+	switch {
+	case s.job == nil:
+		return string(s.row.Engine)
+	case s.job.Plan != nil:
+		return s.job.Plan.Engine
+	}
+	return string(s.job.Desired.Provisioner)
+}
+
 // verdict judges the plan of a row as the gates will when it is carried out.
 func (s subject) verdict() (start, apply stackjob.Verdict) {
 	probe := s.probe()
@@ -210,7 +221,7 @@ func derive(in picture) comment.Pull {
 }
 
 func rowOf(in picture, s subject) comment.Row {
-	row := comment.Row{Key: s.row.Key, Action: s.row.Action, MovedFrom: s.row.MovedFrom, After: s.row.After, Policy: s.choice.Name}
+	row := comment.Row{Key: s.row.Key, Action: s.row.Action, Engine: s.engine(), MovedFrom: s.row.MovedFrom, After: s.row.After, Policy: s.choice.Name}
 	row.State, row.Detail = s.state()
 	queued(in, s, &row)
 	if in.pull.Proposal.Closed && slices.Contains([]comment.RowState{comment.RowQueued, comment.RowPlanning, comment.RowWaiting, comment.RowDeferred}, row.State) {
@@ -239,7 +250,7 @@ func rowOf(in picture, s subject) comment.Row {
 	if s.job.Plan == nil {
 		return row
 	}
-	row.Plan, row.Engine = s.job.Plan, s.job.Plan.Engine
+	row.Plan = s.job.Plan
 	row.Approved = s.voided
 	if s.carries && s.planned != nil && s.planned.Digest != s.job.Plan.Digest {
 		row.Approved = s.planned

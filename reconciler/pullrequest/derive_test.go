@@ -216,6 +216,30 @@ func TestHowARowStands(t *testing.T) {
 	}
 }
 
+// TestARowNamesItsEngineWithoutAPlan holds while it is planned, and when that failed: where
+// engines differ the reader wants to know which it was.
+func TestARowNamesItsEngineWithoutAPlan(t *testing.T) {
+	t.Parallel()
+	wants := func(s *subject) { s.job.Desired.Provisioner = schema.Pulumi }
+	for name, c := range map[string]struct {
+		row  subject
+		want string
+	}{
+		"it is planned":                    {made("a", wants), "terraform 1.11.4"},
+		"it is queued":                     {made("a", in(stackjob.Queued), wants), "pulumi"},
+		"its plan failed":                  {made("a", in(stackjob.Failed, stackjob.ReasonEngine), wants), "pulumi"},
+		"merged, its plan failed":          {made("a", carriedOut(stackjob.Failed), in(stackjob.Failed), wants), "pulumi"},
+		"it waits for another":             {made("b", deferredUntil("a"), func(s *subject) { s.row.Engine = schema.OpenTofu }), "tofu"},
+		"its module cannot be had":         {made("a", broken(stackjob.ReasonModule)), ""},
+		"the engine of its job counts":     {made("a", in(stackjob.Failed), wants, func(s *subject) { s.row.Engine = schema.OpenTofu }), "pulumi"},
+		"its record is older than engines": {made("a", in(stackjob.Failed)), ""},
+	} {
+		if got := rowOf(picture{page: func(stackjob.JobID) string { return "" }}, c.row).Engine; got != c.want {
+			t.Errorf("%s: %q, expected %q", name, got, c.want)
+		}
+	}
+}
+
 func TestEveryStateOfAJobIsAStateOfARow(t *testing.T) {
 	t.Parallel()
 	for _, state := range stackjob.States() {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,7 @@ func waiting() comment.Pull {
 				Policy: "prod-databases", Has: 1, Needs: 2, ApprovedBy: []string{"ann"}, After: []schema.ResourceKey{network}, Took: 12 * time.Second, Link: job("sj_02")},
 			{Key: cluster, State: comment.RowWaiting, Action: stackjob.Apply, Plan: clusterPlan(), Because: []string{"the resource is new"},
 				Policy: "prod", Needs: 1, After: []schema.ResourceKey{network}, Took: 4100 * time.Millisecond, Link: job("sj_03")},
-			{Key: service, State: comment.RowDeferred, Action: stackjob.Apply, Because: []string{"the resource is new"}, Deferred: cluster, After: []schema.ResourceKey{cluster}},
+			{Key: service, State: comment.RowDeferred, Action: stackjob.Apply, Engine: "terraform", Because: []string{"the resource is new"}, Deferred: cluster, After: []schema.ResourceKey{cluster}},
 			{Key: cache, State: comment.RowUnchanged, Action: stackjob.Apply, Plan: nothingPlan(), MovedFrom: "dev/cache.yaml", Took: time.Second, Link: job("sj_04")},
 		},
 		Blocks: []comment.Block{
@@ -170,6 +171,16 @@ func pulls() map[comment.State]comment.Pull {
 		p := waiting()
 		p.State, p.Blocks, p.Moved, p.Commands = s, nil, nil, nil
 		change(&p)
+		for i := range p.Rows {
+			switch r := &p.Rows[i]; { // without a plan the engine is known, and not its version
+			case r.Plan != nil:
+				r.Engine = ""
+			case r.Key == cluster:
+				r.Engine = "pulumi"
+			default:
+				r.Engine = "terraform"
+			}
+		}
 		all[s] = p
 	}
 	base(comment.Planning, func(p *comment.Pull) {
@@ -471,6 +482,37 @@ func TestEnvironmentsOfTwoOrganizationsHaveStatusesOfTheirOwn(t *testing.T) {
 	want := map[string]comment.StatusState{"acme/prod": comment.Success, "umbrella/prod": comment.Failure, "dev": comment.Success}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestTheColumnOfEnginesIsThereWhenSeveralAre has no version of an engine that failed.
+func TestTheColumnOfEnginesIsThereWhenSeveralAre(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		engines []string
+		foot    string
+		column  bool
+	}{
+		{[]string{"terraform 1.11.4", "terraform 1.11.4", ""}, "<sub>terraform 1.11.4</sub>", false},
+		{[]string{"terraform 1.11.4", "terraform", "terraform 1.11.4"}, "<sub>terraform 1.11.4</sub>", false},
+		{[]string{"terraform", "", "terraform"}, "<sub>terraform</sub>", false},
+		{[]string{"terraform 1.11.4", "pulumi", "pulumi"}, "<sub>pulumi, terraform 1.11.4</sub>", true},
+		{[]string{"terraform", "tofu", "pulumi"}, "<sub>pulumi, terraform, tofu</sub>", true},
+		{[]string{"tofu 1.10.1", "tofu 1.11.0", "tofu"}, "<sub>tofu 1.10.1, tofu 1.11.0</sub>", true},
+	} {
+		var p comment.Pull
+		for i, e := range test.engines {
+			p.Rows = append(p.Rows, comment.Row{Key: key("dev", "K", strconv.Itoa(i)), State: comment.RowFailed, Engine: e})
+		}
+		body := comment.Living(p, github).Body
+		if !strings.Contains(body, test.foot) || strings.Contains(body, "| Engine |") != test.column {
+			t.Errorf("%q: want the column %t and at the foot %q:\n%s", test.engines, test.column, test.foot, body)
+		}
+		for i, e := range test.engines {
+			if line := "`acme/dev/K/" + strconv.Itoa(i) + "` | " + e + " |"; test.column && !strings.Contains(body, line) {
+				t.Errorf("%q: want %q:\n%s", test.engines, line, body)
+			}
+		}
 	}
 }
 

@@ -187,7 +187,8 @@ func (r row) engine() string {
 	return r.Engine
 }
 
-// engines are those of all rows, sorted.
+// engines are those of all rows, sorted. One of which no plan tells the version is not told
+// beside one of the same name: it will be the same, as far as anybody knows.
 func (p arranged) engines() []string {
 	var out []string
 	for _, r := range p.rows {
@@ -196,5 +197,7 @@ func (p arranged) engines() []string {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return slices.DeleteFunc(slices.Clone(out), func(e string) bool {
+		return slices.ContainsFunc(out, func(other string) bool { return strings.HasPrefix(other, e+" ") })
+	})
 }

@@ -123,7 +123,8 @@ type Row struct {
 	Key    schema.ResourceKey
 	State  RowState
 	Action stackjob.Action
-	// Engine is "terraform 1.11.4"; "" while it is not known.
+	// Engine is "terraform 1.11.4", or "terraform" while no plan tells the version; "" is
+	// that of Plan.
 	Engine string
 	// Plan is nil until there is one.
 	Plan *stackjob.Plan
