@@ -81,6 +81,7 @@ func (b *bench) withHosts() {
 		b.Task.Env[name] = strings.TrimSpace(string(out))
 	}
 	b.Task.Env["GOPROXY"], b.Task.Env["GOTOOLCHAIN"], b.Task.Env["CGO_ENABLED"] = "off", "local", "0"
+	b.Task.Env["GOFLAGS"] = "-ldflags=-w" // a program is linked for each preview and each update
 }
 
 func TestAProgramInGo(t *testing.T) {
