@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -93,19 +94,11 @@ func secretsMoved(was, is *schema.PulumiSettings) string {
 // it would not be recorded before the document is removed.
 func specMoved(was, is *stackjob.Desired) (string, bool) {
 	var parts []string
-	if !bytes.Equal(was.Inputs, is.Inputs) {
-		parts = append(parts, namePaths(movedPaths(was.Inputs, is.Inputs)))
+	if !bytes.Equal(was.Inputs, is.Inputs) || valuesMoved(was.Secrets, is.Secrets) {
+		parts = append(parts, namePaths(movedPaths(withHashes(was), withHashes(is))))
 	}
 	if secrets := secretsMoved(was.Pulumi, is.Pulumi); secrets != "" {
 		parts = append(parts, "which is secret: "+secrets)
-	}
-	if moved := valuesMoved(was.Secrets, is.Secrets); len(moved) > 0 {
-		if is.Pulumi == nil || is.Pulumi.StackInput { // they are places, and no keys
-			for i, place := range moved {
-				moved[i] = schema.PointerPath(place)
-			}
-		}
-		parts = append(parts, namePaths(moved))
 	}
 	if !slices.Equal(was.VarFiles, is.VarFiles) {
 		parts = append(parts, "var files")
@@ -119,17 +112,32 @@ func specMoved(was, is *stackjob.Desired) (string, bool) {
 	return strings.Join(parts, ", "), len(parts) > 0
 }
 
-// valuesMoved names secret inputs whose values are others, where both have one: one that
+// valuesMoved tells whether a secret input has another value, where there are two: one that
 // came or went is told by the other inputs.
-func valuesMoved(was, is map[string]stackjob.SecretInput) []string {
-	var moved []string
+func valuesMoved(was, is map[string]stackjob.SecretInput) bool {
 	for k, v := range is {
 		if old, ok := was[k]; ok && old.Hash != v.Hash {
-			moved = append(moved, k)
+			return true
 		}
 	}
-	slices.Sort(moved)
-	return moved
+	return false
+}
+
+// withHashes are the inputs with the hash of each secret where it was taken out, so that
+// those that moved are named in one order with the open ones.
+func withHashes(d *stackjob.Desired) json.RawMessage {
+	inputs := d.Inputs
+	for place, s := range d.Secrets {
+		if d.Pulumi != nil && !d.Pulumi.StackInput {
+			place = schema.Pointer("", place) // it is a key of the configuration
+		}
+		hashed, err := schema.ReplaceAt(inputs, place, func(json.RawMessage) (json.RawMessage, error) { return json.Marshal(s.Hash) })
+		if err != nil {
+			return inputs // they are no JSON, and nothing of them can be named
+		}
+		inputs = hashed
+	}
+	return inputs
 }
 
 // maxNamedPaths is how many moved inputs a cause names.

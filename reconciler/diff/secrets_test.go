@@ -139,3 +139,40 @@ func TestWhatASchemaCallsSecretIsWrittenDownSealed(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatMovedIsNamedInOneOrder holds for the modules of every engine and for a PulumiStack:
+// what is secret stands among what is not, and where it came and went.
+func TestWhatMovedIsNamedInOneOrder(t *testing.T) {
+	t.Parallel()
+	component := "apiVersion: stackreeve.dev/v1\nkind: DeploymentComponent\nmetadata: {name: shop}\nspec:\n  apiVersion: test.example.com/v1\n  kind: Shop\n" +
+		"  schema: {type: object, properties: {alpha: {}, beta: {writeOnly: true}, gamma: {type: array, items: {type: object, properties: {key: {writeOnly: true}, open: {}}}}, zeta: {writeOnly: true}}}\n" +
+		"  modules: {pulumi: /pulumi, terraform: /terraform}\n"
+	for name, c := range map[string]struct{ document, list, want string }{
+		"terraform": {"apiVersion: test.example.com/v1\nkind: Shop\nmetadata: {name: shop, annotations: {stackreeve.dev/provisioner: terraform}}\nspec: ",
+			"[{key: K, open: O}]", "spec.alpha, spec.beta, spec.gamma[0].key, spec.gamma[0].open, spec.zeta"},
+		"pulumi": {"apiVersion: test.example.com/v1\nkind: Shop\nmetadata: {name: shop, annotations: {stackreeve.dev/provisioner: pulumi}}\nspec: ",
+			"[{key: K, open: O}]", "target.spec.alpha, target.spec.beta, target.spec.gamma[0].key, target.spec.gamma[0].open, target.spec.zeta"},
+		"PulumiStack": {"apiVersion: stackreeve.dev/v1\nkind: PulumiStack\nmetadata: {name: shop}\nspec:\n  program: /pulumi\n  config: ",
+			"{secret: [K, O]}", "alpha, beta, gamma, zeta"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			document := func(key, open, zeta string) string {
+				beta := key + "-canary"
+				if name == "PulumiStack" {
+					beta, zeta = "{secret: "+beta+"}", "{secret: "+zeta+"}"
+				}
+				return c.document + "{alpha: " + open + ", beta: " + beta + ", gamma: " + strings.NewReplacer("K", key, "O", open).Replace(c.list) + ", zeta: " + zeta + "}\n"
+			}
+			w := setup(t, map[string]string{"pulumi/Pulumi.yaml": pulumiProject("shop"), "terraform/main.tf": "", "acme/components/shop.yaml": component, "acme/dev/shop.yaml": document("k1", "o1", "z1")})
+			w.converge(t)
+			w.files["acme/dev/shop.yaml"] = document("k2", "o2", "z2")
+			w.reload(t)
+			expect(t, w.compare(), "apply dev/shop [spec: "+c.want+"]")
+			w.files["acme/dev/shop.yaml"] = document("k1", "o1", "{a: z1}") // another shape of a secret
+			w.reload(t)
+			last := c.want[strings.LastIndex(c.want, " ")+1:]
+			expect(t, w.compare(), "apply dev/shop [spec: "+last+"]")
+		})
+	}
+}
