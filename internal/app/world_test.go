@@ -108,7 +108,9 @@ func runs(root string) bool {
 			return false
 		}
 		defer f.Close()
-		return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // what is being started has a copy of the file
+		return errors.Is(err, syscall.EWOULDBLOCK)
 	})
 }
 

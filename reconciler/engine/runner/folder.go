@@ -55,7 +55,7 @@ func Cleanup(folder string) error {
 	case err != nil:
 		return fmt.Errorf("clean up %s: %w", folder, err)
 	default:
-		defer l.Close()
+		defer release(l)
 	}
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {

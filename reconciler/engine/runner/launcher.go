@@ -221,7 +221,7 @@ func giveUp(ctx context.Context, folder string, leader int) (ending, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer lock.Close()
+	defer release(lock)
 	e := endedWithResult
 	r, err := readResult(folder)
 	if err != nil {

@@ -67,7 +67,15 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// takeLock takes the lock of a folder until the file is closed; [errHeld] when a
+// release lets go of a lock and closes its file. To close it is not enough: what is being
+// started beside has a copy of every open file until its own program begins, and
+// the lock would be held for as long.
+func release(f *os.File) {
+	_ = flock(f, unix.LOCK_UN)
+	_ = f.Close()
+}
+
+// takeLock takes the lock of a folder until it is released; [errHeld] when a
 // runner has it. The file must be there.
 func takeLock(folder string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_RDWR, 0)
@@ -112,7 +120,7 @@ func isHeld(folder string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
+	defer release(f)
 	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return true, nil
