@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/stackreeve/stackreeve/gitsource"
+	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/seal"
@@ -23,6 +25,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -61,9 +64,7 @@ func Doctor(ctx context.Context, c config.Config, environ []string, address stri
 	daemon := checkDaemon(ctx, c)
 	checks = append(checks, checkKey(c.DataDir), daemon, checkCLIConfig(c))
 	if len(c.Repositories) == 0 && daemon.Health == Well {
-		// It was told on its own command line, or in another file.
-		return append(checks, Check{Name: "repositories", Health: Unwell, Detail: "this configuration names none; the daemon has its own",
-			Fix: "see `reeve get repositories`, or name the daemon's configuration with --config"})
+		return append(checks, askDaemon(ctx, c.Socket)...)
 	}
 	checks = append(checks, checkRepositories(ctx, c, e)...)
 	return append(checks, checkForges(ctx, c, environ, address)...)
@@ -166,6 +167,69 @@ func checkDaemon(ctx context.Context, c config.Config) Check {
 	return Check{Name: "daemon", Health: Well, Detail: "answers on " + c.Socket}
 }
 
+// askDaemon has the running daemon say what this configuration does not know: it was told its
+// repositories on its own command line, or in another file.
+func askDaemon(ctx context.Context, socket string) []Check {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	daemon := api.NewClient(api.Options{Socket: socket})
+	defer daemon.Close()
+	const name = "repositories"
+	list, err := daemon.Repositories(ctx)
+	if err != nil {
+		return []Check{{Name: name, Health: Unwell, Detail: "this configuration names none, and the daemon does not say its own: " + oneLine(err),
+			Fix: "name the daemon's configuration with --config"}}
+	}
+	if len(list) == 0 {
+		return []Check{{Name: name, Health: Missing, Detail: "none is configured, and the daemon has none", Fix: addRepository}}
+	}
+	out := []Check{{Name: name, Health: Unwell, Detail: "this configuration names none; those below are the daemon's, as it says",
+		Fix: "name the daemon's configuration with --config to have their forges checked, too"}}
+	for _, r := range list {
+		check := Check{Name: "repository " + r.Name, Health: Well, Detail: strings.TrimSpace(r.Branch + " " + gitsource.Revision{Commit: r.Commit}.Short())}
+		switch {
+		case r.FetchError != "":
+			check.Health, check.Detail, check.Fix = Missing, r.FetchError, "check its address, branch and credentials where the daemon was told them"
+		case r.Commit == "":
+			check.Health, check.Detail = Unwell, "the daemon has not read it yet"
+		case r.Errors > 0:
+			check.Health, check.Detail, check.Fix = Unwell, check.Detail+": "+report.Plural(r.Errors, "error"), "`reeve get repositories -o yaml` shows them"
+		}
+		out = append(out, check)
+	}
+	return append(out, askEngines(ctx, daemon)...)
+}
+
+// askEngines has the daemon say which programs its stacks get, and which of them none.
+func askEngines(ctx context.Context, daemon *api.Client) []Check {
+	const name = "engines of the daemon"
+	list, err := daemon.Resources(ctx, api.Filter{})
+	if err != nil {
+		return []Check{{Name: name, Health: Unwell, Detail: oneLine(err)}}
+	}
+	if len(list) == 0 {
+		return []Check{{Name: name, Health: Well, Detail: "it has no stack"}}
+	}
+	got, lacks := map[string]int{}, map[string][]schema.ResourceKey{}
+	for _, r := range list {
+		e, err := daemon.Engine(ctx, r.Key)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // gone since
+		case err != nil:
+			return []Check{{Name: name, Health: Unwell, Detail: r.Key.String() + ": " + oneLine(err)}}
+		case e.Path == "":
+			lacks[e.Problem] = append(lacks[e.Problem], r.Key)
+		default:
+			got[string(e.Engine)+" "+e.Version]++
+		}
+	}
+	var missing []Check
+	for _, problem := range slices.Sorted(maps.Keys(lacks)) {
+		missing = append(missing, Check{Name: name, Health: Missing, Detail: andMore(lacks[problem]) + ": " + problem})
+	}
+	return engineChecks(name, got, missing)
+}
+
 func checkCLIConfig(c config.Config) Check {
 	if c.Engine.CLIConfig == "" {
 		return Check{Name: "engine CLI configuration", Health: Well, Detail: "none; providers come from the engines' own registries"}
@@ -176,12 +240,15 @@ func checkCLIConfig(c config.Config) Check {
 	return Check{Name: "engine CLI configuration", Health: Well, Detail: c.Engine.CLIConfig}
 }
 
+// addRepository is how a daemon gets a repository.
+const addRepository = "add one to reeve.yaml, or start `reeve serve --repository PATH-OR-URL`"
+
 // reachTimeout bounds how long the doctor waits for one repository.
 const reachTimeout = 20 * time.Second
 
 func checkRepositories(ctx context.Context, c config.Config, e *engines) []Check {
 	if len(c.Repositories) == 0 {
-		return []Check{{Name: "repositories", Health: Missing, Detail: "none is configured", Fix: "add one to reeve.yaml, or start `reeve serve --repository PATH-OR-URL`"}}
+		return []Check{{Name: "repositories", Health: Missing, Detail: "none is configured", Fix: addRepository}}
 	}
 	scratch, err := os.MkdirTemp("", "reeve-doctor-")
 	if err != nil {
@@ -249,10 +316,7 @@ func checkUses(ctx context.Context, e *engines, repository string, in diff.Input
 			got[p.String()] += len(u.Of)
 			continue
 		}
-		check := Check{Name: name, Health: Missing, Detail: u.Of[0].String()}
-		if more := len(u.Of) - 1; more > 0 {
-			check.Detail += fmt.Sprintf(" and %d more", more)
-		}
+		check := Check{Name: name, Health: Missing, Detail: andMore(u.Of)}
 		var lack interface {
 			What() string
 			How() string
@@ -268,6 +332,19 @@ func checkUses(ctx context.Context, e *engines, repository string, in diff.Input
 		}
 		missing = append(missing, check)
 	}
+	return engineChecks(name, got, missing)
+}
+
+// andMore names the first of some stacks.
+func andMore(of []schema.ResourceKey) string {
+	if more := len(of) - 1; more > 0 {
+		return fmt.Sprintf("%s and %d more", of[0], more)
+	}
+	return of[0].String()
+}
+
+// engineChecks tells how many stacks get each program, and then what is missing.
+func engineChecks(name string, got map[string]int, missing []Check) []Check {
 	var parts []string
 	for _, p := range slices.Sorted(maps.Keys(got)) {
 		parts = append(parts, fmt.Sprintf("%s for %s", p, report.Plural(got[p], "stack")))

@@ -60,9 +60,9 @@ const (
 func (o Origin) Sentence() string {
 	switch o {
 	case Configured:
-		return "named in reeve.yaml"
+		return "named in the configuration"
 	case InFolder:
-		return "in a folder that reeve.yaml names"
+		return "in a folder that the configuration names"
 	case Installed:
 		return "installed by reeve"
 	}
