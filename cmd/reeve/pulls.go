@@ -32,7 +32,7 @@ func newGetPulls(c *cli) *cobra.Command {
 					t := report.Table{Header: []string{"PULL REQUEST", "TITLE", "STATE", "RESOURCES", "CHANGES", "WAITS FOR"}}
 					for _, p := range list {
 						t.Rows = append(t.Rows, []string{p.Repository + "#" + strconv.Itoa(p.Number), report.Shorten(report.Clean(p.Title), titleColumns), p.State,
-							strconv.Itoa(p.Resources), p.Changes.String(), waitsFor(p)})
+							strconv.Itoa(p.Resources), p.Brief, waitsFor(p)})
 					}
 					empty := "no open pull requests; --all shows those that have ended"
 					if q.All {

@@ -149,6 +149,9 @@ type PullStatus struct {
 	// Resources counts the affected resources, and Changes what their plans do together.
 	Resources int             `json:"resources"`
 	Changes   stackjob.Counts `json:"changes"`
+	// Brief is what they do in a few words: "+1 ~2 -0 ±0", "outputs only"; "" while there is
+	// no plan.
+	Brief string `json:"brief,omitempty"`
 	// WaitsFor is what is between now and the apply, one sentence each.
 	WaitsFor []PullBlock `json:"waitsFor,omitempty"`
 	// UpdatedAt is when the daemon last wrote something down about it.

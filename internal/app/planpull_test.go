@@ -77,7 +77,7 @@ func TestWhatADryRunShowsIsWhatTheDaemonPosted(t *testing.T) {
 		}
 		list[0].UpdatedAt = list[0].UpdatedAt.UTC()
 		want := api.PullStatus{Repository: "config", Number: n, Title: "Add two", URL: list[0].URL, Author: "ada", State: "approved", Head: head, Base: dry.Base,
-			Resources: 2, Changes: stackjob.Counts{Create: 1}, UpdatedAt: list[0].UpdatedAt,
+			Resources: 2, Changes: stackjob.Counts{Create: 1}, Brief: "+1 ~0 -0 ±0", UpdatedAt: list[0].UpdatedAt,
 			WaitsFor: []api.PullBlock{{What: "deferred until acme/dev/TerraformStack/a is applied: acme/dev/TerraformStack/b", Who: "nobody: it is planned, shown and gated then"}}}
 		if d := cmp.Diff(want, list[0]); d != "" {
 			t.Errorf("the pull request (-want +got):\n%s", d)

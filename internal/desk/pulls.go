@@ -7,6 +7,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
@@ -33,11 +34,14 @@ func (d *Desk) Pulls(ctx context.Context, f api.PullFilter) ([]api.PullStatus, e
 func pullStatus(p pull.Pull, view comment.Pull) api.PullStatus {
 	s := api.PullStatus{Repository: p.Key.Repository, Number: p.Key.Number, Title: p.Proposal.Title, URL: p.Proposal.URL, Author: p.Proposal.Author,
 		State: string(view.State), Head: view.Head, Base: view.Base, Resources: len(view.Rows), UpdatedAt: p.UpdatedAt}
+	var plans []*stackjob.Plan
 	for _, row := range view.Rows {
 		if row.Plan != nil {
 			s.Changes = s.Changes.Plus(row.Plan.Counts)
+			plans = append(plans, row.Plan)
 		}
 	}
+	s.Brief = stackjob.BriefOf(plans)
 	for _, b := range view.Blocks {
 		if !b.Cleared {
 			s.WaitsFor = append(s.WaitsFor, api.PullBlock{What: b.What, Who: b.Who})

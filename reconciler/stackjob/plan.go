@@ -169,6 +169,22 @@ func (p Plan) Brief() string {
 	return "no resource changes"
 }
 
+// BriefOf is what several plans change together, as Plan.Brief; "" for no plan.
+func BriefOf(plans []*Plan) string {
+	if len(plans) == 0 {
+		return ""
+	}
+	var all Plan
+	for _, p := range plans {
+		all.Counts = all.Counts.Plus(p.Counts)
+		all.HasChanges = all.HasChanges || p.HasChanges
+		all.Outputs = append(all.Outputs, p.Outputs...)
+		all.OutputsChanged += p.OutputsChanged
+		all.Providers += p.Providers
+	}
+	return all.Brief()
+}
+
 // ShortDigest is the first twelve characters of the digest, as people see it.
 func (p Plan) ShortDigest() string { return ShortDigest(p.Digest) }
 

@@ -108,15 +108,13 @@ func sum(rows []row) (c stackjob.Counts) {
 
 // brief is what all rows together change in a few words: "+1 ~2 -3 ±4", "outputs only".
 func brief(rows []row) string {
-	all := stackjob.Plan{Counts: sum(rows)}
+	var plans []*stackjob.Plan
 	for _, r := range rows {
-		if r.changes() {
-			all.HasChanges = true
-			all.Outputs = append(all.Outputs, r.Plan.Outputs...)
-			all.Providers += r.Plan.Providers
+		if r.Plan != nil {
+			plans = append(plans, r.Plan)
 		}
 	}
-	return all.Brief()
+	return stackjob.BriefOf(plans)
 }
 
 // in counts the rows that are in one of the states.
