@@ -291,7 +291,7 @@ func TestALocalPlanTellsOfEnginesThatAreNotThere(t *testing.T) {
 	// Its job says so as well, before anything runs; and whoever asks which engine it gets.
 	w.commit("two")
 	j := w.await("acme/dev/PulumiStack/p", stackjob.Failed)
-	if j.Reason.Code != stackjob.ReasonEngineMissing || len(j.Operations) != 0 || !strings.Contains(j.Reason.Detail, "pulumi-language-cobol; `reeve engine install pulumi` gets") {
+	if j.Reason.Code != stackjob.ReasonEngineMissing || len(j.Operations) != 0 || !strings.Contains(j.Reason.Detail, "pulumi-language-cobol, the host for programs of the runtime cobol; `reeve engine install pulumi` gets") {
 		t.Errorf("%s after %+v", j.Reason, j.Operations)
 	}
 	which, err := w.app.Backend().Engine(t.Context(), w.key("acme/dev/PulumiStack/p"))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 func TestAddressesSortNaturally(t *testing.T) {
@@ -39,6 +40,22 @@ func TestSecretsAreMaskedInEveryForm(t *testing.T) {
 	} {
 		if got := m.Text(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestAPlanWithoutResourcesIsRenderedWithWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	const none = "Plan: 0 to create, 0 to update, 0 to replace, 0 to destroy; "
+	outputs := []stackjob.OutputChange{{Name: "url", Action: stackjob.Create, AttributeChange: stackjob.AttributeChange{After: []byte(`"a"`)}}}
+	for want, p := range map[string]stackjob.Plan{
+		"Outputs:\n  + url = \"a\"\n\n" + none + "outputs only.\n":      {HasChanges: true, Outputs: outputs},
+		none + "providers only.\n":                                      {HasChanges: true, Providers: 1},
+		none + "no resource changes.\n":                                 {HasChanges: true},
+		"Plan: 0 to create, 1 to update, 0 to replace, 0 to destroy.\n": {HasChanges: true, Providers: 1, Counts: stackjob.Counts{Update: 1}},
+	} {
+		if got := facts.Render(p, nil); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func Render(p stackjob.Plan, reasons map[string]string) string {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(renderCounts(p.Counts))
+	b.WriteString(renderCounts(p))
 	return b.String()
 }
 
@@ -102,7 +102,8 @@ func renderValue(a stackjob.AttributeChange) string {
 	return string(a.Before) + " -> " + after
 }
 
-func renderCounts(c stackjob.Counts) string {
+func renderCounts(p stackjob.Plan) string {
+	c := p.Counts
 	s := fmt.Sprintf("Plan: %d to create, %d to update, %d to replace, %d to destroy", c.Create, c.Update, c.Replace, c.Delete)
 	for _, n := range []struct {
 		count int
@@ -111,6 +112,9 @@ func renderCounts(c stackjob.Counts) string {
 		if n.count > 0 {
 			s += fmt.Sprintf(", %d %s", n.count, n.what)
 		}
+	}
+	if !c.Changes() { // there is something to do all the same
+		s += "; " + p.Brief()
 	}
 	return s + ".\n"
 }

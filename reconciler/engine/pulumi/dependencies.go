@@ -105,7 +105,7 @@ var toolchains = map[string][]string{"go": {"go"}, "nodejs": {"node"}, "python":
 func (p *project) checkHost(t engine.Task, path, home string) error {
 	host := "pulumi-language-" + p.runtime
 	if found, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+p.runtime+"-v*")); lookPath(path, host) == "" && len(found) == 0 {
-		return telling.Person(stackjob.ReasonEngineMissing, host+"; `reeve engine install pulumi` gets Pulumi with its hosts", fmt.Sprintf(
+		return telling.Person(stackjob.ReasonEngineMissing, host+", the host for programs of the runtime "+p.runtime+"; `reeve engine install pulumi` gets Pulumi with its hosts; if "+p.runtime+" is a mistake, correct runtime in Pulumi.yaml", fmt.Sprintf(
 			"The program is written for the runtime %s, and its language host %s is neither beside %s nor on the PATH of the job.\n"+
 				"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: `reeve engine install pulumi` gets all of it; or put %s there. "+
 				"If %s is a mistake, correct `runtime` in Pulumi.yaml.", p.runtime, host, t.Program.Path, host, p.runtime))
