@@ -11,7 +11,7 @@ import (
 
 // patience bounds a wait for something that must happen; it is never waited out
 // when it does.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // looks is a Work under observation. Each call of advance is counted, and does what
 // the test wants.
@@ -110,7 +110,7 @@ func (l *looks) await(what string, cond func() bool) {
 	defer l.mu.Unlock()
 	for !cond() {
 		if late {
-			l.s.t.Fatalf("waited in vain for %s; looks: %v", what, l.count)
+			l.s.t.Fatalf("waited in vain for %s; %d jobs were looked at", what, len(l.count))
 		}
 		l.changed.Wait()
 	}
