@@ -396,24 +396,27 @@ func TestAComponentThatNamesPulumiMovesNoStackByItself(t *testing.T) {
 		return "apiVersion: stackreeve.dev/v1\nkind: DeploymentComponent\nmetadata: {name: net}\nspec:\n  apiVersion: example.dev/v1\n  kind: Net\n  provisioner: " + provisioner +
 			"\n  modules: {tofu: /modules/net, pulumi: /modules/pu}\n"
 	}
-	base := newWorld(t, tooltest.OpenTofu(t))
-	w := &pullWorld{world: base, hooks: true, site: forges()["github"](t).NewSite(t, map[string]string{
-		"modules/net/main.tf":    "variable \"metadata\" {}\nvariable \"spec\" {}\nresource \"terraform_data\" \"this\" { input = var.metadata.name }\n",
-		"modules/pu/Pulumi.yaml": "name: pu\nruntime: yaml\n",
-		"acme/net.yaml":          component("tofu"),
-		"acme/dev/net.yaml":      "apiVersion: example.dev/v1\nkind: Net\nmetadata: {name: net}\nspec: {}\n",
-	})}
-	w.front = newFront(t, w.site.APIURL())
-	w.start()
-	w.settle(net)
-	if j := w.served.await(net, stackjob.Succeeded); j.Plan.Engine != w.engine.String() {
-		t.Errorf("it was made with %s", j.Plan.Engine)
+	files := func(w *world) map[string]string {
+		w.engine = tooltest.OpenTofu(t)
+		return map[string]string{
+			"modules/net/main.tf":    "variable \"metadata\" {}\nvariable \"spec\" {}\nresource \"terraform_data\" \"this\" { input = var.metadata.name }\n",
+			"modules/pu/Pulumi.yaml": "name: pu\nruntime: yaml\n",
+			"acme/net.yaml":          component("tofu"),
+			"acme/dev/net.yaml":      "apiVersion: example.dev/v1\nkind: Net\nmetadata: {name: net}\nspec: {}\n",
+		}
 	}
-	n, head := w.proposes("Pulumi for all", map[string]string{"acme/net.yaml": component("pulumi")})
-	w.shows(n, net, "its engine would change", "tofu → pulumi", "no state can be moved between them", "imported-from-tofu")
-	w.status(head, "reeve/plan", forge.Failure)
-	if plans := w.plans(); len(plans) != 0 {
-		t.Errorf("plans were made: %v", plans)
-	}
-	w.once(n)
+	onOneForgeWith(t, files, func(t *testing.T, w *pullWorld) {
+		w.start()
+		w.settle(net)
+		if j := w.served.await(net, stackjob.Succeeded); j.Plan.Engine != w.engine.String() {
+			t.Errorf("it was made with %s", j.Plan.Engine)
+		}
+		n, head := w.proposes("Pulumi for all", map[string]string{"acme/net.yaml": component("pulumi")})
+		w.shows(n, net, "its engine would change", "tofu → pulumi", "no state can be moved between them", "imported-from-tofu")
+		w.status(head, "reeve/plan", forge.Failure)
+		if plans := w.plans(); len(plans) != 0 {
+			t.Errorf("plans were made: %v", plans)
+		}
+		w.once(n)
+	})
 }

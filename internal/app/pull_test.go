@@ -89,11 +89,14 @@ func tellOn(t *testing.T, names []string, files func(*world) map[string]string, 
 			for n, text := range files(base) {
 				all[n] = text
 			}
-			w := &pullWorld{world: base, site: forges()[name](t).NewSite(t, all), hooks: true}
-			w.front = newFront(t, w.site.APIURL())
-			story(t, w)
+			story(t, base.at(forges()[name](t).NewSite(t, all)))
 		})
 	}
+}
+
+// at is the world with its config repository on a forge, which tells by webhooks.
+func (w *world) at(site forgetest.Site) *pullWorld {
+	return &pullWorld{world: w, site: site, hooks: true, front: newFront(w.t, site.APIURL())}
 }
 
 const webhookSecret = "0123456789-webhook-canary"

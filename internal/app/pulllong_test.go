@@ -168,8 +168,7 @@ func TestWhatIsTooLongForACommentStandsInACheckRun(t *testing.T) {
 	t.Parallel()
 	world := hub.New(t)
 	site := world.NewSite(t, nil)
-	w := &pullWorld{world: newWorld(t, tooltest.Engines(t)[0]), site: site, hooks: true}
-	w.front = newFront(t, site.APIURL())
+	w := newWorld(t, tooltest.Engines(t)[0]).at(site)
 	runs := func(head string) []string {
 		t.Helper()
 		all := site.(*hub.Site).CheckRuns(t, head)
@@ -273,8 +272,7 @@ func TestWhatIsTooLongForACommentStandsInACheckRun(t *testing.T) {
 func TestWithoutAnAppTheCommentSaysHowToSeeAllOfIt(t *testing.T) {
 	t.Parallel()
 	site := hub.New(t).NewSite(t, nil)
-	w := &pullWorld{world: newWorld(t, tooltest.Engines(t)[0]), site: site, hooks: true}
-	w.front = newFront(t, site.APIURL())
+	w := newWorld(t, tooltest.Engines(t)[0]).at(site)
 	w.start()
 	head := w.site.Push(t, forgetest.Ada, "change", w.longFiles("first"), false)
 	n := w.site.Open(t, forgetest.Ada, "change", "Add much", false)

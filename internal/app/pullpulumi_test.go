@@ -24,16 +24,20 @@ import (
 const pulumiA = "acme/dev/PulumiStack/a"
 
 // onForgeOfPulumi tells a story on one forge, with Pulumi at hand.
-func onForgeOfPulumi(t *testing.T, name string, files func(w *pullWorld, plugins string) map[string]string, story func(t *testing.T, w *pullWorld, plugins string)) {
+func onForgeOfPulumi(t *testing.T, name string, files func(w *world, plugins string) map[string]string, story func(t *testing.T, w *pullWorld, plugins string)) {
 	t.Helper()
 	e, plugins := tooltest.Pulumi(t)
-	base := newWorld(t, e)
-	w := &pullWorld{world: base, hooks: true}
-	w.site = forges()[name](t).NewSite(t, files(w, plugins))
-	w.front = newFront(t, w.site.APIURL())
-	w.start()
-	story(t, w, plugins)
+	tellOn(t, []string{name}, func(w *world) map[string]string {
+		w.engine = e
+		return files(w, plugins)
+	}, func(t *testing.T, w *pullWorld) {
+		w.start()
+		story(t, w, plugins)
+	})
 }
+
+// nothingYet is a config repository in which there is no stack.
+func nothingYet(*world, string) map[string]string { return nil }
 
 // notesProgram is a program with files that somebody can change from outside, as notes is
 // a module.
@@ -46,7 +50,7 @@ func notesProgram(plugins string) string {
 	return b.String() + "  this: {type: \"lab:Data\", properties: {value: \"${text}\"}}\n"
 }
 
-func (w *pullWorld) pulumiNoted(text string) string {
+func (w *world) pulumiNoted(text string) string {
 	return fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: PulumiStack\nmetadata: {name: a}\nspec:\n  program: /modules/notes\n  config: {folder: %q, text: %q}\n",
 		filepath.Join(w.root, "notes"), text)
 }
@@ -56,7 +60,7 @@ func (w *pullWorld) pulumiNoted(text string) string {
 // request; and then the stack is taken away by another one.
 func TestDriftOfAPulumiStackIsToldApartAndARemovedOneIsDestroyed(t *testing.T) {
 	t.Parallel()
-	files := func(w *pullWorld, plugins string) map[string]string {
+	files := func(w *world, plugins string) map[string]string {
 		return map[string]string{"modules/notes/Pulumi.yaml": notesProgram(plugins), "acme/dev/a.yaml": w.pulumiNoted("one")}
 	}
 	onForgeOfPulumi(t, "gitea", files, func(t *testing.T, w *pullWorld, _ string) {
@@ -114,7 +118,7 @@ func TestDriftOfAPulumiStackIsToldApartAndARemovedOneIsDestroyed(t *testing.T) {
 func TestAPulumiPlanIsAppliedAsApprovedOrAskedForAnew(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-Vw3-before-the-merge"
-	files := func(w *pullWorld, plugins string) map[string]string {
+	files := func(w *world, plugins string) map[string]string {
 		all := early("pauseBetweenPreviewAndUpdateOrDestroy: true", "")
 		all["modules/lab/Pulumi.yaml"], all["acme/dev/a.yaml"] = pulumiProgram(plugins), w.pulumiDocument("a", "one", canary)
 		return all
@@ -214,8 +218,7 @@ func (w *pullWorld) read(path string) string {
 func TestWhatIsWrongWithAPulumiProgramIsToldAndARunningApplyIsCancelled(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-Jk5-in-a-failure"
-	files := func(*pullWorld, string) map[string]string { return nil }
-	onForgeOfPulumi(t, "gitlab", files, func(t *testing.T, w *pullWorld, plugins string) {
+	onForgeOfPulumi(t, "gitlab", nothingYet, func(t *testing.T, w *pullWorld, plugins string) {
 		program := pulumiProgram(plugins)
 		wrong := strings.Replace(program, "${text}", "${nothing.here}", 1)
 		line := 1 + strings.Count(wrong[:strings.Index(wrong, "${nothing.here}")], "\n")
@@ -252,8 +255,7 @@ func TestWhatIsWrongWithAPulumiProgramIsToldAndARunningApplyIsCancelled(t *testi
 func TestACommentHasRoomForALargePulumiStack(t *testing.T) {
 	t.Parallel()
 	const resources, canary = 48, "canary-Lp2-in-a-large-one"
-	files := func(*pullWorld, string) map[string]string { return nil }
-	onForgeOfPulumi(t, "github", files, func(t *testing.T, w *pullWorld, plugins string) {
+	onForgeOfPulumi(t, "github", nothingYet, func(t *testing.T, w *pullWorld, plugins string) {
 		text := strings.Repeat("a line of text that a reviewer could want to see\\n", 40)
 		var b strings.Builder
 		fmt.Fprintf(&b, "name: large\nruntime: yaml\nplugins: {providers: [{name: lab, path: %q}]}\nconfig: {password: {type: string, secret: true}}\nresources:\n", plugins)
