@@ -154,6 +154,12 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 	if err != nil {
 		p.Say("Warning: the note of the apply: " + err.Error())
 	}
+	// What was killed is left as it is, for whoever looks into it.
+	if out.Result != stackjob.ResultInterrupted {
+		if err := p.shortenHistory(); err != nil {
+			p.Say("Warning: Pulumi's own history of the stack could not be shortened: " + err.Error())
+		}
+	}
 	op.Record.Counts = out.Counts
 	op.Record.EngineProcesses = p.engine.cmd.processes
 	op.Record.Killed = killed

@@ -101,6 +101,9 @@ func (p *phase) environment() map[string]string {
 	if s.NoPluginDownload {
 		env["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
 	}
+	if p.isOwnFile() {
+		env[noCheckpointBackups] = "true"
+	}
 	if s.StackInput && !p.runsNothing() {
 		env[stackInputVariable] = filepath.Join(p.at.private, stackInputFile)
 	}

@@ -22,7 +22,9 @@ import (
 
 const (
 	// keptBackups is how many state backups of a stack are kept.
-	keptBackups  = 20
+	keptBackups = 20
+	// keptUpdates is how many updates Pulumi's own history of a stack in the data folder holds.
+	keptUpdates  = keptBackups
 	backupSuffix = ".pulumi.json"
 	exportSuffix = ".export.json"
 )
