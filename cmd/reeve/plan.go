@@ -110,8 +110,6 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 	if _, err := io.WriteString(w, diag.Text(result.Diagnostics, diag.TextOptions{Color: c.color()})); err != nil {
 		return err
 	}
-	var total stackjob.Counts
-	unplanned := 0
 	for _, r := range result.Resources {
 		if _, err := fmt.Fprintf(w, "\n%s: %s (%s)\n", r.Key, r.Action, report.Because(r.Because)); err != nil {
 			return err
@@ -119,15 +117,11 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 		var text string
 		switch {
 		case r.Deferred != nil:
-			unplanned++
 			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there before\n", r.Deferred)
 		case r.Problem != nil:
-			unplanned++
 			text = "no plan: " + r.Problem.String() + "\n"
 		case r.Job != nil && r.Job.Plan != nil:
 			text = report.Plan(*r.Job.Plan, report.Style{Color: c.color()})
-			n := r.Job.Plan.Counts
-			total = total.Plus(stackjob.Counts{Create: n.Create, Update: n.Update, Delete: n.Delete, Replace: n.Replace})
 		}
 		if r.MovedFrom != "" {
 			text = "its document moved here from " + report.Clean(r.MovedFrom) + "\n" + text
@@ -156,10 +150,40 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 			return err
 		}
 	}
-	changes := total.String()
-	if unplanned > 0 {
-		changes += fmt.Sprintf(", %d not planned", unplanned)
-	}
-	_, err := fmt.Fprintf(w, "\n%d stacks differ, %d are as desired: %s\n", len(result.Resources), result.Unchanged, changes)
+	_, err := fmt.Fprintf(w, "\n%s\n", inAll(result))
 	return err
+}
+
+// inAll is the last line of a plan: how many stacks differ, and what their plans do.
+func inAll(result app.LocalPlan) string {
+	line := report.Plural(len(result.Resources), "stack") + " differ"
+	if len(result.Resources) == 1 {
+		line += "s"
+	}
+	verb := "are"
+	if result.Unchanged == 1 {
+		verb = "is"
+	}
+	line += fmt.Sprintf(", %d %s as desired", result.Unchanged, verb)
+	var plans []*stackjob.Plan
+	unplanned := 0
+	for _, r := range result.Resources {
+		switch {
+		case r.Deferred != nil || r.Problem != nil:
+			unplanned++
+		case r.Job != nil && r.Job.Plan != nil:
+			plans = append(plans, r.Job.Plan)
+		}
+	}
+	var parts []string
+	if len(plans) > 0 {
+		parts = append(parts, stackjob.BriefOf(plans))
+	}
+	if unplanned > 0 {
+		parts = append(parts, fmt.Sprintf("%d not planned", unplanned))
+	}
+	if len(parts) == 0 {
+		return line
+	}
+	return line + ": " + strings.Join(parts, ", ")
 }
