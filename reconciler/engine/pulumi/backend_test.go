@@ -371,7 +371,15 @@ func TestSecretsOfAKeyService(t *testing.T) {
 	if moved.Counts.Update != 1 || len(moved.Outputs) != 2 || !moved.Outputs[0].Sensitive {
 		t.Errorf("plan = %+v", moved)
 	}
-	told, err := json.Marshal([]any{first, out, moved, processes()})
+	// A stack that somebody removed is made again, with another data key.
+	if err := os.RemoveAll(strings.TrimPrefix(b.Task.Pulumi.BackendURL, "file://")); err != nil {
+		t.Fatal(err)
+	}
+	anew := b.MustPlan()
+	if anew.Counts != (stackjob.Counts{Create: 1}) {
+		t.Errorf("plan of a stack that was removed = %+v", anew)
+	}
+	told, err := json.Marshal([]any{first, out, moved, anew, processes()})
 	if err != nil {
 		t.Fatal(err)
 	}

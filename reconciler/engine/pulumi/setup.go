@@ -196,6 +196,10 @@ func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
 		if err != nil && !saysStackExists(err) {
 			return err
 		}
+		if p.isKMS() {
+			// They are of the data key of a stack that is gone. (Of a passphrase they have the salt in their names.)
+			p.record.Ciphertexts = nil
+		}
 		if err := p.takeSettings(); err != nil {
 			return err
 		}
