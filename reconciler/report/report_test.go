@@ -193,6 +193,17 @@ func TestWhatDiffersIsSeenInLongValues(t *testing.T) {
 	}
 }
 
+// TestPulumisReasonsAreSaidInWords has the reasons that its driver gives.
+func TestPulumisReasonsAreSaidInWords(t *testing.T) {
+	t.Parallel()
+	for why, want := range map[string]string{"not_in_program": "it is no longer in the program", "tainted": "it is marked as tainted in the state"} {
+		v := report.Arrange(stackjob.Plan{Resources: []stackjob.ResourceChange{{Address: "a", Action: stackjob.Delete, Why: why}}})
+		if d := cmp.Diff([]string{want}, v.Danger[0].Why); d != "" {
+			t.Errorf("%s (-want +got):\n%s", why, d)
+		}
+	}
+}
+
 func TestDriftIsToldApartFromTheChange(t *testing.T) {
 	t.Parallel()
 	change := func(path, before, after string) stackjob.AttributeChange {

@@ -239,7 +239,7 @@ func sameValue(a, b json.RawMessage) bool {
 	return isAbsent(a) && isAbsent(b) || bytes.Equal(a, b)
 }
 
-// engineReasons are Terraform's words for why, in ours.
+// engineReasons are the engines' words for why, in ours.
 var engineReasons = map[string]string{
 	"replace_because_tainted":           "it is tainted: an earlier create of it did not finish",
 	"replace_because_cannot_update":     "it cannot be updated in place",
@@ -251,6 +251,8 @@ var engineReasons = map[string]string{
 	"delete_because_count_index":        "its index is beyond count",
 	"delete_because_each_key":           "its key is no longer in for_each",
 	"delete_because_no_move_target":     "its moved block leads nowhere",
+	"not_in_program":                    "it is no longer in the program",
+	"tainted":                           "it is marked as tainted in the state",
 	"read_because_config_unknown":       "its arguments are known only after apply",
 	"read_because_dependency_pending":   "something that it reads changes first",
 	"read_because_check_nested":         "a check reads it",

@@ -221,11 +221,14 @@ func count(n *stackjob.Counts, a stackjob.ChangeAction) {
 	}
 }
 
+// deposed ends the address of what waits for its deletion since an earlier replacement.
+const deposed = " (deposed)"
+
 // resource converts one change.
 func (c converter) resource(s *step, action stackjob.ChangeAction, plan savedPlan, drifted bool) stackjob.ResourceChange {
 	out := stackjob.ResourceChange{Address: s.urn, Type: typeOf(s.urn), Name: nameOf(s.urn), Action: action}
 	if s.old {
-		out.Address += " (deposed)"
+		out.Address += deposed
 	}
 	md := cmp.Or(s.before, s.after)
 	out.Previous = s.previous()

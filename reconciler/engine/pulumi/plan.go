@@ -139,8 +139,27 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	}
 	slices.Sort(p.Warnings) // engines work in parallel; what is shown must not flap
 	plan.Warnings = p.Warnings
-	plan.Text = facts.Render(*plan, nil)
+	if p.task.Action == stackjob.Apply {
+		sayWhy(plan.Resources)
+	}
+	plan.Text = facts.Render(*plan, reasons)
 	return plan, p.remember(p.before)
+}
+
+// notInProgram is why an apply destroys: Pulumi gives no reason, and has no other but the one
+// of an earlier replacement.
+const notInProgram = "not_in_program"
+
+// reasons are the reasons of this engine in words.
+var reasons = map[string]string{notInProgram: "it is not in the program", "tainted": "it is tainted"}
+
+// sayWhy gives what an apply would destroy its reason, as Terraform does.
+func sayWhy(list []stackjob.ResourceChange) {
+	for i := range list {
+		if r := &list[i]; r.Action == stackjob.Delete && r.Why == "" && !strings.HasSuffix(r.Address, deposed) {
+			r.Why = notInProgram
+		}
+	}
 }
 
 // inputDigest is keyed: inputs may be secrets with few possible values.

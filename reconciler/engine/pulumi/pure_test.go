@@ -363,6 +363,20 @@ func TestPlansTellOfProviders(t *testing.T) {
 	}
 }
 
+func TestWhatAnApplyDestroysHasAReason(t *testing.T) {
+	t.Parallel()
+	list := []stackjob.ResourceChange{{Address: "a", Action: stackjob.Delete}, {Address: "b" + deposed, Action: stackjob.Delete},
+		{Address: "c", Action: stackjob.Replace, Why: "tainted"}, {Address: "d", Action: stackjob.Update}, {Address: "e", Action: stackjob.Forget}}
+	sayWhy(list)
+	var got []string
+	for _, r := range list {
+		got = append(got, r.Why)
+	}
+	if diff := cmp.Diff([]string{notInProgram, "", "tainted", "", ""}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestPendingOperationsAreTakenOutAlone(t *testing.T) {
 	t.Parallel()
 	d, err := parseCheckpoint([]byte(`{"version":3,"checkpoint":{"stack":"x","latest":{"manifest":{"time":"a"},"resources":[{"urn":"u","type":"t","inputs":{"n":12345678901234567890}}],"pending_operations":[{"resource":{"urn":"v"},"type":"creating"}]}}}`))

@@ -213,7 +213,7 @@ func TestRecordedPlansAreReadAsTheyWere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan.Text = facts.Render(*plan, nil)
+			plan.Text = facts.Render(*plan, reasons)
 			text, err := json.MarshalIndent(plan, "", " ")
 			if err != nil {
 				t.Fatal(err)
