@@ -232,7 +232,7 @@ func askEngines(ctx context.Context, daemon *api.Client) []Check {
 
 func checkCLIConfig(c config.Config) Check {
 	if c.Engine.CLIConfig == "" {
-		return Check{Name: "engine CLI configuration", Health: Well, Detail: "none; providers come from the engines' own registries"}
+		return Check{Name: "engine CLI configuration", Health: Well, Detail: "none; Terraform and OpenTofu get providers from their own registries"}
 	}
 	if _, err := os.Stat(c.Engine.CLIConfig); err != nil {
 		return Check{Name: "engine CLI configuration", Health: Missing, Detail: err.Error(), Fix: "correct engine.cliConfig in reeve.yaml"}
