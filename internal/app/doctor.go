@@ -186,18 +186,23 @@ func askDaemon(ctx context.Context, socket string) []Check {
 	out := []Check{{Name: name, Health: Unwell, Detail: "this configuration names none; those below are the daemon's, as it says",
 		Fix: "name the daemon's configuration with --config to have their forges checked, too"}}
 	for _, r := range list {
-		check := Check{Name: "repository " + r.Name, Health: Well, Detail: strings.TrimSpace(r.Branch + " " + gitsource.Revision{Commit: r.Commit}.Short())}
-		switch {
-		case r.FetchError != "":
-			check.Health, check.Detail, check.Fix = Missing, r.FetchError, "check its address, branch and credentials where the daemon was told them"
-		case r.Commit == "":
-			check.Health, check.Detail = Unwell, "the daemon has not read it yet"
-		case r.Errors > 0:
-			check.Health, check.Detail, check.Fix = Unwell, check.Detail+": "+report.Plural(r.Errors, "error"), "`reeve get repositories -o yaml` shows them"
-		}
-		out = append(out, check)
+		out = append(out, checkFollowed(r))
 	}
 	return append(out, askEngines(ctx, daemon)...)
+}
+
+// checkFollowed tells how a repository is that a daemon follows.
+func checkFollowed(r api.RepositoryStatus) Check {
+	check := Check{Name: "repository " + r.Name, Health: Well, Detail: strings.TrimSpace(r.Branch + " " + gitsource.Revision{Commit: r.Commit}.Short())}
+	switch {
+	case r.FetchError != "":
+		check.Health, check.Detail, check.Fix = Missing, r.FetchError, "check its address, branch and credentials where the daemon was told them"
+	case r.Commit == "":
+		check.Health, check.Detail = Unwell, "the daemon has not read it yet"
+	case r.Errors > 0:
+		check.Health, check.Detail, check.Fix = Unwell, check.Detail+": "+report.Plural(r.Errors, "error"), "`reeve get repositories` shows all errors"
+	}
+	return check
 }
 
 // askEngines has the daemon say which programs its stacks get, and which of them none.
