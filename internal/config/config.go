@@ -165,7 +165,7 @@ type Mirrors struct {
 	// For OpenTofu: MIRROR/api.json as get.opentofu.org/tofu/api.json, and releases as MIRROR/v1.12.6/tofu_1.12.6_linux_amd64.tar.gz with their checksums and signature.
 	Tofu string `json:"tofu,omitempty" default:"https://get.opentofu.org/tofu for the versions, https://github.com/opentofu/opentofu/releases/download for the archives"`
 	// For Pulumi: MIRROR/pulumi-v3.230.0-linux-x64.tar.gz, MIRROR/pulumi-3.230.0-checksums.txt, and MIRROR/versions.json: a list of version numbers. Its signatures are not checked: the address is trusted.
-	Pulumi string `json:"pulumi,omitempty" default:"https://get.pulumi.com/releases/sdk, and https://api.github.com/repos/pulumi/pulumi/releases for the versions"`
+	Pulumi string `json:"pulumi,omitempty" default:"https://get.pulumi.com/releases/sdk, https://www.pulumi.com/latest-version for the newest version, and https://api.github.com/repos/pulumi/pulumi/releases for those that a constraint fits"`
 }
 
 // Jobs says how Stack Jobs are run.

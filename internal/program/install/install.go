@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -127,10 +128,14 @@ func Install(ctx context.Context, o Options, r Request) (Installed, error) {
 		return Installed{}, fmt.Errorf("engine %q: expected terraform, tofu or pulumi", r.Provisioner)
 	}
 	done, err := i.run(ctx)
-	if err != nil {
-		return done, fmt.Errorf("install %s: %w", i.name(), err)
+	if err == nil {
+		return done, nil
 	}
-	return done, nil
+	err = fmt.Errorf("install %s: %w", i.name(), err)
+	if unreached := new(net.OpError); errors.As(err, &unreached) && ctx.Err() == nil {
+		err = fmt.Errorf("%w. `engine.mirrors.%s` names another address, and a program that is put into a folder of `engine.folders` is found without any", err, r.Provisioner)
+	}
+	return done, err
 }
 
 // installation is one run of Install.

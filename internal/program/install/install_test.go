@@ -645,8 +645,11 @@ func TestWhatNobodyPublishesIsSaid(t *testing.T) {
 			t.Errorf("err = %v", err)
 		}
 		s.server.Close()
-		if _, err = install.Install(t.Context(), s.options(root), request(t, string(p))); err == nil || !strings.Contains(err.Error(), "install "+string(p)+": ") {
-			t.Errorf("err = %v", err)
+		for _, arg := range []string{"", "@1.9.8"} {
+			_, err = install.Install(t.Context(), s.options(root), request(t, string(p)+arg))
+			if err == nil || !strings.Contains(err.Error(), "`engine.mirrors."+string(p)+"` names another address") {
+				t.Errorf("with no network: %v", err)
+			}
 		}
 	})
 }
