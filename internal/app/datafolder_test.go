@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/api"
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
+	"github.com/stackreeve/stackreeve/internal/seal"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -160,12 +162,23 @@ func TestAKeyThatIsGoneIsNotReplacedSilently(t *testing.T) {
 	if _, err := os.Stat(key); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a new key was made: %v", err)
 	}
-	var found bool
-	for _, c := range app.Doctor(context.Background(), w.config(), os.Environ(), "") {
-		found = found || c.Name == "key file" && c.Health == app.Missing
+	keyCheck := func() app.Check {
+		all := app.Doctor(context.Background(), w.config(), os.Environ(), "")
+		return all[slices.IndexFunc(all, func(c app.Check) bool { return c.Name == "key file" })]
 	}
-	if !found {
-		t.Error("the doctor does not miss the key")
+	if c := keyCheck(); c.Health != app.Missing {
+		t.Errorf("the doctor does not miss the key: %+v", c)
+	}
+	// Nor by somebody else's, which would be made as little of: no record would open, and
+	// every stack would seem to have changed.
+	if _, err := seal.OpenOrCreate(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.New(context.Background(), app.Options{Config: w.config(), Environ: os.Environ(), Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, app.ErrKeyOther) || !strings.Contains(err.Error(), key) {
+		t.Errorf("with another key: %v", err)
+	}
+	if c := keyCheck(); c.Health != app.Missing || !strings.Contains(c.Detail, app.ErrKeyOther.Error()) {
+		t.Errorf("the doctor says of another key: %+v", c)
 	}
 	if err := os.Rename(key+".copy", key); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func Doctor(ctx context.Context, c config.Config, environ []string, address stri
 	checks = append(checks, checkGit(ctx, c))
 	checks = append(checks, checkFolder(c.DataDir)...)
 	daemon := checkDaemon(ctx, c)
-	checks = append(checks, checkKey(c.DataDir), daemon, checkCLIConfig(c))
+	checks = append(checks, checkKey(ctx, c.DataDir), daemon, checkCLIConfig(c))
 	if len(c.Repositories) == 0 && daemon.Health == Well {
 		return append(checks, askDaemon(ctx, c.Socket)...)
 	}
@@ -146,7 +146,7 @@ func checkFolder(dir string) []Check {
 	return out
 }
 
-func checkKey(dir string) Check {
+func checkKey(ctx context.Context, dir string) Check {
 	file := filepath.Join(dir, keyFile)
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err == nil {
@@ -154,8 +154,12 @@ func checkKey(dir string) Check {
 		}
 		return Check{Name: "key file", Health: Well, Detail: "is made at the first start; keep a copy of it in a safe place"}
 	}
-	if _, err := seal.OpenOrCreate(file); err != nil {
+	key, err := seal.OpenOrCreate(file)
+	if err != nil {
 		return Check{Name: "key file", Health: Missing, Detail: err.Error(), Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+	}
+	if recipient, err := sqlite.KeyOf(ctx, dir); err == nil && recipient != "" && recipient != key.Recipient() {
+		return Check{Name: "key file", Health: Missing, Detail: file + ": " + ErrKeyOther.Error(), Fix: "put the key file back from your copy; sealed values cannot be read without it"}
 	}
 	return Check{Name: "key file", Health: Well, Detail: file}
 }
