@@ -38,7 +38,10 @@ func putGit(t *testing.T, script string) {
 			t.Setenv("GITMIRROR_REAL_GIT", path)
 		}
 		text := "#!/bin/sh\nREAL='" + path + "'\n" + script
-		if err := os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+		syscall.ForkLock.RLock()                                                    // a process forked meanwhile would hold the program open (ETXTBSY)
+		err := os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755) //nolint:gosec // a program
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 		dir += string(os.PathListSeparator) + os.Getenv("PATH")

@@ -51,17 +51,16 @@ func steps() map[string][][]string {
 	}
 }
 
-// stepsOfPulumi are those where another engine can make a difference: while it is at work,
-// whoever dies (its refresh and its plan are one process, which is told of as the refresh);
-// once it has ended and what it left is the runner's to read, seal and remove; and the two
-// moves between which the daemon knows no more than that it wanted an apply. At the others
-// there is no engine, and all that is there (store, runner, journal) was killed there
-// already. A job of Pulumi's lasts several times as long as another.
-func stepsOfPulumi() map[string][][]string {
+// stepsOfAnother are those where another engine can make a difference: while it is at work,
+// whoever dies, with its plan told of as an operation; once it has ended and what it left
+// is the runner's to read, seal and remove; and the two moves between which the daemon knows
+// no more than that it wanted an apply. At the others there is no engine, and all that is
+// there (store, runner, journal) was killed there already.
+func stepsOfAnother(plan string) map[string][][]string {
 	withRunner := [][]string{{"runner"}, {"daemon", "runner"}}
 	return map[string][][]string{
 		"engine-started init":    inRunner,
-		"engine-started refresh": inRunner,
+		"engine-started " + plan: inRunner,
 		"operation-ended plan":   withRunner,
 		"move start-apply":       inDaemon,
 		"engine-started apply":   inRunner,
@@ -89,8 +88,12 @@ type crashed struct {
 func crashedJobs(t *testing.T) []crashed {
 	t.Helper()
 	var all []crashed
-	for _, e := range tooltest.Engines(t) {
-		all = append(all, crashed{engine: e, stack: devA, steps: steps(), outputs: 1,
+	for i, e := range tooltest.Engines(t) {
+		at := steps()
+		if i > 0 {
+			at = stepsOfAnother("plan")
+		}
+		all = append(all, crashed{engine: e, stack: devA, steps: at, outputs: 1,
 			write: func(w *world, _ bool) {
 				w.write("modules/counter/main.tf", counter, "acme/dev/a.yaml", w.stackDocument("a", "one"))
 			},
@@ -99,7 +102,8 @@ func crashedJobs(t *testing.T) []crashed {
 	}
 	const canary = "canary-Rk8-in-a-crash"
 	e, plugins := tooltest.Pulumi(t)
-	return append(all, crashed{engine: e, stack: "acme/dev/PulumiStack/a", steps: stepsOfPulumi(), outputs: 2, secret: canary,
+	return append(all, crashed{engine: e, stack: "acme/dev/PulumiStack/a", steps: stepsOfAnother("refresh"), // its refresh and its plan are one process
+		outputs: 2, secret: canary,
 		write: func(w *world, hangs bool) {
 			w.write("modules/lab/Pulumi.yaml", pulumiProgram(plugins), "acme/dev/a.yaml", w.pulumiDocument("a", "one", canary)+fmt.Sprintf("    hangs: %t\n", hangs))
 		},

@@ -52,12 +52,15 @@ func (w *world) daemonAs(as *syscall.Credential, cfg string) *process {
 		w.t.Fatal(err)
 	}
 	defer func() { _ = in.Close() }()
+	// While nobody forks: a program that is open for writing cannot be started.
+	syscall.ForkLock.RLock()
 	exe, err := os.OpenFile(filepath.Join(w.root, "daemon"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		w.t.Fatal(err)
+	if err == nil {
+		_, err = io.Copy(exe, in)
+		err = errors.Join(err, exe.Close())
 	}
-	_, err = io.Copy(exe, in)
-	if err := errors.Join(err, exe.Close()); err != nil {
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	p := &process{t: w.t, cmd: exec.Command(exe.Name(), "crash-daemon", cfg), out: &lockedBuffer{}}

@@ -307,9 +307,10 @@ func TestALongCommentIsCutToWhatTheForgeTakes(t *testing.T) {
 	onForges(t, nil, func(t *testing.T, w *pullWorld) {
 		w.start()
 		limit := w.site.Repository(t).Limits().CommentBytes
-		// Many small resources in one plan, so that no single value is long: 1,2 MB of
-		// difference, more than the most patient forge takes.
-		const stacks, each = 4, 2500
+		// Many small resources in one plan, so that no single value is long: a fifth more of
+		// difference than the forge takes, with some 120 bytes for each.
+		const stacks = 4
+		each := limit / 100 / stacks
 		files := map[string]string{"modules/long/main.tf": fmt.Sprintf("variable \"text\" { type = string }\nresource \"terraform_data\" \"this\" {\n  count = %d\n  input = \"${var.text}-${count.index}\"\n}\n", each)}
 		for i := range stacks {
 			files[fmt.Sprintf("acme/dev/s%d.yaml", i)] = fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: s%d}\nspec:\n  module: {path: /modules/long}\n  variables: {text: %q}\n", i, strings.Repeat("lorem ", 12))
@@ -318,6 +319,9 @@ func TestALongCommentIsCutToWhatTheForgeTakes(t *testing.T) {
 		body := w.shows(n, fmt.Sprintf("`+%d ~0", stacks*each), "reeve approve dev")
 		if len(body) > limit {
 			t.Errorf("the comment has %d bytes and the forge takes %d", len(body), limit)
+		}
+		if told := strings.Count(body, "@@ create "); told == 0 || told >= stacks*each {
+			t.Errorf("%d differences of %d are told", told, stacks*each)
 		}
 		for i := range stacks {
 			if row := fmt.Sprintf("`acme/dev/TerraformStack/s%d` |", i); !strings.Contains(body, row) {
