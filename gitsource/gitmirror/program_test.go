@@ -38,7 +38,7 @@ func putGit(t *testing.T, script string) {
 			t.Setenv("GITMIRROR_REAL_GIT", path)
 		}
 		text := "#!/bin/sh\nREAL='" + path + "'\n" + script
-		syscall.ForkLock.RLock()                                                    // a process forked meanwhile would hold the program open (ETXTBSY)
+		syscall.ForkLock.RLock()                                            // a process forked meanwhile would hold the program open (ETXTBSY)
 		err := os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755) //nolint:gosec // a program
 		syscall.ForkLock.RUnlock()
 		if err != nil {
