@@ -18,20 +18,23 @@ type progress struct {
 	after   int64
 }
 
-// follow prints until ctx ends.
+// follow prints until ctx ends, and then what was recorded before that: the end of the last
+// job is also what ends the wait for it.
 func (p *progress) follow(ctx context.Context) {
 	wake := p.backend.Watch(ctx)
-	for {
-		n, err := p.catchUp(ctx)
-		if err != nil {
+	for ended := false; ; {
+		n, err := p.catchUp(context.WithoutCancel(ctx))
+		switch {
+		case err != nil:
 			return // the command itself will meet the same error
-		}
-		if n > 0 {
+		case n > 0:
 			continue
+		case ended:
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return
+			ended = true
 		case <-wake:
 		}
 	}
