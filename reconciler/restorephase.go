@@ -84,6 +84,10 @@ func (w *Worker) restoreByEngine(ctx context.Context, job stackjob.Job) (stackjo
 
 // restoreUnknown ends a restore whose runners were all killed.
 func (w *Worker) restoreUnknown(ctx context.Context, job stackjob.Job) (stackjob.Job, error) {
+	// A daemon that was killed with the last runner left its steps open.
+	if err := w.endOpenOperations(ctx, job, stackjob.Reason{Code: stackjob.ReasonRunnerLost}); err != nil {
+		return job, err
+	}
 	now, done := w.r.o.Now(), *job.Restore
 	observed, err := w.afterRestore(ctx, job, now, &done)
 	if err != nil {
