@@ -1,14 +1,14 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // nobody is the user without rights of every Linux system.
@@ -23,28 +23,8 @@ func unprivileged(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := os.Open(exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
 	program := filepath.Join(folder, "reeve") // the name makes it the command line, see TestMain
-	// A process that another test forks meanwhile would hold the file open too, and the
-	// kernel runs no file that somebody writes (ETXTBSY).
-	syscall.ForkLock.RLock()
-	to, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err == nil {
-		_, err = io.Copy(to, from)
-		err = errors.Join(err, to.Close())
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tooltest.CopyOwnProgram(t, program)
 	for _, d := range []string{"data", "repository", "repository/acme", "repository/acme/dev"} {
 		if err := os.Mkdir(filepath.Join(folder, d), 0o755); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/app"
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/seal"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -42,28 +42,9 @@ func (w *world) daemonAs(as *syscall.Credential, cfg string) *process {
 	if as == nil {
 		return w.daemon(cfg)
 	}
-	// The test binary lies where only its owner may look.
-	own, err := os.Executable()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	in, err := os.Open(own)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() { _ = in.Close() }()
-	// While nobody forks: a program that is open for writing cannot be started.
-	syscall.ForkLock.RLock()
-	exe, err := os.OpenFile(filepath.Join(w.root, "daemon"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err == nil {
-		_, err = io.Copy(exe, in)
-		err = errors.Join(err, exe.Close())
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	p := &process{t: w.t, cmd: exec.Command(exe.Name(), "crash-daemon", cfg), out: &lockedBuffer{}}
+	exe := filepath.Join(w.root, "daemon")
+	tooltest.CopyOwnProgram(w.t, exe)
+	p := &process{t: w.t, cmd: exec.Command(exe, "crash-daemon", cfg), out: &lockedBuffer{}}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.out, p.out, "/"
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	if err := p.cmd.Start(); err != nil {

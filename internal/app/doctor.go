@@ -148,18 +148,21 @@ func checkFolder(dir string) []Check {
 
 func checkKey(ctx context.Context, dir string) Check {
 	file := filepath.Join(dir, keyFile)
+	lost := func(detail string) Check {
+		return Check{Name: "key file", Health: Missing, Detail: detail, Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+	}
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err == nil {
-			return Check{Name: "key file", Health: Missing, Detail: file + " does not exist, and there are records", Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+			return lost(file + " does not exist, and there are records")
 		}
 		return Check{Name: "key file", Health: Well, Detail: "is made at the first start; keep a copy of it in a safe place"}
 	}
 	key, err := seal.OpenOrCreate(file)
 	if err != nil {
-		return Check{Name: "key file", Health: Missing, Detail: err.Error(), Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+		return lost(err.Error())
 	}
 	if recipient, err := sqlite.KeyOf(ctx, dir); err == nil && recipient != "" && recipient != key.Recipient() {
-		return Check{Name: "key file", Health: Missing, Detail: file + ": " + ErrKeyOther.Error(), Fix: "put the key file back from your copy; sealed values cannot be read without it"}
+		return lost(file + ": " + ErrKeyOther.Error())
 	}
 	return Check{Name: "key file", Health: Well, Detail: file}
 }

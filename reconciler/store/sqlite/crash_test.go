@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
@@ -271,22 +272,7 @@ func TestAFolderThatCannotBeWrittenIsSaidToBeSo(t *testing.T) {
 func openAsNobody(t *testing.T, path string) string {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "child")
-	own, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A process that another test forks meanwhile would hold it open too, and the kernel
-	// runs no file that somebody writes (ETXTBSY).
-	syscall.ForkLock.RLock()
-	err = os.WriteFile(exe, b, 0o755)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tooltest.CopyOwnProgram(t, exe)
 	cmd := exec.Command(exe)
 	cmd.Dir = "/"
 	cmd.Env = []string{roleVariable + "=open", folderVariable + "=" + path}
