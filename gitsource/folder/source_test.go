@@ -134,7 +134,7 @@ func TestWatchSeesSaveByRenameAndNewFolders(t *testing.T) {
 	see := func(act func()) {
 		t.Helper()
 		// The watch may not stand yet: act until it is seen.
-		deadline := time.After(20 * time.Second)
+		deadline := time.After(2 * time.Minute)
 		for {
 			act()
 			select {

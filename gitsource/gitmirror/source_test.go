@@ -194,7 +194,11 @@ func TestFailureKeepsTheLastRevisionAndTellsTheClass(t *testing.T) {
 			t.Parallel()
 			server, repo := setup(t)
 			repo.Commit("first", map[string]string{"a": "1"})
-			s := open(t, gitmirror.Options{URL: repo.URL, Timeout: 2 * time.Second})
+			options := gitmirror.Options{URL: repo.URL}
+			if tt.name == "slow" {
+				options.Timeout = 5 * time.Second // which two fetches from a good server do not need
+			}
+			s := open(t, options)
 			good, _ := poll(t, s)
 			server.Before(tt.fail)
 			r, changed, err := s.Poll(t.Context())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
@@ -262,29 +263,28 @@ func TestAPullRequestThatTouchesNothingOfOursIsLeftInPeace(t *testing.T) {
 	})
 }
 
-func TestFiftyResourcesMakeOneCommentAndTenAtMostEightWrites(t *testing.T) {
+// How many writes it takes is a matter of time, which is the engine's and the machine's, and
+// not of how many resources there are.
+func TestManyResourcesMakeOneCommentAndFewWrites(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		resources, writes int
-		on                func(*testing.T, map[string]string, func(*testing.T, *pullWorld))
-	}{{10, 8, onForges}, {50, 12, onOneForge}} {
-		t.Run(fmt.Sprint(c.resources), func(t *testing.T) {
+	for resources, on := range map[int]func(*testing.T, map[string]string, func(*testing.T, *pullWorld)){10: onForges, 50: onOneForge} {
+		t.Run(fmt.Sprint(resources), func(t *testing.T) {
 			t.Parallel()
-			c.on(t, nil, func(t *testing.T, w *pullWorld) {
+			on(t, nil, func(t *testing.T, w *pullWorld) {
 				w.jobSettings = "  parallel: 2\n"
 				w.start()
 				files := map[string]string{"modules/small/main.tf": "variable \"n\" { type = number }\nresource \"terraform_data\" \"this\" { input = var.n }\n"}
-				for i := range c.resources {
+				for i := range resources {
 					files[fmt.Sprintf("acme/dev/s%02d.yaml", i)] = fmt.Sprintf("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: s%02d}\nspec:\n  module: {path: /modules/small}\n  variables: {n: %d}\n", i, i)
 				}
-				before := w.front.wrote()
+				before, from := w.front.wrote(), time.Now()
 				head := w.site.Push(t, forgetest.Ada, "change", files, false)
 				n := w.site.Open(t, forgetest.Ada, "change", "Add many", false)
 				w.tell(n, head)
-				body := w.shows(n, fmt.Sprintf("+%d ~0", c.resources), "reeve approve dev")
+				body := w.shows(n, fmt.Sprintf("+%d ~0", resources), "reeve approve dev")
 				w.status(head, "reeve/plan", forge.Success)
 				w.status(head, "reeve/approval", forge.Pending)
-				for i := range c.resources {
+				for i := range resources {
 					if key := fmt.Sprintf("acme/dev/TerraformStack/s%02d`", i); !strings.Contains(body, key) {
 						t.Errorf("the comment does not name %s", key)
 					}
@@ -292,10 +292,11 @@ func TestFiftyResourcesMakeOneCommentAndTenAtMostEightWrites(t *testing.T) {
 				if all := w.ours(n); len(all) != 1 {
 					t.Errorf("there are %d comments, expected one", len(all))
 				}
-				wrote := w.front.wrote() - before
-				t.Logf("%d resources: %d writes, %d reads", c.resources, wrote, w.front.asked()[http.MethodGet])
-				if wrote > c.writes {
-					t.Errorf("%d writes to the forge, expected at most %d", wrote, c.writes)
+				wrote, took := w.front.wrote()-before, time.Since(from)
+				t.Logf("%d resources: %d writes in %v, %d reads", resources, wrote, took, w.front.asked()[http.MethodGet])
+				// Beside the edits: the comment, its last edit, and three statuses.
+				if most := 5 + editsIn(took); wrote > most {
+					t.Errorf("%d writes to the forge in %v, expected at most %d", wrote, took, most)
 				}
 			})
 		})

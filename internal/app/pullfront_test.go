@@ -142,6 +142,15 @@ func (f *front) wrote() int {
 	return n
 }
 
+// editsIn is how often the living comment is edited at most while plans come in for so long:
+// after two seconds, and each time as many more are over.
+func editsIn(planned time.Duration) (n int) {
+	for at := 2 * time.Second; at <= planned; at *= 2 {
+		n++
+	}
+	return n
+}
+
 // isComment tells a call that writes a comment, new or again.
 func isComment(r *http.Request) bool {
 	if r.Method != http.MethodPost && r.Method != http.MethodPatch && r.Method != http.MethodPut {

@@ -312,7 +312,7 @@ func TestAFollowedLogEndsWhenNothingMoreWillBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, state := range []stackjob.State{stackjob.WaitingStart, stackjob.WaitingApply, stackjob.Cancelled, stackjob.Superseded, stackjob.Succeeded} {
 		o := open(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		r, err := o.Log(ctx, o.job(state).ID, 0, api.FollowYes)
 		if err != nil {
 			t.Fatal(err)

@@ -366,7 +366,7 @@ func (b *bench) command(text string) {
 // wait waits for the end, and returns the types of the events.
 func (b *bench) wait(r engine.Run) (engine.Result, []string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	defer cancel()
 	var seen []string
 	res, err := r.Wait(ctx, func(e engine.Event) {
@@ -386,7 +386,7 @@ func (b *bench) until(what string, is func() bool) {
 	b.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	tooLong := time.After(20 * time.Second)
+	tooLong := time.After(2 * time.Minute)
 	for !is() {
 		select {
 		case <-tick.C:

@@ -51,8 +51,10 @@ func TestEngineThatHangsIsStoppedAtItsTimeLimitWithAllItsChildren(t *testing.T) 
 	forEngines(t, func(t *testing.T, b *bench) {
 		pids := filepath.Join(t.TempDir(), "pids")
 		b.Module(stubborn(pids))
+		begin := time.Now()
 		plan := b.MustPlan()
-		b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: 2 * time.Second}
+		// Long enough that it hangs by then, on a busy machine too.
+		b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: max(2*time.Second, 2*time.Since(begin))}
 		b.Task.Grace = time.Second
 		r := b.Apply(t.Context(), plan)
 		if r.Outcome == nil || r.Outcome.Result != stackjob.ResultFailed || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {

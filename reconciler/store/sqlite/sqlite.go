@@ -53,6 +53,9 @@ type Options struct {
 	Log *slog.Logger
 	// Registerer gets the metrics; nil means none.
 	Registerer prometheus.Registerer
+	// Poll is how often wake-ups whose time has come are looked for; 0 means one second. New
+	// ones do not wait for it.
+	Poll time.Duration
 }
 
 // Store is the store in a file. It is safe for concurrent use.

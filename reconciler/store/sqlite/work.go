@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -17,8 +18,8 @@ import (
 )
 
 const (
-	// pollEvery finds wake-ups whose time has come; new ones are nudged.
-	pollEvery = time.Second
+	// defaultPoll is Options.Poll.
+	defaultPoll = time.Second
 	// fetchCooldown is the shortest pause between two fetches.
 	fetchCooldown = 2 * time.Millisecond
 	// keepDone is how long River's rows of done wake-ups stay.
@@ -87,7 +88,7 @@ func (s *Store) Work(ctx context.Context, slots int, advance func(context.Contex
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: slots}},
 		FetchCooldown:               fetchCooldown,
-		FetchPollInterval:           pollEvery,
+		FetchPollInterval:           cmp.Or(s.o.Poll, defaultPoll),
 		JobTimeout:                  -1,
 		RescueStuckJobsAfter:        never,
 		CompletedJobRetentionPeriod: keepDone,

@@ -59,7 +59,7 @@ func ok(t *testing.T, err error) {
 // await asks until there is no objection.
 func await(t *testing.T, objection func() error) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -451,7 +451,7 @@ func (h *hookServer) next(t *testing.T) forge.Delivery {
 	select {
 	case d := <-h.got:
 		return d
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no delivery came")
 		return forge.Delivery{}
 	}
