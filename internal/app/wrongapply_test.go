@@ -168,11 +168,12 @@ func TestOnlyTheNewestOfManyCommitsRunsNext(t *testing.T) {
 	}
 }
 
-// crowd is a module that notes when its side effect begins and ends.
+// crowd is a module that notes when its side effect begins and ends. The first waits for
+// company.
 const crowd = `variable "file" { type = string }
 variable "name" { type = string }
 resource "terraform_data" "this" {
-  provisioner "local-exec" { command = "echo + ${var.name} >> ${var.file}; sleep 0.3; echo - ${var.name} >> ${var.file}" }
+  provisioner "local-exec" { command = "echo + ${var.name} >> ${var.file}; until [ $(wc -l < ${var.file}) -gt 1 ]; do sleep 0.05; done; sleep 0.3; echo - ${var.name} >> ${var.file}" }
 }
 `
 
