@@ -163,7 +163,7 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 	w := onOneEngine(t)
 	w.fakeEngine()
 	w.touch("hang")
-	w.yaml = "  timeouts: {plan: 2s}\n"
+	w.yaml = "  timeouts: {plan: 10s}\n" // which one that does not hang does not take
 	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
 	w.commit("one")
 	w.start()
@@ -172,7 +172,7 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 		t.Error("the hanging engine is not found by its mark: the check below would find nothing either")
 	}
 	j := w.await(devA, stackjob.Failed)
-	if j.Reason.Code != stackjob.ReasonTimeout || !strings.Contains(j.Reason.Detail, "plan") || !strings.Contains(j.Reason.Detail, "2s") {
+	if j.Reason.Code != stackjob.ReasonTimeout || !strings.Contains(j.Reason.Detail, "plan") || !strings.Contains(j.Reason.Detail, "10s") {
 		t.Errorf("the reason is %s", j.Reason)
 	}
 	w.until("no process of the job is left", func() bool { return len(w.enginesAtWork()) == 0 })

@@ -190,7 +190,7 @@ func AwaitDeath(t testing.TB, pids []int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	tooLong := time.After(30 * time.Second)
+	tooLong := time.After(2 * time.Minute)
 	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
 			select {
