@@ -17,6 +17,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // toKill is a repository with something to merge, and what is to come of it.
@@ -133,10 +134,8 @@ func TestMergeKilledWhileGitWorksLeavesAGoodMirror(t *testing.T) {
 		dir, cache := t.TempDir(), t.TempDir()
 		fifo := filepath.Join(dir, "reached")
 		text := "#!/bin/sh\nREAL='" + git + "'\nhang() { echo $$ > '" + fifo + "'; exec sleep 1000; }\n" + script + "\n"
-		syscall.ForkLock.RLock()                                                                                      // a process forked meanwhile would hold the program open (ETXTBSY)
-		err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755)) //nolint:gosec // a program
-		syscall.ForkLock.RUnlock()
-		if err != nil {
+		tooltest.WriteProgram(t, filepath.Join(dir, "git"), text)
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c := k.start(t, cache, "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))

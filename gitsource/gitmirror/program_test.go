@@ -19,6 +19,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource"
 	"github.com/stackreeve/stackreeve/gitsource/gitmirror"
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // Tests of this file set the process's PATH, so they are not parallel. The server is another
@@ -37,13 +38,7 @@ func putGit(t *testing.T, script string) {
 			}
 			t.Setenv("GITMIRROR_REAL_GIT", path)
 		}
-		text := "#!/bin/sh\nREAL='" + path + "'\n" + script
-		syscall.ForkLock.RLock()                                            // a process forked meanwhile would hold the program open (ETXTBSY)
-		err := os.WriteFile(filepath.Join(dir, "git"), []byte(text), 0o755) //nolint:gosec // a program
-		syscall.ForkLock.RUnlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		tooltest.WriteProgram(t, filepath.Join(dir, "git"), "#!/bin/sh\nREAL='"+path+"'\n"+script)
 		dir += string(os.PathListSeparator) + os.Getenv("PATH")
 	}
 	t.Setenv("PATH", dir)

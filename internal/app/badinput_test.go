@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stackreeve/stackreeve/gitsource/gittest"
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -111,17 +111,7 @@ func (w *world) fakeEngine() {
 
 func (w *world) install(script string) {
 	w.t.Helper()
-	if err := os.MkdirAll(filepath.Dir(w.engine.Path), 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	// Written under another name, and while nobody forks: a program that is open for
-	// writing cannot be started.
-	syscall.ForkLock.RLock()
-	err := os.WriteFile(w.engine.Path+".new", []byte(script), 0o755)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	tooltest.WriteProgram(w.t, w.engine.Path+".new", script) // one that runs cannot be written
 	if err := os.Rename(w.engine.Path+".new", w.engine.Path); err != nil {
 		w.t.Fatal(err)
 	}

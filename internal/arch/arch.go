@@ -9,7 +9,8 @@
 // [Check] compares what packages import with [Rules] and returns what does not
 // fit; the tests feed it the tree as "go list" sees it. A new package needs a
 // rule: without one it is reported, so that its place is a decision. Imports of
-// test files are not judged.
+// test files are not judged, nor are those of one package that is there for tests
+// by another.
 package arch
 
 import (
@@ -144,6 +145,7 @@ func Check(packages []Package, rules []Rule, pure Purity) []string {
 		for _, imported := range p.Imports {
 			own, isOwn := strings.CutPrefix(imported, Module+"/")
 			switch {
+			case isOwn && isForTests(own) && isForTests(p.Path): // neither is in the product
 			case isOwn && !rule.allows(own):
 				broken = append(broken, fmt.Sprintf("%s may not import %s: %s", p.Path, own, rule.Because))
 			case isOwn && isForTests(own) && !isForTests(p.Path):

@@ -106,6 +106,11 @@ func TestCheckFindsWhatBreaksTheRules(t *testing.T) {
 		"the product does not import what is there for tests": {
 			Package{"internal/app", []string{own("reconciler/store/storetest")}},
 			[]string{"internal/app may not import reconciler/store/storetest: it is there for tests"}},
+		"what is there for tests may use the like": {
+			Package{"reconciler/engine/enginetest", []string{own("internal/tool/tooltest")}}, nil},
+		"but what tools are made of is not for it": {
+			Package{"reconciler/engine/enginetest", []string{own("internal/tool")}},
+			[]string{"reconciler/engine/enginetest may not import internal/tool: a port knows no other port"}},
 		"a package without a place": {
 			Package{"pkg/misc", nil},
 			[]string{"pkg/misc: no rule says where this package stands: give it one in internal/arch"}},

@@ -8,8 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
+
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // built is the program without a version, compiled once for a test binary.
@@ -42,17 +43,7 @@ func Binary(t testing.TB, version string) []byte {
 // Write puts the program at a path, whose last part is the engine's name.
 func Write(t testing.TB, path, version string) {
 	t.Helper()
-	b := Binary(t, version)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// While nothing is forked: a child of another test that is just being started would
-	// hold the file open for writing, and to run it would say "text file busy".
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, b, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	tooltest.WriteProgram(t, path, string(Binary(t, version)))
 }
 
 // Asked is how often the program at a path was run.

@@ -16,6 +16,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
@@ -174,15 +175,10 @@ func Open(t testing.TB, id age.Identity, sealed []byte) string {
 	return string(text)
 }
 
-// WriteScript writes a program while nothing is forked: a child of another test would
-// hold it open, and what is open for writing cannot be run.
+// WriteScript writes a script that is put in an engine's place.
 func WriteScript(t testing.TB, path, text string) {
 	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	tooltest.WriteProgram(t, path, text)
 }
 
 // AwaitDeath waits until processes are gone.
