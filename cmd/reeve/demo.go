@@ -158,17 +158,16 @@ func (c *cli) findPulumi(ctx context.Context) (path string, err error) {
 // noPulumi says in one line why the demo shows no Pulumi stack.
 func noPulumi(err error) string {
 	var none *program.NoneFits
-	var noHost *program.NoHost
-	switch {
-	case errors.As(err, &noHost):
-		return noHost.What() + "; " + noHost.Instead()
-	case errors.As(err, &none) && len(none.There) > 0:
-		return none.What() + "; " + none.Instead()
-	case errors.As(err, &none) && len(none.Broken) > 0:
-		return none.Broken[0].Path + " does not work: " + none.Broken[0].Err
-	case errors.As(err, &none):
+	if errors.As(err, &none) && len(none.There) == 0 {
+		if len(none.Broken) > 0 {
+			return none.Broken[0].Path + " does not work: " + none.Broken[0].Err
+		}
 		// Its own words name every folder of PATH.
 		return "there is no pulumi on this machine; `reeve engine install pulumi` gets it"
+	}
+	var lack app.EngineLack
+	if errors.As(err, &lack) {
+		return lack.What() + "; " + lack.Instead()
 	}
 	return err.Error()
 }

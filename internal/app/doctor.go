@@ -23,6 +23,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/web"
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
@@ -102,7 +103,7 @@ func checkEngines(ctx context.Context, e *engines) []Check {
 		check := Check{Name: "engine " + string(p), Health: Well, Detail: detail}
 		if p == schema.Pulumi {
 			var runtimes []string
-			for _, h := range program.Hosts(f, e.path) {
+			for _, h := range language.Hosts(f.Program, e.path) {
 				runtimes = append(runtimes, h.Runtime)
 			}
 			check.Detail += "; languages: " + strings.Join(runtimes, ", ")
@@ -329,11 +330,7 @@ func checkUses(ctx context.Context, e *engines, repository string, in diff.Input
 			continue
 		}
 		check := Check{Name: name, Health: Missing, Detail: andMore(u.Of)}
-		var lack interface {
-			What() string
-			How() string
-			Instead() string
-		}
+		var lack EngineLack
 		if !errors.As(err, &lack) {
 			check.Detail += ": " + err.Error()
 		} else {

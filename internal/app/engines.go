@@ -9,6 +9,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -68,7 +69,7 @@ func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, 
 	}
 	f, err := inv.Choose(w)
 	if err == nil && w.Runtime != "" {
-		err = program.CheckHost(f, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
+		err = language.Check(f.Program, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
 	}
 	if err != nil {
 		return engine.Program{}, "", err

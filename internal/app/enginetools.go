@@ -2,13 +2,13 @@ package app
 
 import (
 	"context"
-	"slices"
 
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/program/install"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -25,7 +25,7 @@ type EngineStatus struct {
 	Default bool   `json:"default"`
 	Problem string `json:"problem,omitempty"`
 	// Hosts are the language hosts of a Pulumi program.
-	Hosts []program.Host `json:"hosts,omitempty"`
+	Hosts []language.Host `json:"hosts,omitempty"`
 }
 
 // Engines lists the engine programs that a daemon with this configuration finds, those
@@ -44,7 +44,7 @@ func Engines(ctx context.Context, c config.Config, environ []string) ([]EngineSt
 			if f.Provisioner == p {
 				is := there && f.Path == best.Path
 				out = append(out, EngineStatus{Engine: p, Version: f.Version, Path: f.Path, Origin: f.Origin,
-					Best: is, Default: is && p == preferred, Hosts: program.Hosts(f, e.path)})
+					Best: is, Default: is && p == preferred, Hosts: language.Hosts(f.Program, e.path)})
 			}
 		}
 		for _, b := range inv.Broken {
@@ -56,9 +56,26 @@ func Engines(ctx context.Context, c config.Config, environ []string) ([]EngineSt
 	return out, nil
 }
 
+// EngineLack is an error that says why an engine cannot be had, or what it lacks.
+type EngineLack interface {
+	error
+	// What is wanted and not there.
+	What() string
+	// How to get it.
+	How() string
+	// Instead is what is there, or where it was looked for; "" when What says it all.
+	Instead() string
+}
+
+var (
+	_ EngineLack = (*program.NoneFits)(nil)
+	_ EngineLack = (*language.NoHost)(nil)
+)
+
 // FindPulumi finds a Pulumi that can run programs of a runtime: the best that a daemon with
-// this configuration finds, with its language host. The error is *program.NoneFits or
-// *program.NoHost. Nothing is written down.
+// this configuration finds, with its language host. Plugins that such a daemon has do not
+// count: who asks has no home of Pulumi's yet. The error is an EngineLack, a *program.NoneFits
+// where there is no such Pulumi. Nothing is written down.
 func FindPulumi(ctx context.Context, c config.Config, environ []string, runtime string) (engine.Program, error) {
 	e := newEngines(c.Engine, c.DataDir, environ)
 	inv, err := program.NewFinder("").Find(ctx, program.Options{Named: map[schema.Provisioner]string{schema.Pulumi: c.Engine.Pulumi},
@@ -67,12 +84,11 @@ func FindPulumi(ctx context.Context, c config.Config, environ []string, runtime 
 		return engine.Program{}, err
 	}
 	f, err := inv.Choose(engine.Wanted{Provisioner: schema.Pulumi, Version: schema.EngineVersion{Constraint: ">= " + pulumi.OldestVersion}})
+	if err == nil {
+		err = language.Check(f.Program, runtime, e.path, "")
+	}
 	if err != nil {
 		return engine.Program{}, err
-	}
-	hosts := program.Hosts(f, e.path)
-	if !slices.ContainsFunc(hosts, func(h program.Host) bool { return h.Runtime == runtime }) {
-		return engine.Program{}, &program.NoHost{Runtime: runtime, Program: f.Program}
 	}
 	return f.Program, nil
 }

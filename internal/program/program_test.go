@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/program/programtest"
 	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/diag"
 )
@@ -222,11 +222,8 @@ func TestASwitcherIsAskedAgainAfterAMinuteAndNotForEachJob(t *testing.T) {
 	m := newMachine(t)
 	real := m.at("versions/1.9.0", "1.9.0")
 	script := "#!/bin/sh\necho x >> '" + real + ".script'\necho '{\"terraform_version\":\"1.8.0\"}'\n"
-	syscall.ForkLock.RLock()
-	err := errors.Join(os.MkdirAll(filepath.Join(m.dir, "first"), 0o700), os.Symlink(real, filepath.Join(m.dir, "first", "tofu")),
-		os.WriteFile(filepath.Join(m.dir, "first", "terraform"), []byte(script), 0o700))
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	tooltest.WriteProgram(t, filepath.Join(m.dir, "first", "terraform"), script)
+	if err := os.Symlink(real, filepath.Join(m.dir, "first", "tofu")); err != nil {
 		t.Fatal(err)
 	}
 	m.o.Path = filepath.Join(m.dir, "first") + ":/usr/bin:/bin"
@@ -270,66 +267,9 @@ func TestRealEnginesSayTheirVersions(t *testing.T) {
 		if err != nil || len(inv.Found) != 1 || inv.Found[0].Version != e.Version || string(inv.Found[0].Provisioner) != e.Name {
 			t.Fatalf("%v: %v, %v", e, inv, err)
 		}
-		hosts := program.Hosts(inv.Found[0], dir)
-		if e.Name == "pulumi" && !slices.ContainsFunc(hosts, func(h program.Host) bool { return h.Runtime == "yaml" }) {
+		hosts := language.Hosts(inv.Found[0].Program, dir)
+		if e.Name == "pulumi" && !slices.ContainsFunc(hosts, func(h language.Host) bool { return h.Runtime == "yaml" }) {
 			t.Errorf("Pulumi's language hosts: %v", hosts)
 		}
-	}
-}
-
-func TestLanguageHostsLieBesidePulumiOrOnPath(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t)
-	pulumi := m.at("folder/pulumi", "3.230.0")
-	beside := m.at("folder/pulumi-language-yaml", "x")
-	m.at("first/pulumi-language-yaml", "x")
-	other := m.at("second/pulumi-language-nodejs", "x")
-	m.at("second/pulumi-language-python-exec", "x")
-	if err := os.WriteFile(filepath.Join(m.dir, "second", "pulumi-language-go"), nil, 0o600); err != nil { // no program
-		t.Fatal(err)
-	}
-	f, ok := m.find().Best(schema.Pulumi)
-	if !ok || f.Path != pulumi {
-		t.Fatalf("%v", f)
-	}
-	want := []program.Host{{Runtime: "nodejs", Path: other}, {Runtime: "yaml", Path: beside}}
-	if diff := cmp.Diff(want, program.Hosts(f, m.o.Path)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := program.Hosts(program.Found{Program: engine.Program{Provisioner: schema.OpenTofu, Path: pulumi}}, m.o.Path); got != nil {
-		t.Errorf("OpenTofu has hosts: %v", got)
-	}
-}
-
-func TestAMissingLanguageHostIsExplained(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t)
-	pulumi := m.at("folder/pulumi", "3.230.0")
-	m.at("folder/pulumi-language-yaml", "x")
-	home := filepath.Join(m.dir, "home")
-	f, ok := m.find().Best(schema.Pulumi)
-	if !ok {
-		t.Fatal("Pulumi was not found")
-	}
-	if err := program.CheckHost(f, "yaml", m.o.Path, home); err != nil {
-		t.Error(err)
-	}
-	err := program.CheckHost(f, "java", m.o.Path, home)
-	want := "pulumi-language-java, the host for programs of the runtime java, is not there; `reeve engine install pulumi` gets Pulumi with its hosts, " +
-		"or put the host beside it; if java is a mistake, correct runtime in Pulumi.yaml; it is neither beside pulumi 3.230.0 (" + pulumi + ") nor on PATH"
-	if err == nil || err.Error() != want {
-		t.Errorf("err = %v\nwant  %s", err, want)
-	}
-	// A plugin of Pulumi's is one as well; that of another language is none.
-	for _, plugin := range []string{"language-javascript-v1.0.0", "language-java-v1.0.0"} {
-		if err := program.CheckHost(f, "java", m.o.Path, home); err == nil {
-			t.Error("there is none yet")
-		}
-		if err := os.MkdirAll(filepath.Join(home, "plugins", plugin), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := program.CheckHost(f, "java", m.o.Path, home); err != nil {
-		t.Error(err)
 	}
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/program/install"
 	"github.com/stackreeve/stackreeve/internal/program/programtest"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -327,7 +328,7 @@ func TestTheNewestVersionThatFitsIsInstalledAndFound(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(root), "evil")); err == nil {
 			t.Error("an archive wrote outside of its folder")
 		}
-		if hosts := program.Hosts(inv.Found[0], ""); p == schema.Pulumi && (len(hosts) != 1 || hosts[0].Runtime != "yaml") {
+		if hosts := language.Hosts(inv.Found[0].Program, ""); p == schema.Pulumi && (len(hosts) != 1 || hosts[0].Runtime != "yaml") {
 			t.Errorf("language hosts: %v", hosts)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
 	"github.com/stackreeve/stackreeve/reconciler/engine/runner/sweep"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -101,14 +102,13 @@ func (p *project) codeFolder(dir string) string {
 // each list.
 var toolchains = map[string][]string{"go": {"go"}, "nodejs": {"node"}, "python": {"python3", "python"}, "dotnet": {"dotnet"}, "java": {"java"}}
 
-// checkHost refuses a program whose language cannot be run here, before any work.
-func (p *project) checkHost(t engine.Task, path, home string) error {
-	host := "pulumi-language-" + p.runtime
-	if found, _ := filepath.Glob(filepath.Join(home, "plugins", "language-"+p.runtime+"-v*")); lookPath(path, host) == "" && len(found) == 0 {
-		return telling.Person(stackjob.ReasonEngineMissing, host+", the host for programs of the runtime "+p.runtime+"; `reeve engine install pulumi` gets Pulumi with its hosts; if "+p.runtime+" is a mistake, correct runtime in Pulumi.yaml", fmt.Sprintf(
-			"The program is written for the runtime %s, and its language host %s is neither beside %s nor on the PATH of the job.\n"+
-				"It comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: `reeve engine install pulumi` gets all of it; or put %s there. "+
-				"If %s is a mistake, correct `runtime` in Pulumi.yaml.", p.runtime, host, t.Program.Path, host, p.runtime))
+// checkLanguage refuses a program whose language cannot be run here, before any work. path
+// and home are the engine's.
+func (p *project) checkLanguage(pulumi engine.Program, path, home string) error {
+	if none := (*language.NoHost)(nil); errors.As(language.Check(pulumi, p.runtime, path, home), &none) {
+		return telling.Person(stackjob.ReasonEngineMissing, none.Name()+"; "+none.How(), fmt.Sprintf(
+			"There is no %s: %s.\nIt comes with Pulumi's release archive (https://www.pulumi.com/docs/install/versions/), in the folder of pulumi: %s.",
+			none.Name(), none.Instead(), none.How()))
 	}
 	needs := toolchains[p.runtime]
 	if len(needs) == 0 || p.options.Binary != "" || p.options.Toolchain == "uv" || lookPath(path, needs...) != "" {

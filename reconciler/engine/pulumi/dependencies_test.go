@@ -15,6 +15,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
+	"github.com/stackreeve/stackreeve/schema"
 )
 
 func TestAnInstallGetsWhatPackageManagersNeedAndNoCredentialOfTheStack(t *testing.T) {
@@ -145,18 +146,24 @@ func TestFoldersThatAreMadeDependOnTheLanguage(t *testing.T) {
 	}
 }
 
-func TestAToolchainThatIsMissingIsTold(t *testing.T) {
+func TestALanguageThatCannotBeRunIsTold(t *testing.T) {
 	t.Parallel()
-	bin := tree(t, map[string]string{"pulumi-language-go": "x", "pulumi-language-python": "x"})
-	for _, name := range []string{"pulumi-language-go", "pulumi-language-python"} {
-		if err := os.Chmod(filepath.Join(bin, name), 0o700); err != nil {
+	dir := tree(t, map[string]string{"bin/pulumi-language-go": "x", "bin/pulumi-language-python": "x", "release/pulumi": "x", "release/pulumi-language-yaml": "x", "links/other": "x"})
+	for _, name := range []string{"bin/pulumi-language-go", "bin/pulumi-language-python", "release/pulumi-language-yaml"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// Pulumi is linked from a folder of PATH as a rule, and its hosts are not.
+	pulumi := engine.Program{Provisioner: schema.Pulumi, Version: "3.230.0", Path: filepath.Join(dir, "links", "pulumi")}
+	if err := os.Symlink(filepath.Join(dir, "release", "pulumi"), pulumi.Path); err != nil {
+		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
 		"runtime: go":     "the program go, without which none of it runs",
 		"runtime: python": "the program python3 or python",
-		"runtime: nodejs": "its language host pulumi-language-nodejs is neither beside",
+		"runtime: nodejs": "There is no pulumi-language-nodejs, the host for programs of the runtime nodejs: it is neither beside pulumi 3.230.0 (" + pulumi.Path + ") nor on PATH.",
+		"runtime: yaml":   "",
 		"runtime: {name: go, options: {binary: ./app}}":     "",
 		"runtime: {name: python, options: {toolchain: uv}}": "",
 	} {
@@ -164,7 +171,7 @@ func TestAToolchainThatIsMissingIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = p.checkHost(engine.Task{}, bin, t.TempDir())
+		err = p.checkLanguage(pulumi, filepath.Join(dir, "bin"), t.TempDir())
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(telling.ProblemOf(err).Failure.Text, want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}

@@ -157,7 +157,7 @@ func TestMissingLanguageHostIsToldBeforeAnyWork(t *testing.T) {
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Reason.Code != stackjob.ReasonEngineMissing {
 		t.Fatalf("failure = %+v", r.Failure)
 	}
-	if want := "pulumi-language-cobol, the host for programs of the runtime cobol; `reeve engine install pulumi` gets Pulumi with its hosts; if cobol is a mistake, correct runtime in Pulumi.yaml"; r.Failure.Reason.Detail != want {
+	if want := "pulumi-language-cobol, the host for programs of the runtime cobol; `reeve engine install pulumi` gets Pulumi with its hosts, or put the host beside it; if cobol is a mistake, correct runtime in Pulumi.yaml"; r.Failure.Reason.Detail != want {
 		t.Errorf("the reason is %s", r.Failure.Reason)
 	}
 	for _, part := range []string{"cobol", "pulumi-language-cobol", "https://www.pulumi.com/docs/install", "`reeve engine install pulumi`"} {

@@ -93,7 +93,7 @@ func (p *phase) showProgram() error {
 		p.program = p.at.emptyProgram()
 		return nil
 	}
-	return p.project.checkHost(t, p.searchPath(), p.home())
+	return p.project.checkLanguage(t.Program, p.searchPath(), p.home())
 }
 
 func orRoot(p string) string {
