@@ -119,7 +119,28 @@ func checkEngines(ctx context.Context, e *engines) []Check {
 			Fix: "`reeve engine install tofu` gets OpenTofu, `reeve engine install terraform` Terraform, `reeve engine install pulumi` Pulumi; or install one so that it is on PATH, or name it in reeve.yaml (engine.tofu, engine.terraform, engine.pulumi)"})
 	}
 	for _, b := range inv.Broken {
-		out = append(out, Check{Name: "engine " + string(b.Provisioner), Health: Unwell, Detail: b.Path + ": " + b.Err})
+		check := Check{Name: "engine " + string(b.Provisioner), Health: Unwell, Detail: b.Path + ": " + b.Err, Fix: "mend or remove it: no stack gets it"}
+		if b.Origin == program.Configured {
+			check.Fix = "correct engine." + string(b.Provisioner) + " in reeve.yaml: until then no stack gets this engine"
+		}
+		out = append(out, check)
+	}
+	return append(out, checkEngineConfig(e.c, inv)...)
+}
+
+// checkEngineConfig tells of what the configuration says of engines and is not there.
+func checkEngineConfig(c config.Engine, inv program.Inventory) []Check {
+	var out []Check
+	if p := schema.Provisioner(c.Default); p != "" &&
+		!slices.ContainsFunc(inv.Found, func(f program.Found) bool { return f.Provisioner == p }) &&
+		!slices.ContainsFunc(inv.Broken, func(b program.Broken) bool { return b.Provisioner == p }) {
+		out = append(out, Check{Name: "engine " + string(p), Health: Missing, Detail: "engine.default names it, and it is not installed",
+			Fix: "`" + program.InstallCommand(engine.Wanted{Provisioner: p}) + "` gets it, or correct engine.default in reeve.yaml"})
+	}
+	for _, dir := range c.Folders {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			out = append(out, Check{Name: "engine folder", Health: Unwell, Detail: dir + " is no folder that can be read", Fix: "correct engine.folders in reeve.yaml"})
+		}
 	}
 	return out
 }

@@ -44,13 +44,16 @@ func (e *engines) use(c config.Engine) {
 func (e *engines) installed() string { return filepath.Join(e.data, "engines") }
 
 // all lists the engines that are there.
-func (e *engines) all(ctx context.Context) (program.Inventory, error) {
+func (e *engines) all(ctx context.Context) (program.Inventory, error) { return e.only(ctx, "") }
+
+// only lists the programs of one engine, and asks no other's for its version.
+func (e *engines) only(ctx context.Context, p schema.Provisioner) (program.Inventory, error) {
 	e.mu.Lock()
 	c := e.c
 	e.mu.Unlock()
 	return e.finder.Find(ctx, program.Options{
 		Named:   map[schema.Provisioner]string{schema.Terraform: c.Terraform, schema.OpenTofu: c.Tofu, schema.Pulumi: c.Pulumi},
-		Folders: c.Folders, Installed: e.installed(), Path: e.path,
+		Folders: c.Folders, Installed: e.installed(), Path: e.path, Only: p,
 	})
 }
 
@@ -63,11 +66,7 @@ func (e *engines) program(ctx context.Context, w engine.Wanted) (engine.Program,
 // choose is program, with where it comes from. Where the runtime of a Pulumi program is
 // named there must be a host for it.
 func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, string, error) {
-	inv, err := e.all(ctx)
-	if err != nil {
-		return engine.Program{}, "", err
-	}
-	f, err := inv.Choose(w)
+	f, err := e.chosen(ctx, w)
 	if err == nil && w.Runtime != "" {
 		err = language.Check(f.Program, w.Runtime, e.path, reconciler.Layout{Root: e.data}.PulumiHome())
 	}
@@ -75,6 +74,23 @@ func (e *engines) choose(ctx context.Context, w engine.Wanted) (engine.Program, 
 		return engine.Program{}, "", err
 	}
 	return f.Program, string(f.Origin), nil
+}
+
+// chosen is the program for what is wanted. Another engine's that does not answer holds up
+// no job; they are looked for when there is none of this one, to name what is there.
+func (e *engines) chosen(ctx context.Context, w engine.Wanted) (program.Found, error) {
+	inv, err := e.only(ctx, w.Provisioner)
+	if err != nil {
+		return program.Found{}, err
+	}
+	f, err := inv.Choose(w)
+	if err == nil || len(inv.Found) > 0 {
+		return f, err
+	}
+	if inv, err = e.all(ctx); err != nil {
+		return program.Found{}, err
+	}
+	return inv.Choose(w)
 }
 
 // lack says why no engine can be had for what is wanted; nil when one can be had.
@@ -90,13 +106,16 @@ func (e *engines) preferred(ctx context.Context, c config.Engine) schema.Provisi
 	if c.Default != "" {
 		return schema.Provisioner(c.Default)
 	}
-	if inv, err := e.all(ctx); err == nil {
-		if _, terraform := inv.Best(schema.Terraform); terraform || c.Terraform != "" {
-			return schema.Terraform
+	there := func(p schema.Provisioner) bool {
+		inv, err := e.only(ctx, p)
+		if err != nil {
+			return false
 		}
-		if _, tofu := inv.Best(schema.OpenTofu); tofu || c.Tofu != "" {
-			return schema.OpenTofu
-		}
+		_, ok := inv.Best(p)
+		return ok
+	}
+	if c.Terraform == "" && !there(schema.Terraform) && (c.Tofu != "" || there(schema.OpenTofu)) {
+		return schema.OpenTofu
 	}
 	return schema.Terraform
 }

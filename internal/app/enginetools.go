@@ -99,7 +99,7 @@ func FindPulumi(ctx context.Context, c config.Config, environ []string, runtime 
 func InstallEngine(ctx context.Context, c config.Config, environ []string, r install.Request, progress func(install.Progress)) (install.Installed, error) {
 	e := newEngines(c.Engine, c.DataDir, environ)
 	if r.Constraint != "" {
-		inv, err := e.all(ctx)
+		inv, err := e.only(ctx, r.Provisioner)
 		if err != nil {
 			return install.Installed{}, err
 		}

@@ -15,7 +15,8 @@
 // on what is there and on nothing else.
 //
 // To ask a program for its version costs a process. It is asked once for as long as its
-// file is the same (path, size, time, inode), across restarts too, and never for a job.
+// file is the same (path, size, time, inode), across restarts too, and never for a job. A
+// program that says that it is another engine than it is called does not work.
 // A program that only stands for others, as version switchers do, may answer something
 // else tomorrow while its file is the same: it is asked again after a minute.
 //
@@ -38,7 +39,7 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
-// Names are the engines in the order in which they are listed; the program of an engine
+// names are the engines in the order in which they are listed; the program of an engine
 // has its name.
 var names = []schema.Provisioner{schema.Terraform, schema.OpenTofu, schema.Pulumi}
 
@@ -262,15 +263,15 @@ func list(found []Found) string {
 // Find lists the programs that are there. The error is ctx's.
 func (f *Finder) Find(ctx context.Context, o Options) (Inventory, error) {
 	var inv Inventory
-	seen := map[string]bool{}
 	inv.Looked = searched(o)
 	for _, p := range names {
 		if o.Only != "" && p != o.Only {
 			continue
 		}
 		start := len(inv.Found)
+		seen := map[string]bool{}
 		for _, c := range candidates(o, inv.Looked, p) {
-			if c.origin != Configured && !isProgram(c.path) {
+			if c.origin != Configured && !isFile(c.path) {
 				continue
 			}
 			real, number, err := f.version(ctx, p, c.path, o.Path)
@@ -348,6 +349,13 @@ func searched(o Options) []string {
 		}
 	}
 	return dirs
+}
+
+// isFile tells whether somebody has put a file there: one that may not be executed is told
+// of, for it was meant to be; a folder of an engine's name is nothing.
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
 }
 
 func isProgram(path string) bool {

@@ -1,12 +1,15 @@
 package program_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,7 +224,7 @@ func TestASwitcherIsAskedAgainAfterAMinuteAndNotForEachJob(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	real := m.at("versions/1.9.0", "1.9.0")
-	script := "#!/bin/sh\necho x >> '" + real + ".script'\necho '{\"terraform_version\":\"1.8.0\"}'\n"
+	script := "#!/bin/sh\necho x >> '" + real + ".script'\necho Terraform v1.8.0\n"
 	tooltest.WriteProgram(t, filepath.Join(m.dir, "first", "terraform"), script)
 	if err := os.Symlink(real, filepath.Join(m.dir, "first", "tofu")); err != nil {
 		t.Fatal(err)
@@ -252,6 +255,131 @@ func TestASwitcherIsAskedAgainAfterAMinuteAndNotForEachJob(t *testing.T) {
 	m.find()
 	if got := asked(); got != [3]int{2, 2, 2} {
 		t.Errorf("asked %v times after a minute", got)
+	}
+}
+
+func TestAProgramOfAnotherEngineIsNotTaken(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	terraform, tofu := m.at("first/terraform", "1.11.4"), m.at("first/tofu", "1.12.6")
+	m.o.Named = map[schema.Provisioner]string{schema.OpenTofu: terraform, schema.Pulumi: tofu}
+	for _, when := range []string{"at first", "when it is known what they are", "after a restart"} {
+		inv := m.find()
+		if diff := cmp.Diff([]string{"terraform 1.11.4 PATH first/terraform", "tofu 1.12.6 PATH first/tofu"}, m.lines(inv.Found)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+		_, err := inv.Choose(wanted(schema.OpenTofu, ""))
+		if want := terraform + ": it answers as Terraform 1.11.4, and not as OpenTofu; correct engine.tofu in reeve.yaml"; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", when, err, want)
+		}
+		_, err = inv.Choose(wanted(schema.Pulumi, ""))
+		if want := tofu + ": it answers as OpenTofu 1.12.6, and not as Pulumi; correct engine.pulumi in reeve.yaml"; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", when, err, want)
+		}
+		if when != "at first" {
+			m.finder = program.NewFinder(filepath.Join(m.dir, "data", "engines.json"))
+		}
+	}
+	m.o.Named = map[schema.Provisioner]string{schema.Terraform: m.at("elsewhere/pulumi", "3.230.0")}
+	_, err := m.find().Choose(wanted(schema.Terraform, ""))
+	if err == nil || !strings.Contains(err.Error(), "it answers as Pulumi 3.230.0, and not as Terraform") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAFileThatCannotRunSaysWhy(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	shut := m.at("folder/tofu", "1.12.6")
+	link := filepath.Join(m.dir, "link")
+	if err := errors.Join(os.Chmod(shut, 0o600), os.MkdirAll(filepath.Join(m.dir, "folder", "terraform"), 0o700),
+		os.Symlink(filepath.Join(m.dir, "nowhere"), link)); err != nil {
+		t.Fatal(err)
+	}
+	tooltest.WriteProgram(t, filepath.Join(m.dir, "other"), "\x7fELF, and no more of it")
+	tooltest.WriteProgram(t, filepath.Join(m.dir, "loader"), "#!"+filepath.Join(m.dir, "nowhere")+"\n")
+	inv := m.find()
+	want := []program.Broken{{Provisioner: schema.OpenTofu, Path: shut, Origin: program.InFolder, Err: "it may not be executed (`chmod +x` lets it)"}}
+	if diff := cmp.Diff(want, inv.Broken); diff != "" || len(inv.Found) != 0 {
+		t.Errorf("(-want +got):\n%s\nfound: %v", diff, inv.Found)
+	}
+	for path, want := range map[string]string{
+		m.dir:                           "it is a folder and not a program",
+		link:                            "it is a link to what is not there",
+		filepath.Join(m.dir, "nowhere"): "there is no such file",
+		filepath.Join(m.dir, "other"):   "it is no program for this machine (" + runtime.GOOS + "/" + runtime.GOARCH + ")",
+		filepath.Join(m.dir, "loader"):  "what it is run with, an interpreter or a loader, is not there",
+		shut:                            "it may not be executed (`chmod +x` lets it)",
+	} {
+		m.o.Named = map[schema.Provisioner]string{schema.OpenTofu: path}
+		if _, err := m.find().Choose(wanted(schema.OpenTofu, "")); err == nil || !strings.HasPrefix(err.Error(), path+": "+want+"; correct engine.tofu") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// script puts a shell script at a path.
+func (m *machine) script(path, body string) {
+	m.Helper()
+	tooltest.WriteProgram(m, filepath.Join(m.dir, path), "#!/bin/sh\n"+body+"\n")
+}
+
+func TestAProgramThatNeverAnswersHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	asked, never := filepath.Join(m.dir, "asked"), filepath.Join(m.dir, "never")
+	if err := errors.Join(syscall.Mkfifo(asked, 0o600), syscall.Mkfifo(never, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m.script("first/tofu", "echo x > '"+asked+"'; read x < '"+never+"'")
+	m.at("second/terraform", "1.11.4")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := m.finder.Find(ctx, m.o)
+		ended <- err
+	}()
+	if b, err := os.ReadFile(asked); err != nil || string(b) != "x\n" { // it waits for ever now
+		t.Fatalf("%q, %v", b, err)
+	}
+	only := m.o
+	only.Only = schema.Terraform
+	inv, err := m.finder.Find(t.Context(), only)
+	if err != nil || len(inv.Found) != 1 {
+		t.Errorf("%v, %v", inv, err)
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAProgramThatDoesNotAnswerAsAnEngineIsNone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ body, want string }{
+		"never":   {"read x < never", "it did not say its version within 1ms"},
+		"fails":   {"echo 'no such\nthing' >&2; exit 3", "it did not say its version: exit status 3: no such"},
+		"silent":  {"exit 4", "it did not say its version: exit status 4"},
+		"garbage": {"echo '{\"terraform_version\": 7'", "it did not say its version: is it an engine?"},
+		"babbles": {"while :; do echo 'Terraform v1.11.4, and much more'; done", "it did not say its version, but more than 65536 bytes: is it an engine?"},
+		"odd":     {"echo Terraform vNext", "its version: malformed version: Next"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			if name == "never" {
+				if err := syscall.Mkfifo(filepath.Join(m.dir, "never"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				c.body = "read x < '" + filepath.Join(m.dir, "never") + "'"
+				m.finder.SetPatience(time.Millisecond)
+			}
+			m.script("folder/terraform", c.body)
+			inv := m.find()
+			if len(inv.Found) != 0 || len(inv.Broken) != 1 || !strings.Contains(inv.Broken[0].Err, c.want) {
+				t.Errorf("%v, want %q", inv, c.want)
+			}
+		})
 	}
 }
 

@@ -23,9 +23,7 @@ func script(t *testing.T, dir, name, body string) string {
 	return path
 }
 
-func answers(version string) string {
-	return fmt.Sprintf("echo '{\"terraform_version\": \"%s\"}'\n", version)
-}
+func answers(name, version string) string { return fmt.Sprintf("echo '%s v%s'\n", name, version) }
 
 func TestEnginesOnPathAreFoundAndBrokenOnesPassedOver(t *testing.T) {
 	dir := t.TempDir()
@@ -44,7 +42,7 @@ func TestEnginesOnPathAreFoundAndBrokenOnesPassedOver(t *testing.T) {
 	}
 
 	script(t, dir, "terraform", "echo 'no version is set' >&2\nexit 126\n")
-	tofu := script(t, dir, "tofu", answers("1.12.6"))
+	tofu := script(t, dir, "tofu", answers("OpenTofu", "1.12.6"))
 	progress.Reset()
 	name, path, err := EnsureEngine(t.Context(), &progress)
 	if name != "tofu" || path != tofu || err != nil {
@@ -54,7 +52,7 @@ func TestEnginesOnPathAreFoundAndBrokenOnesPassedOver(t *testing.T) {
 		t.Errorf("progress does not say what is wrong with terraform: %q", progress.String())
 	}
 
-	terraform := script(t, dir, "terraform", answers("1.11.4"))
+	terraform := script(t, dir, "terraform", answers("Terraform", "1.11.4"))
 	name, path, err = EnsureEngine(t.Context(), &progress)
 	if name != "terraform" || path != terraform || err != nil {
 		t.Errorf("found %s at %s, %v; want terraform at %s", name, path, err, terraform)
@@ -64,9 +62,12 @@ func TestEnginesOnPathAreFoundAndBrokenOnesPassedOver(t *testing.T) {
 		t.Errorf("found %+v, %v; want %+v", e, err, want)
 	}
 
-	script(t, dir, "terraform", "echo 'Terraform v0.11.15'\n")
-	if _, err := Terraform(t.Context()); err == nil || !strings.Contains(err.Error(), "Terraform v0.11.15") {
-		t.Errorf("an answer that is not JSON: error is %v", err)
+	script(t, dir, "terraform", answers("OpenTofu", "1.12.6")) // as a link would be
+	if _, err := Terraform(t.Context()); err == nil || !strings.Contains(err.Error(), "not an answer of terraform: OpenTofu v1.12.6") {
+		t.Errorf("OpenTofu under Terraform's name: error is %v", err)
+	}
+	if name, path, err = EnsureEngine(t.Context(), &progress); name != "tofu" || path != tofu || err != nil {
+		t.Errorf("found %s at %s, %v; want tofu at %s", name, path, err, tofu)
 	}
 }
 
@@ -75,7 +76,7 @@ func TestProbeIgnoresTheUsersTerraformSettings(t *testing.T) {
 	t.Setenv("TF_CLI_CONFIG_FILE", filepath.Join(dir, "missing"))
 	t.Setenv("TF_CLI_ARGS", "-chdir=/nowhere")
 	path := script(t, dir, "terraform",
-		`test "$TF_CLI_CONFIG_FILE" = /dev/null && test -z "$TF_CLI_ARGS" || exit 1`+"\n"+answers("1.2.3"))
+		`test -z "$TF_CLI_CONFIG_FILE$TF_CLI_ARGS" || exit 1`+"\n"+answers("Terraform", "1.2.3"))
 	if e, err := probe(t.Context(), "terraform", path); e.Version != "1.2.3" || err != nil {
 		t.Errorf("probe says %+v, %v", e, err)
 	}

@@ -21,13 +21,13 @@ package tool
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -124,13 +124,23 @@ func lookEngine(ctx context.Context, name string) (Engine, error) {
 	return probe(ctx, name, path)
 }
 
+// answer is what Terraform and OpenTofu say of their version, by the name of the program.
+// `version -json` says the same of both.
+var answer = map[string]*regexp.Regexp{
+	NameTerraform: regexp.MustCompile(`(?m)^Terraform v(\S+)`),
+	NameOpenTofu:  regexp.MustCompile(`(?m)^OpenTofu v(\S+)`),
+}
+
 // probe asks the program for its version: a version manager's shim without a
-// chosen version is on PATH and still no engine.
+// chosen version is on PATH and still no engine, and neither is another engine's
+// program under this name. It is asked in the environment in which a daemon asks:
+// without one's home, settings of one's own count for nothing there, either.
 func probe(ctx context.Context, name, path string) (Engine, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "version", "-json")
-	cmd.Env = probeEnv(os.Environ())
+	cmd := exec.CommandContext(ctx, path, "version")
+	cmd.WaitDelay = time.Second
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CHECKPOINT_DISABLE=1"} // not for a newer version of itself either
 	cmd.Dir = os.TempDir()
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
@@ -138,28 +148,11 @@ func probe(ctx context.Context, name, path string) (Engine, error) {
 	if err != nil {
 		return Engine{}, fmt.Errorf("%s version: %w: %s", path, err, firstLine(complaint.String()))
 	}
-	var v struct {
-		Version string `json:"terraform_version"` // tofu says it under the same name
-	}
-	if err := json.Unmarshal(out, &v); err != nil || v.Version == "" {
+	said := answer[name].FindSubmatch(out)
+	if said == nil {
 		return Engine{}, fmt.Errorf("%s version: not an answer of %s: %s", path, name, firstLine(string(out)))
 	}
-	return Engine{Name: name, Path: path, Version: v.Version}, nil
-}
-
-// probeEnv keeps the engine from the network (it looks for a newer version of
-// itself) and from a configuration file that does not exist: tofu prints its
-// warning about that among the JSON.
-func probeEnv(env []string) []string {
-	kept := make([]string, 0, len(env)+2)
-	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "TF_") {
-			continue
-		}
-		kept = append(kept, kv)
-	}
-	return append(kept, "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE="+os.DevNull)
+	return Engine{Name: name, Path: path, Version: string(said[1])}, nil
 }
 
 func firstLine(s string) string {

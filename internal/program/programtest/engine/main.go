@@ -27,9 +27,9 @@ func main() {
 	if len(os.Args) < 2 || os.Args[1] != "version" {
 		os.Exit(2)
 	}
-	if filepath.Base(os.Args[0]) == "pulumi" {
-		_, _ = os.Stdout.WriteString("v" + number + "\n")
-		return
+	name := map[string]string{"terraform": "Terraform ", "tofu": "OpenTofu "}[filepath.Base(os.Args[0])]
+	if name != "" {
+		_, _ = os.Stdout.WriteString("a warning about the configuration\n")
 	}
-	_, _ = os.Stdout.WriteString("a warning about the configuration\n{\"terraform_version\":\"" + number + "\"}\n")
+	_, _ = os.Stdout.WriteString(name + "v" + number + "\n")
 }
