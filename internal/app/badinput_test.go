@@ -80,6 +80,8 @@ func TestAGitModuleWhoseServerIsGoneIsAskedAgainAndOthersGoOn(t *testing.T) {
 	w.await(devC, stackjob.Succeeded)
 	if st := w.stack(devA).Resource; st.Status != "failed" || st.Reason.Code != stackjob.ReasonModule || !strings.Contains(st.Reason.Detail, "503") {
 		t.Errorf("a is %s: %s", st.Status, st.Reason)
+	} else if string(st.Engine) != w.engine.Name {
+		t.Errorf("a, of which there is no job and which names no engine, is of the engine %q, expected %s", st.Engine, w.engine.Name)
 	}
 	if n := len(w.jobs(devA)); n != 0 {
 		t.Errorf("%d jobs for a module that cannot be had", n)

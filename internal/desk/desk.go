@@ -120,8 +120,9 @@ func stackOf(m map[schema.ResourceKey]stackjob.Stack, k schema.ResourceKey) stac
 }
 
 func (d *Desk) resourceStatus(v *reconciler.View, r *schema.Resource, st stackjob.Stack, ch *diff.Change) api.ResourceStatus {
-	s := api.ResourceStatus{Key: r.Key, Name: r.Metadata.Name, Module: r.Module.String(), Engine: r.Provisioner,
-		File: r.Pos.File, Line: r.Pos.Line, Policy: flowcontrol.Choose(v.Tree.Policies(), r.Key).Name}
+	s := api.ResourceStatus{Key: r.Key, Name: r.Metadata.Name, Module: r.Module.String(),
+		Engine: wanted(r, st, d.o.Reconciler.Settings().DefaultProvisioner).Provisioner,
+		File:   r.Pos.File, Line: r.Pos.Line, Policy: flowcontrol.Choose(v.Tree.Policies(), r.Key).Name}
 	fillFromStack(&s, st)
 	s.Status, s.Reason = "applied", stackjob.Reason{}
 	pending := ch != nil && !outdated(st, ch)

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,15 +33,13 @@ func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineCh
 	switch r, tree := d.document(k); {
 	case r != nil:
 		c.EngineFrom = "documents"
-		want.Provisioner = r.Provisioner
 		if r.Provisioner == "" {
 			c.EngineFrom = "default"
-			want.Provisioner = d.o.Reconciler.Settings().DefaultProvisioner
 			if st.Observed != nil {
 				c.EngineFrom = "recorded"
 			}
 		}
-		want = diff.EngineOf(r, want, st)
+		want = wanted(r, st, d.o.Reconciler.Settings().DefaultProvisioner)
 		runtime = tree.PulumiRuntime(r)
 		if why := diff.EngineRefused(r, want, st); why != nil {
 			c.Problem, refused = why.String(), true
@@ -69,6 +68,11 @@ func (d *Desk) engine(ctx context.Context, k schema.ResourceKey) (c api.EngineCh
 	}
 	c.Version, c.Path, c.Origin = p.Version, p.Path, origin
 	return c, refused, nil
+}
+
+// wanted is what a document asks to be run with; preferred is the engine where it names none.
+func wanted(r *schema.Resource, st stackjob.Stack, preferred schema.Provisioner) stackjob.Desired {
+	return diff.EngineOf(r, stackjob.Desired{Provisioner: cmp.Or(r.Provisioner, preferred)}, st)
 }
 
 // noEngine says why the next job of a resource would find no program; "" when it would find
