@@ -3,6 +3,8 @@ package terraform
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +112,21 @@ func (q *quiet) LogOffset() int64 { q.mu.Lock(); defer q.mu.Unlock(); return int
 func testPhase(secrets ...string) (*phase, *quiet) {
 	q := &quiet{}
 	return newPhase(New(Options{}), engine.Task{Workspace: "/w", Secrets: secrets}, "/p/plan", q), q
+}
+
+// The file is another in each job, and nobody's.
+func TestTheFileOfTheInputsIsNotNamed(t *testing.T) {
+	t.Parallel()
+	p, q := testPhase()
+	p.voice(stackjob.OpPlan, nil).diagnose(diagnostic{Severity: "warning", Summary: "Value for undeclared variable",
+		Detail: fmt.Sprintf("The root module does not declare a variable named \"other\" but a value was found in file %q. If you meant to use this value, add a block.", filepath.Join(p.at.private, inputsFile))})
+	const detail = "The root module does not declare a variable named \"other\" but a value was found in the inputs of the stack. If you meant to use this value, add a block."
+	if diff := cmp.Diff([]string{"Warning: Value for undeclared variable: " + detail}, p.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff("Warning: Value for undeclared variable\n\n"+detail+"\n", q.log.String()); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
 }
 
 func TestStreamBecomesReadableLinesAndDiagnostics(t *testing.T) {

@@ -116,7 +116,12 @@ func (l layout) isPrivate(file string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// relativeToModule shows a path of the workspace as the module's author knows it.
+// inputsFile is the file among the private ones that has the stack's inputs.
+const inputsFile = "inputs.tfvars.json"
+
+// relativeToModule shows a path of the workspace as the module's author knows it. That of
+// the inputs nobody knows, and it is another in each job.
 func (l layout) relativeToModule(text string) string {
+	text = strings.ReplaceAll(text, fmt.Sprintf("file %q", filepath.Join(l.private, inputsFile)), "the inputs of the stack")
 	return strings.ReplaceAll(text, l.module+string(filepath.Separator), "")
 }

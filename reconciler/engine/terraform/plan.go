@@ -150,7 +150,7 @@ func (p *phase) varFiles() ([]string, error) {
 		return nil, errors.New("the inputs are not a JSON object")
 	}
 	// As they are: decoding would round numbers.
-	path, err := p.at.writePrivate("inputs.tfvars.json", inputs)
+	path, err := p.at.writePrivate(inputsFile, inputs)
 	return append(out, path), err
 }
 

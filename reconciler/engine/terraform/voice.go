@@ -172,7 +172,7 @@ func (v *voice) diagnose(d diagnostic) {
 		where, _, _ := strings.Cut(d.place(v.phase.at), ", in ")
 		line += " (" + where + ")"
 	}
-	if first, _, _ := strings.Cut(d.Detail, "\n"); first != "" {
+	if first, _, _ := strings.Cut(v.phase.at.relativeToModule(d.Detail), "\n"); first != "" {
 		line += ": " + first
 	}
 	v.phase.Warn(line)
