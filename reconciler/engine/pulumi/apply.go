@@ -164,8 +164,15 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 	op.Record.EngineProcesses = p.engine.cmd.processes
 	op.Record.Killed = killed
 	if n := out.Counts; out.Result == stackjob.ResultSucceeded {
-		p.Sink.Log(fmt.Appendf(nil, "%s complete: %d created, %d updated, %d replaced, %d destroyed.\n",
-			map[stackjob.OperationKind]string{stackjob.OpApply: "Apply", stackjob.OpDestroy: "Destroy"}[kind], n.Create, n.Update, n.Replace, n.Delete))
+		text := fmt.Sprintf("%s complete: %d created, %d updated, %d replaced, %d destroyed",
+			map[stackjob.OperationKind]string{stackjob.OpApply: "Apply", stackjob.OpDestroy: "Destroy"}[kind], n.Create, n.Update, n.Replace, n.Delete)
+		if n.Import > 0 {
+			text += fmt.Sprintf(", %d imported", n.Import)
+		}
+		if n.Forget > 0 {
+			text += fmt.Sprintf(", %d forgotten", n.Forget)
+		}
+		p.Sink.Log([]byte(text + ".\n"))
 	}
 	op.End(out.Result, out.Reason)
 	return out, failed

@@ -182,10 +182,14 @@ func (p *phase) install(ctx context.Context, needs string) error {
 		// is made of, and a mistake is told where it is.
 		do = invocation{path: lookPath(p.searchPath(), "go"), dir: p.project.codeFolder(p.at.module), args: []string{"build", "-o", os.DevNull, "."}, shown: []string{"build"}}
 	}
-	if err := p.engine.install(ctx, p.voice(stackjob.OpInit, nil), do); err != nil {
+	v := p.voice(stackjob.OpInit, nil)
+	if err := p.engine.install(ctx, v, do); err != nil {
 		var pr *telling.Problem
 		if errors.As(err, &pr) && pr.Failure.Reason.Code == stackjob.ReasonEngine && pr.Failure.Reason.Detail == "" {
 			pr.Failure.Reason.Detail = "installing what the program depends on"
+			if mistake := v.firstMistake(); p.project.runtime == "go" && mistake != "" {
+				pr.Failure.Reason.Detail = "compiling the program: " + mistake
+			}
 		}
 		if pr != nil && !pr.Cancelled && p.project.runtime != "go" {
 			pr.Failure.Text += "\n\nThe program's dependencies could not be installed. An install gets what is for package managers of the job's environment, and none of the stack's credentials."

@@ -344,8 +344,25 @@ func TestProtectedAndRetainedResourcesOfADestroy(t *testing.T) {
 	if plan.Counts != (stackjob.Counts{Forget: 1}) {
 		t.Errorf("counts of the plan = %+v", plan.Counts)
 	}
+	before, _ := b.Sink.Told()
 	if r := b.Apply(t.Context(), plan); r.Failure != nil || r.Outcome.Counts != (stackjob.Counts{Forget: 1}) {
 		t.Errorf("outcome = %+v, %+v", r.Outcome, r.Failure)
+	}
+	// Nothing is destroyed, and nobody is told that something is.
+	log, events := b.Sink.Told()
+	log = strings.TrimPrefix(log, before)
+	if want := "held (lab:index:Data): Removing from the state...\nheld (lab:index:Data): Removed from the state and not destroyed, after "; !strings.Contains(log, want) ||
+		!strings.HasSuffix(log, "0 destroyed, 1 forgotten.\n") || strings.Contains(log, "Destroying") {
+		t.Errorf("the log:\n%s", log)
+	}
+	forgotten := false
+	for _, e := range events {
+		if e.Operation == stackjob.OpDestroy && e.Resource != nil {
+			forgotten = e.Resource.Status == "done" && e.Resource.Action == stackjob.Forget
+		}
+	}
+	if !forgotten {
+		t.Errorf("the events do not end with what is forgotten: %+v", events)
 	}
 }
 

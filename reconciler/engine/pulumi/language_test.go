@@ -142,7 +142,8 @@ func TestAProgramInGo(t *testing.T) {
 	program["go.mod"] += "\n// It moved.\n"
 	program["infra/main.go"] += "\nvar mistake int = \"text\"\n"
 	b.Module(program)
-	if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "./main.go:27:19: cannot use \"text\"") {
+	if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Class != engine.ClassAuthor || !strings.Contains(r.Failure.Text, "./main.go:27:19: cannot use \"text\"") ||
+		!strings.HasPrefix(r.Failure.Reason.Detail, "compiling the program: ./main.go:27:19: cannot use \"text\"") {
 		t.Errorf("a mistake: %+v", r.Failure)
 	}
 	b.Task.Action = stackjob.Destroy // which needs no program

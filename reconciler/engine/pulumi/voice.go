@@ -191,6 +191,7 @@ var doing = map[apitype.OpType][2]string{
 	apitype.OpReadReplacement:   {"Reading", "Read complete"},
 	apitype.OpImport:            {"Importing", "Import complete"},
 	apitype.OpImportReplacement: {"Importing the replacement", "Import complete"},
+	opForget:                    {"Removing from the state", "Removed from the state and not destroyed,"},
 }
 
 // actions are the steps that are journaled, in everybody's words.
@@ -198,11 +199,15 @@ var actions = map[apitype.OpType]stackjob.ChangeAction{
 	apitype.OpCreate: stackjob.Create, apitype.OpCreateReplacement: stackjob.Create,
 	apitype.OpUpdate: stackjob.Update, apitype.OpDelete: stackjob.Delete, apitype.OpDeleteReplaced: stackjob.Delete,
 	apitype.OpRefresh: stackjob.Read, apitype.OpImport: stackjob.Import, apitype.OpImportReplacement: stackjob.Import,
+	opForget: stackjob.Forget,
 }
 
 // progress logs and journals what the engine does with one resource. In a plan only the
 // refresh is done; the rest is what would be.
 func (v *voice) progress(md apitype.StepEventMetadata, status string) {
+	if (md.Op == apitype.OpDelete || md.Op == apitype.OpDeleteReplaced) && md.Old != nil && md.Old.RetainOnDelete {
+		md.Op = opForget
+	}
 	action, known := actions[md.Op]
 	if isPseudo(typeOf(md.URN)) || !known || v.operation == stackjob.OpPlan && md.Op != apitype.OpRefresh {
 		return
@@ -271,6 +276,19 @@ func (v *voice) firstSummary() string {
 	text := v.stderr.String()
 	if at := saysError.FindStringIndex(text); at != nil {
 		return sentence(text[at[1]:])
+	}
+	return ""
+}
+
+// firstMistake is the first line of a compiler that tells of one: it names the package above
+// them, and what it downloads.
+func (v *voice) firstMistake() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for line := range strings.Lines(v.stderr.String()) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go: downloading ") {
+			return strings.TrimRight(line, ".:")
+		}
 	}
 	return ""
 }
