@@ -241,11 +241,12 @@ func rowOf(in picture, s subject) comment.Row {
 		return row
 	}
 	row.Job, row.Link = string(s.job.ID), in.page(s.job.ID)
-	if !s.job.EndedAt.IsZero() && !s.job.StartedAt.IsZero() {
-		row.Took = s.job.EndedAt.Sub(s.job.StartedAt)
-	}
+	row.Took = took(*s.job)
 	if row.State == comment.RowFailed {
 		row.Log = s.log
+	}
+	if s.carries && (row.State == comment.RowFailed || row.State == comment.RowStopped) {
+		row.Done, row.Doubtful = s.job.Done(), s.job.State == stackjob.Interrupted
 	}
 	if s.job.Plan == nil {
 		return row
@@ -257,6 +258,23 @@ func rowOf(in picture, s subject) comment.Row {
 	}
 	row.Needs, row.Has, row.ApprovedBy = approvals(s)
 	return row
+}
+
+// took is how long the work of a job took that has ended: between a plan and its apply a
+// person may have taken days.
+func took(j stackjob.Job) (sum time.Duration) {
+	if j.EndedAt.IsZero() || j.StartedAt.IsZero() {
+		return 0
+	}
+	for _, op := range j.Operations {
+		if !op.EndedAt.IsZero() {
+			sum += op.EndedAt.Sub(op.StartedAt)
+		}
+	}
+	if sum == 0 {
+		return j.EndedAt.Sub(j.StartedAt)
+	}
+	return sum
 }
 
 // ended says in a few words why nothing more is done for a pull request that is not merged.

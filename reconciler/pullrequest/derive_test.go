@@ -240,6 +240,37 @@ func TestARowNamesItsEngineWithoutAPlan(t *testing.T) {
 	}
 }
 
+// TestARowTellsWhatItsApplyDidAndHowLongItWorked: a person who answers after a day has
+// nothing to do with the time, and what failed may have done a part.
+func TestARowTellsWhatItsApplyDidAndHowLongItWorked(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	ran := func(s *subject) {
+		later := begin.Add(24 * time.Hour)
+		s.job.StartedAt, s.job.EndedAt = begin, later.Add(3*time.Second)
+		s.job.Operations = []stackjob.Operation{
+			{Kind: stackjob.OpPlan, StartedAt: begin, EndedAt: begin.Add(2 * time.Second), Counts: stackjob.Counts{Create: 3}},
+			{Kind: stackjob.OpApply, StartedAt: later, EndedAt: later.Add(3 * time.Second), Counts: stackjob.Counts{Create: 1}},
+		}
+	}
+	one := stackjob.Counts{Create: 1}
+	for name, c := range map[string]struct {
+		row      subject
+		done     stackjob.Counts
+		doubtful bool
+	}{
+		"it failed":                        {made("a", ran, carriedOut(stackjob.Failed)), one, false},
+		"it was cancelled":                 {made("a", ran, carriedOut(stackjob.Cancelled)), one, false},
+		"nobody knows how far it came":     {made("a", ran, carriedOut(stackjob.Interrupted)), one, true},
+		"it was applied, as its plan says": {made("a", ran, carriedOut(stackjob.Succeeded)), stackjob.Counts{}, false},
+	} {
+		row := rowOf(picture{page: func(stackjob.JobID) string { return "" }}, c.row)
+		if row.Done != c.done || row.Doubtful != c.doubtful || row.Took != 5*time.Second {
+			t.Errorf("%s: done %s, doubtful %t, took %s", name, row.Done, row.Doubtful, row.Took)
+		}
+	}
+}
+
 func TestEveryStateOfAJobIsAStateOfARow(t *testing.T) {
 	t.Parallel()
 	for _, state := range stackjob.States() {

@@ -214,6 +214,9 @@ func (s Subject) job() []string {
 	if j.Plan != nil {
 		out = append(out, "Its plan "+j.Plan.ShortDigest()+": "+changesOf(*j)+".")
 	}
+	if done := j.Done(); j.State.IsFinal() && j.State != stackjob.Succeeded && done.Changes() {
+		out = append(out, "Of that "+done.String()+" had been applied when it ended.")
+	}
 	for _, a := range j.Approvals {
 		what := "approved"
 		if a.Rejected {

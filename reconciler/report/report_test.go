@@ -3,6 +3,7 @@ package report_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,19 +216,23 @@ func TestDriftIsToldApartFromTheChange(t *testing.T) {
 			{Address: "both", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `443`, `80`)}},
 			{Address: "deleted", Action: stackjob.Delete},
 			{Address: "left", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `443`, `80`)}},
+			{Address: "remade", Action: stackjob.Delete, Attributes: []stackjob.AttributeChange{change("id", `"i"`, ``), change("port", `443`, ``)}},
+			{Address: "remade otherwise", Action: stackjob.Delete, Attributes: []stackjob.AttributeChange{change("name", `"a"`, ``), change("port", `443`, ``)}},
 		},
 		Resources: []stackjob.ResourceChange{
 			{Address: "back", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `80`, `443`), change("gone", ``, `1`)}},
 			{Address: "both", Action: stackjob.Update, Attributes: []stackjob.AttributeChange{change("port", `80`, `443`), change("name", `"a"`, `"b"`)}},
 			{Address: "deleted", Action: stackjob.Create, Attributes: []stackjob.AttributeChange{change("port", ``, `443`)}},
 			{Address: "own", Action: stackjob.Create},
+			{Address: "remade", Action: stackjob.Create, Attributes: []stackjob.AttributeChange{{Path: "id", Unknown: true}, change("port", ``, `443`)}},
+			{Address: "remade otherwise", Action: stackjob.Create, Attributes: []stackjob.AttributeChange{change("name", ``, `"b"`), change("port", ``, `443`)}},
 		},
 	})
-	if v.DriftUndone != 3 || v.DriftOnly != 2 {
-		t.Errorf("%d changes at addresses that drifted, %d of them nothing else; want 3 and 2", v.DriftUndone, v.DriftOnly)
+	if v.DriftUndone != 5 || v.DriftOnly != 3 {
+		t.Errorf("%d changes at addresses that drifted, %d of them nothing else; want 5 and 3", v.DriftUndone, v.DriftOnly)
 	}
 	for _, r := range v.Changes {
-		if want := r.Address == "back" || r.Address == "deleted"; r.DriftOnly != want {
+		if want := slices.Contains([]string{"back", "deleted", "remade"}, r.Address); r.DriftOnly != want {
 			t.Errorf("%s: only drift is %v", r.Address, r.DriftOnly)
 		}
 		for _, a := range r.Attributes {
@@ -367,7 +372,11 @@ func TestExplanationsReadLikeThis(t *testing.T) {
 		"explain-restored-only": {Key: key, Observed: &stackjob.Observed{JobID: "sj_2", Restored: &stackjob.Restoration{Backup: "b.tfstate", Why: "it was destroyed", By: stackjob.Actor{Name: "ann"}, Job: "sj_2"}}},
 		"explain-frozen":        {Key: key, Status: "frozen", Reason: stackjob.Reason{Code: stackjob.ReasonFrozen, Detail: "acme/prod/x.yaml:1:2"}},
 		"explain-bare":          {Key: key},
-		"explain-no-engine":     {Key: key, Status: "applied", NoEngine: "no tofu satisfies `> 2` (acme/organization.yaml:3:23); `reeve engine install 'tofu@> 2'` gets it" + evil},
+		"explain-partial": {Key: key, Status: "failed", Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "it was told to fail"},
+			Observed: &stackjob.Observed{JobID: "sj_0", Desired: stackjob.Desired{Commit: "0123456789abcdef"}, Engine: "pulumi 3.230.0"},
+			Job: &stackjob.Job{ID: "sj_0", State: stackjob.Failed, Action: stackjob.Apply, Plan: &stackjob.Plan{Digest: "sha256:0123456789abcdef", HasChanges: true, Counts: stackjob.Counts{Create: 3}},
+				Operations: []stackjob.Operation{{Kind: stackjob.OpPlan, Counts: stackjob.Counts{Create: 3}}, {Kind: stackjob.OpApply, Counts: stackjob.Counts{Create: 1}}}}},
+		"explain-no-engine": {Key: key, Status: "applied", NoEngine: "no tofu satisfies `> 2` (acme/organization.yaml:3:23); `reeve engine install 'tofu@> 2'` gets it" + evil},
 		"explain-released": {Key: key, Status: "applied", Released: []pull.Release{
 			{Pull: pull.Key{Repository: "infra", Number: 7}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "it was \"deleted\"" + evil},
 			{Pull: pull.Key{Repository: "infra", Number: 6}, By: stackjob.Actor{Name: "root"}, At: now, Reason: "older"}}},

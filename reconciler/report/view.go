@@ -211,19 +211,23 @@ func dangerView(r stackjob.ResourceChange) Danger {
 }
 
 // drift marks what a change of a resource that drifted puts back: attributes that go
-// the way back, or the whole resource when it was deleted outside.
+// the way back, or the whole resource as it was when it was deleted outside.
 func (v *ResourceView) drift(change, drifted stackjob.ResourceChange) {
 	v.Drifted = true
-	if drifted.Action == stackjob.Delete {
-		v.DriftOnly = change.Action == stackjob.Create
-		for i := range v.Attributes {
-			v.Attributes[i].Undoes = v.DriftOnly
-		}
-		return
-	}
 	back := map[string]stackjob.AttributeChange{}
 	for _, a := range drifted.Attributes {
 		back[a.Path] = a
+	}
+	if drifted.Action == stackjob.Delete {
+		// It is made again whatever is proposed, and with another value where that is.
+		v.DriftOnly = change.Action == stackjob.Create
+		for i, a := range change.Attributes {
+			d, ok := back[a.Path]
+			same := a.Unknown || len(back) == 0 || ok && sameValue(a.After, d.Before)
+			v.Attributes[i].Undoes = v.DriftOnly && same
+		}
+		v.DriftOnly = v.DriftOnly && !slices.ContainsFunc(v.Attributes, func(a AttributeView) bool { return !a.Undoes })
+		return
 	}
 	v.DriftOnly = change.Action == stackjob.Update && len(change.Attributes) > 0
 	for i, a := range change.Attributes {

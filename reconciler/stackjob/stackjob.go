@@ -242,6 +242,18 @@ type Job struct {
 	EndedAt      time.Time `json:"endedAt,omitzero"`
 }
 
+// Done is what the job's applies changed, as far as their engine told: less than the plan
+// where one failed or was stopped, and too little where the engine was lost.
+func (j Job) Done() Counts {
+	var sum Counts
+	for _, op := range j.Operations {
+		if op.Kind == OpApply || op.Kind == OpDestroy {
+			sum = sum.Plus(op.Counts)
+		}
+	}
+	return sum
+}
+
 // OperationKind is a step of a job.
 type OperationKind string
 

@@ -239,6 +239,8 @@ func (r row) differences() []string {
 		switch {
 		case c.DriftOnly:
 			head += " (drift, not from this pull request)"
+		case c.Drifted && c.Action == stackjob.Create:
+			head += " (it was destroyed outside)"
 		case c.Action == stackjob.NoOp && c.Previous != "":
 			head += " from " + report.Shorten(c.Previous, maxCode)
 		case c.Previous != "":

@@ -292,6 +292,9 @@ func (p arranged) notes(f form) string {
 		if detail := prose(r.Detail); detail != "" && !p.saysElsewhere(r) {
 			items = append(items, icon+key+": "+detail)
 		}
+		if r.Done.Changes() {
+			items = append(items, icon+key+": "+code(r.Done.String())+" of it had been applied by then")
+		}
 		if !r.Deferred.IsZero() {
 			items = append(items, "⏸️ "+key+" can be planned once "+code(r.Deferred.String())+" is applied")
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -136,9 +137,11 @@ func (p arranged) ending() string {
 	case failed > 0 && n == 1:
 		return "❌ The apply failed"
 	case failed > 0 && applied == 0:
-		return "❌ " + strconv.Itoa(failed) + " of " + strconv.Itoa(n) + " failed, nothing was applied"
+		return "❌ " + strconv.Itoa(failed) + " of " + strconv.Itoa(n) + " failed" + p.inPart(", nothing was applied")
 	case failed > 0:
 		return "❌ " + strconv.Itoa(failed) + " of " + strconv.Itoa(n) + " failed, " + strconv.Itoa(applied) + " applied"
+	case stopped > 0 && applied == 0:
+		return "⏹️ " + strconv.Itoa(stopped) + " of " + strconv.Itoa(n) + " stopped" + p.inPart(", nothing was applied")
 	case stopped > 0:
 		return "⏹️ " + strconv.Itoa(stopped) + " of " + strconv.Itoa(n) + " stopped, " + strconv.Itoa(applied) + " applied"
 	case n == 0:
@@ -151,11 +154,36 @@ func (p arranged) ending() string {
 	return "⏸️ " + strconv.Itoa(applied) + " of " + strconv.Itoa(n) + " applied"
 }
 
+// inPart goes on with a title that says that not one was applied whole: of how many a part
+// was, or none that was not, where that is known.
+func (p arranged) inPart(none string) string {
+	part, doubtful := 0, false
+	for _, r := range p.rows {
+		if r.Done.Changes() {
+			part++
+		}
+		doubtful = doubtful || r.Doubtful
+	}
+	switch {
+	case part > 0:
+		return ", " + strconv.Itoa(part) + " of them after a part was applied"
+	case doubtful:
+		return ""
+	}
+	return none
+}
+
 // done is the line below the title of an outcome: what was done, not what was planned.
 func (p arranged) done() string {
 	var parts []string
-	if applied := p.only([]RowState{RowApplied}).rows; slices.ContainsFunc(applied, row.changes) {
-		parts = append(parts, "applied `"+brief(applied)+"`")
+	done := p.only([]RowState{RowApplied}).rows
+	for _, r := range p.rows {
+		if r.Done.Changes() {
+			done = append(done, row{Row: Row{Plan: &stackjob.Plan{HasChanges: true, Counts: r.Done}}})
+		}
+	}
+	if slices.ContainsFunc(done, row.changes) {
+		parts = append(parts, "applied `"+brief(done)+"`")
 	}
 	return joined(append(parts, p.commits()...))
 }

@@ -148,6 +148,10 @@ type Row struct {
 	Deferred schema.ResourceKey
 	// After are those that are applied before this one: the edges of the graph.
 	After []schema.ResourceKey
+	// Done is what an apply that failed or was stopped had changed by then: it stays. Doubtful
+	// tells that its engine was lost, and that nobody knows how far it came.
+	Done     stackjob.Counts
+	Doubtful bool
 	// Log is the end of the log of what failed.
 	Log  string
 	Took time.Duration

@@ -3,6 +3,7 @@ package comment_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,42 @@ func TestOnlyPagesAreLinked(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: got %s, want %s", address, got, want)
 		}
+	}
+}
+
+// TestWhatWasAppliedInPartIsTold holds where no apply came to its end: that nothing was
+// applied is said where it is so and known.
+func TestWhatWasAppliedInPartIsTold(t *testing.T) {
+	t.Parallel()
+	plan := stackjob.Plan{HasChanges: true, Counts: stackjob.Counts{Create: 3}}
+	row := func(name string, s comment.RowState, done int) comment.Row {
+		return comment.Row{Key: key("dev", "PulumiStack", name), State: s, Plan: &plan, Done: stackjob.Counts{Create: done}}
+	}
+	failed, part, stopped, cut := row("a", comment.RowFailed, 0), row("b", comment.RowFailed, 1), row("a", comment.RowStopped, 0), row("b", comment.RowStopped, 2)
+	lost := failed
+	lost.Doubtful = true
+	for title, rows := range map[string][]comment.Row{
+		"❌ 2 of 2 failed, nothing was applied":                  {failed, row("c", comment.RowFailed, 0)},
+		"❌ 2 of 2 failed, 1 of them after a part was applied":   {failed, part},
+		"❌ 2 of 2 failed":                                       {lost, row("c", comment.RowFailed, 0)},
+		"❌ 2 of 3 failed, 1 applied":                            {failed, part, row("c", comment.RowApplied, 0)},
+		"⏹️ 2 of 2 stopped, 1 of them after a part was applied": {stopped, cut},
+		"⏹️ 2 of 2 stopped, nothing was applied":                {stopped, row("c", comment.RowStopped, 0)},
+	} {
+		body := comment.Outcome(comment.Pull{State: comment.Failed, Merged: true, Rows: rows}, github).Body
+		if !strings.Contains(body, "\n### "+title+"\n") {
+			t.Errorf("it is not called %q:\n%s", title, body)
+		}
+		for _, r := range rows {
+			told := strings.Contains(body, "`acme/dev/PulumiStack/"+r.Key.Name+"`: `+"+strconv.Itoa(r.Done.Create)+" ~0 -0 ±0` of it had been applied by then\n")
+			if told != r.Done.Changes() {
+				t.Errorf("%s: told is %t in\n%s", r.Key, told, body)
+			}
+		}
+	}
+	body := comment.Outcome(comment.Pull{State: comment.Failed, Merged: true, Rows: []comment.Row{part, cut, row("c", comment.RowApplied, 0)}}, github).Body
+	if !strings.Contains(body, "\napplied `+6 ~0 -0 ±0`") {
+		t.Errorf("it does not say that 6 were made, 3 of them by applies that did not come to their end:\n%s", body)
 	}
 }
 
