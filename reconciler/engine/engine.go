@@ -291,6 +291,9 @@ type Sink interface {
 	Emit(Event)
 	// Log takes bytes of the engine's output; secrets are masked by the sink.
 	Log(p []byte)
+	// Hide names strings that are secret and that the task did not know of, such as what a
+	// state holds: from here on they are masked as the task's are, in the result too.
+	Hide(secrets []string)
 	// LogOffset is how much log there is.
 	LogOffset() int64
 }

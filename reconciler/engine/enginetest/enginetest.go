@@ -192,6 +192,7 @@ type Sink struct {
 	mu      sync.Mutex
 	events  []engine.Event
 	log     bytes.Buffer
+	hidden  []string
 	changed chan struct{}
 }
 
@@ -211,8 +212,25 @@ func (m *Sink) Emit(e engine.Event) {
 func (m *Sink) Log(p []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, s := range m.hidden {
+		p = bytes.ReplaceAll(p, []byte(s), []byte("(hidden)"))
+	}
 	m.log.Write(p)
 	m.tell()
+}
+
+// Hide keeps what was named as secret, and masks it in what is logged from here on.
+func (m *Sink) Hide(secrets []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hidden = append(m.hidden, secrets...)
+}
+
+// Hidden returns what was named as secret so far.
+func (m *Sink) Hidden() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.hidden)
 }
 
 // LogOffset is how much text there is.

@@ -2,6 +2,7 @@ package pulumi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -38,6 +39,12 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if ctx.Err() != nil { // before anything is begun
 		return nil, engineProblem(ctx, context.Cause(ctx), "apply", p.voice(stackjob.OpApply, nil))
 	}
+	var plan savedPlan
+	if json.Unmarshal(s.Plan, &plan) != nil {
+		return nil, errors.New("the plan that the engine saved cannot be read")
+	}
+	p.hide(p.before, plan)
+	p.Sink.Hide(s.Hidden)
 	if err := p.backUp(p.before); err != nil {
 		return nil, err
 	}
@@ -190,6 +197,7 @@ func (p *phase) readOutcome(ctx context.Context, kind stackjob.OperationKind, ou
 	if after, err = p.readable(ctx, after, kind); err != nil {
 		return fmt.Errorf("read the state after the apply: %w", err)
 	}
+	p.hide(after, savedPlan{})
 	out.Outputs, err = p.outputsOf(after)
 	return errors.Join(err, p.remember(after)) // a key may have been made
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,5 +156,62 @@ func TestEqualSecretsKeepTheirCiphertextAndAnotherPassphraseIsRefused(t *testing
 	r := b.Plan(t.Context())
 	if r.Failure == nil || r.Failure.Class != engine.ClassPerson || !strings.Contains(r.Failure.Text, "passphrase") {
 		t.Errorf("failure = %+v", r.Failure)
+	}
+}
+
+// The engine masks the secrets of the configuration in what providers say. It does not know
+// those that only the state holds, and of a step that a plan does not allow it writes the
+// values itself.
+func TestSecretsOfTheStateAreHiddenInWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const kept, moved = "canary-kept-5e1", "canary-moved-7b2"
+	b.Task.Inputs = nil
+	file := filepath.Join(t.TempDir(), "outside")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := func(more string) {
+		b.program(`
+variables: {read: {"fn::secret": {"fn::readFile": "` + file + `"}}}
+resources:
+  makes: {type: "lab:Data", properties: {value: "${read}"}}
+` + more)
+	}
+	write(kept)
+	program(`  quotes: {type: "lab:File", properties: {path: "/nowhere/${makes.output}", content: "x"}}`)
+	p := b.MustPlan()
+	// The secret is made and quoted in one apply.
+	r := b.Apply(t.Context(), p)
+	if r.Failure == nil {
+		t.Fatal("it did not fail")
+	}
+	program("")
+	p = b.MustPlan()
+	write(moved)
+	r = b.Apply(t.Context(), p)
+	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || !strings.Contains(r.Failure.Text, "properties changed: value") {
+		t.Fatalf("failure = %+v", r.Failure)
+	}
+	log, events := b.Sink.Told()
+	told, err := json.Marshal([]any{r, events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log, "/nowhere/(hidden)") {
+		t.Error("the provider's error is not in the log")
+	}
+	if !slices.Contains(b.Sink.Hidden(), kept) {
+		t.Errorf("%s was not hidden", kept)
+	}
+	for _, secret := range []string{kept, moved} {
+		if strings.Contains(log, secret) {
+			t.Errorf("%s is in the log:\n%s", secret, log)
+		}
+	}
+	if strings.Contains(string(told), moved) {
+		t.Errorf("%s is in the result or the events", moved)
 	}
 }

@@ -3,6 +3,7 @@ package pulumi
 import (
 	"context"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
@@ -98,6 +99,8 @@ type phase struct {
 	engine   *session
 	// before is the state before anything was done; nil while it was not read.
 	before *deployment
+	// written is the state's file as it was last looked at while the engine worked.
+	written os.FileInfo
 }
 
 func newPhase(d *Driver, t engine.Task, planFile string, s engine.Sink) *phase {

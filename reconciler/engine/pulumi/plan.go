@@ -86,6 +86,13 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	if err := p.refuseLocked(); err != nil {
 		return nil, err
 	}
+	readable, err := p.readable(ctx, p.before, stackjob.OpPlan)
+	if err != nil {
+		return nil, err
+	}
+	if p.isKMS() {
+		p.hide(readable, savedPlan{})
+	}
 	file := filepath.Join(p.at.private, "plan.json")
 	v := p.voice(stackjob.OpPlan, h.hear)
 	if err := p.engine.preview(ctx, v, file); err != nil {
@@ -107,10 +114,7 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	if err := json.Unmarshal(raw, &in.plan); err != nil {
 		return nil, errors.New("the plan that the engine saved cannot be read")
 	}
-	readable, err := p.readable(ctx, p.before, stackjob.OpPlan)
-	if err != nil {
-		return nil, err
-	}
+	hidden := p.hide(readable, in.plan)
 	c := converter{Hider: p.hider(), open: p.opens(p.before), state: readable, fixed: fixed{
 		State: p.before.mark(p.task.HashKey), Place: p.statePlace(), Program: program, Inputs: p.inputDigest(),
 	}}
@@ -122,6 +126,9 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
 	s := saved{Format: savedFormat, Fixed: c.fixed, Refresh: len(plan.Drift) > 0, Settings: p.settings, Plan: raw}
+	if p.isKMS() {
+		s.Hidden = hidden
+	}
 	if err := s.write(planFile); err != nil {
 		return nil, err
 	}

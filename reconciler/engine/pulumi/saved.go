@@ -21,8 +21,11 @@ type saved struct {
 	// between plan and apply is the next plan's matter, not a reason to stop in the middle.
 	Refresh bool `json:"refresh,omitempty"`
 	// Settings keep the secrets in the plan; without config.
-	Settings stackSettings   `json:"settings"`
-	Plan     json.RawMessage `json:"plan"`
+	Settings stackSettings `json:"settings"`
+	// Hidden are the secrets of state and plan where a key service keeps them, in clear as
+	// they are in Plan: an apply would need one more process to know them.
+	Hidden []string        `json:"hidden,omitempty"`
+	Plan   json.RawMessage `json:"plan"`
 }
 
 const savedFormat = 1

@@ -52,11 +52,13 @@ type keyring struct {
 	hashKey []byte
 	sealed  map[string][]byte
 	opened  map[string]config.Crypter
-	made    bool // a key was made that is not on record
+	// wrong are the salts that the passphrase does not fit: to find that out takes as long.
+	wrong map[string]bool
+	made  bool // a key was made that is not on record
 }
 
 func newKeyring(phrase string, hashKey []byte, sealed map[string][]byte) *keyring {
-	k := &keyring{phrase: phrase, hashKey: hashKey, sealed: maps.Clone(sealed), opened: map[string]config.Crypter{}}
+	k := &keyring{phrase: phrase, hashKey: hashKey, sealed: maps.Clone(sealed), opened: map[string]config.Crypter{}, wrong: map[string]bool{}}
 	if k.sealed == nil {
 		k.sealed = map[string][]byte{}
 	}
@@ -77,6 +79,9 @@ func (k *keyring) crypter(state string) (config.Crypter, error) {
 	if c := k.opened[text]; c != nil {
 		return c, nil
 	}
+	if k.wrong[state] {
+		return nil, errPassphrase
+	}
 	salt, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, errors.New("the salt of the stack's secrets cannot be read")
@@ -89,6 +94,7 @@ func (k *keyring) crypter(state string) (config.Crypter, error) {
 	}
 	c := config.NewSymmetricCrypter(key)
 	if said, err := c.DecryptValue(context.Background(), check); err != nil || said != "pulumi" {
+		k.wrong[state] = true
 		return nil, errPassphrase
 	}
 	if k.sealed[text] == nil {

@@ -236,6 +236,7 @@ func (p *phase) settle(ctx context.Context) error {
 	if err := p.findSettings(d); err != nil {
 		return err
 	}
+	p.hide(d, savedPlan{})
 	if err := p.writeSettings(ctx); err != nil {
 		return err
 	}

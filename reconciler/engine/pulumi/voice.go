@@ -131,7 +131,10 @@ func (v *voice) hear(e apitype.EngineEvent) {
 }
 
 func (v *voice) diagnose(d apitype.DiagnosticEvent) {
-	d.Message = strings.TrimSpace(d.Message)
+	d.Message = withoutValues(strings.TrimSpace(d.Message))
+	if v.operation == stackjob.OpApply || v.operation == stackjob.OpDestroy {
+		v.phase.hideWritten()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch d.Severity {

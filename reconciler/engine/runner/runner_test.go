@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -473,5 +474,40 @@ func TestFolderIsUsedOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, fmt.Sprint(b.names())); diff != "" {
 		t.Errorf("the folder changed:\n%s", diff)
+	}
+}
+
+func TestNamesInAPlanAreMasked(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s, err := openSink(folder, engine.Task{Secrets: []string{"canary-task"}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Hide([]string{"canary-found"})
+	plan := stackjob.Plan{
+		Text: "canary-found", Warnings: []string{"of canary-task"}, Digest: "sha256:1",
+		Resources: []stackjob.ResourceChange{{Address: "urn::canary-task", Previous: "urn::canary-found", Type: "t", Name: "canary-task",
+			Attributes: []stackjob.AttributeChange{{Path: "tags.canary-found"}}}},
+		Drift:   []stackjob.ResourceChange{{Address: "urn::canary-task", Name: "canary-found"}},
+		Outputs: []stackjob.OutputChange{{Name: "o", AttributeChange: stackjob.AttributeChange{Path: "canary-task"}}},
+	}
+	before, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.maskResult(engine.Result{Plan: &plan})
+	want := stackjob.Plan{
+		Text: "(sensitive)", Warnings: []string{"of (sensitive)"}, Digest: "sha256:1",
+		Resources: []stackjob.ResourceChange{{Address: "urn::(sensitive)", Previous: "urn::(sensitive)", Type: "t", Name: "(sensitive)",
+			Attributes: []stackjob.AttributeChange{{Path: "tags.(sensitive)"}}}},
+		Drift:   []stackjob.ResourceChange{{Address: "urn::(sensitive)", Name: "(sensitive)"}},
+		Outputs: []stackjob.OutputChange{{Name: "o", AttributeChange: stackjob.AttributeChange{Path: "(sensitive)"}}},
+	}
+	if diff := cmp.Diff(&want, got.Plan); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if after, err := json.Marshal(plan); err != nil || string(after) != string(before) {
+		t.Errorf("the driver's own plan was changed: %s, %v", after, err)
 	}
 }

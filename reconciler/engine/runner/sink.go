@@ -106,7 +106,7 @@ func (s *sink) maskOperation(op stackjob.Operation) stackjob.Operation {
 	return op
 }
 
-// maskResult masks what a result says in words. What it says in values is the
+// maskResult masks what a result says in words and names. What it says in values is the
 // driver's matter.
 func (s *sink) maskResult(r engine.Result) engine.Result {
 	s.mu.Lock()
@@ -121,8 +121,7 @@ func (s *sink) maskResult(r engine.Result) engine.Result {
 		r.Failure = &f
 	}
 	if r.Plan != nil {
-		p := *r.Plan
-		p.Text = s.redactor.Text(p.Text)
+		p := s.maskPlan(*r.Plan)
 		r.Plan = &p
 	}
 	if r.Outcome != nil {
@@ -133,12 +132,44 @@ func (s *sink) maskResult(r engine.Result) engine.Result {
 	return r
 }
 
+// maskPlan masks the names in a plan, too: a program may call a resource, or a key of a map,
+// by a secret. Its digest was made before.
+func (s *sink) maskPlan(p stackjob.Plan) stackjob.Plan {
+	text := s.redactor.Text
+	p.Text, p.Warnings = text(p.Text), slices.Clone(p.Warnings)
+	for i, w := range p.Warnings {
+		p.Warnings[i] = text(w)
+	}
+	p.Resources, p.Drift, p.Outputs = slices.Clone(p.Resources), slices.Clone(p.Drift), slices.Clone(p.Outputs)
+	for _, list := range [][]stackjob.ResourceChange{p.Resources, p.Drift} {
+		for i, r := range list {
+			r.Address, r.Previous, r.Name = text(r.Address), text(r.Previous), text(r.Name)
+			r.Attributes = slices.Clone(r.Attributes)
+			for j := range r.Attributes {
+				r.Attributes[j].Path = text(r.Attributes[j].Path)
+			}
+			list[i] = r
+		}
+	}
+	for i := range p.Outputs {
+		p.Outputs[i].Path = text(p.Outputs[i].Path)
+	}
+	return p
+}
+
 // Log keeps what the engine says.
 func (s *sink) Log(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scratch = s.redactor.Append(s.scratch[:0], p)
 	s.write(s.scratch)
+}
+
+// Hide masks what the driver found to be secret.
+func (s *sink) Hide(secrets []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.redactor.Hide(secrets)
 }
 
 // write keeps what fits; what does not is counted.

@@ -28,6 +28,7 @@ type notes struct {
 
 func (n *notes) Emit(e engine.Event) { n.events = append(n.events, e) }
 func (n *notes) Log(p []byte)        { n.log.Write(p) }
+func (n *notes) Hide([]string)       {}
 func (n *notes) LogOffset() int64    { return int64(n.log.Len()) }
 
 func newLog(secrets ...string) (*Log, *notes) {

@@ -28,14 +28,25 @@ const Placeholder = "(sensitive)"
 
 // Redactor is one stream. It is not safe for concurrent use.
 type Redactor struct {
-	forms formSet
-	clean cleaner
+	secrets []string
+	forms   formSet
+	clean   cleaner
 	// held is clean text that may be the beginning of a secret.
 	held []byte
 }
 
 // New returns a stream that masks the secrets.
-func New(secrets []string) *Redactor { return &Redactor{forms: formsOf(secrets)} }
+func New(secrets []string) *Redactor { return &Redactor{secrets: secrets, forms: formsOf(secrets)} }
+
+// Hide masks more secrets in what comes from here on, and in what is held back.
+func (r *Redactor) Hide(secrets []string) {
+	fresh := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return slices.Contains(r.secrets, s) })
+	if len(fresh) == 0 {
+		return
+	}
+	r.secrets = slices.Concat(r.secrets, fresh)
+	r.forms = formsOf(r.secrets)
+}
 
 // Append appends what is known to be fit of p and of what was held back. It keeps
 // back what may be the beginning of a secret.

@@ -143,3 +143,18 @@ func BenchmarkLog(b *testing.B) {
 		out = r.Append(out[:0], line)
 	}
 }
+
+func TestWhatIsHiddenLaterIsMaskedFromThen(t *testing.T) {
+	t.Parallel()
+	r := redact.New([]string{"hunter2"})
+	out := r.Append(nil, []byte("swordfish "))
+	out = r.Append(out, []byte("hunter2 swo")) // nothing is known of it yet
+	r.Hide([]string{"swordfish", "hunter2"})
+	out = r.Flush(r.Append(out, []byte("rdfish swordfish hunter2\n")))
+	if diff := cmp.Diff("swordfish (sensitive) swordfish (sensitive) (sensitive)\n", string(out)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := r.Text("a swordfish"); got != "a (sensitive)" {
+		t.Errorf("Text: %q", got)
+	}
+}
