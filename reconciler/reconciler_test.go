@@ -69,11 +69,12 @@ func TestNoNameLeadsOutOfTheDataFolder(t *testing.T) {
 func TestEveryStringInASecretValueIsMasked(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string][]string{
-		`"hunter2"`:                     {"hunter2"},
-		`{"b":["x",{"c":"y"}],"a":"z"}`: {"z", "x", "y"},
-		`12345`:                         {"12345"},
-		`null`:                          nil,
-		`true`:                          nil,
+		`"hunter2"`:                       {"hunter2"},
+		`{"b":["x",{"c":"y"}],"a":"z"}`:   {"z", "x", "y"},
+		`12345`:                           {"12345"},
+		`{"pin":98765432101234567,"n":5}`: {"98765432101234567"},
+		`null`:                            nil,
+		`true`:                            nil,
 	} {
 		if d := cmp.Diff(want, secretStrings(json.RawMessage(value))); d != "" {
 			t.Errorf("%s (-want +got):\n%s", value, d)

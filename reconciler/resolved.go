@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -26,10 +27,15 @@ type resolved struct {
 // sameReferences tells whether two attempts read the same values.
 func sameReferences(a, b map[string]string) bool { return maps.Equal(a, b) }
 
+// shortestNumber is the length of the shortest number that is masked: "5" is in every text.
+const shortestNumber = 4
+
 // secretStrings lists the strings in a JSON value that must never be seen.
 func secretStrings(value json.RawMessage) []string {
 	var v any
-	if json.Unmarshal(value, &v) != nil {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber() // as it is written is how it is looked for
+	if dec.Decode(&v) != nil {
 		return []string{string(value)}
 	}
 	var out []string
@@ -46,8 +52,10 @@ func secretStrings(value json.RawMessage) []string {
 			for _, k := range slices.Sorted(maps.Keys(v)) {
 				walk(v[k])
 			}
-		case float64:
-			out = append(out, string(value))
+		case json.Number:
+			if text := v.String(); len(text) >= shortestNumber {
+				out = append(out, text)
+			}
 		}
 	}
 	walk(v)
