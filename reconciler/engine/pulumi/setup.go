@@ -1,6 +1,7 @@
 package pulumi
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -226,8 +227,11 @@ func (p *phase) takeSettings() error {
 func (p *phase) settle(ctx context.Context) error {
 	d, err := p.readState(ctx, stackjob.OpInit)
 	if errors.Is(err, errDamaged) {
-		return telling.Person(stackjob.ReasonStateDamaged, "", "The stack's state cannot be read.\n"+
-			"Nothing was planned. Put a backup back with `pulumi stack import`, or look at the file.")
+		advice := "Put a backup back with `pulumi stack import`, or look at the file."
+		if p.isOwnFile() {
+			advice = fmt.Sprintf("`reeve state list %s` shows its backups, and `reeve state restore` puts one back.", p.task.Key)
+		}
+		return telling.Person(stackjob.ReasonStateDamaged, "", "The stack's state cannot be read.\nNothing was planned or applied. "+advice)
 	}
 	if err != nil {
 		return err
@@ -235,6 +239,13 @@ func (p *phase) settle(ctx context.Context) error {
 	p.before = d
 	if err := p.findSettings(d); err != nil {
 		return err
+	}
+	if s := d.salt(); s != "" && !p.isKMS() && bytes.Contains(d.raw, []byte(secretSignature)) {
+		// The engine would open the state with the key of another salt, and say of a secret
+		// that it has no value.
+		if _, err := p.keys.crypter(s); errors.Is(err, errPassphrase) {
+			return p.wrongPassphrase()
+		}
 	}
 	p.hide(d, savedPlan{})
 	if err := p.writeSettings(ctx); err != nil {
