@@ -117,7 +117,47 @@ func (r *reader) engineVersion(name, text string, at place) (EngineVersion, bool
 			Expected: `a version constraint such as "~> 1.9" or ">= 1.6, < 2"`, Hint: constraintMeant(text)}, at)
 		return EngineVersion{}, false
 	}
+	if !satisfiable(text) {
+		r.report(diag.Diagnostic{Code: diag.InvalidValue, Detail: name, Found: fmt.Sprintf("%q", text),
+			Expected: "a constraint that some version satisfies", Hint: "a comma means that both sides must hold"}, at)
+		return EngineVersion{}, false
+	}
 	return EngineVersion{Constraint: strings.TrimSpace(text), Pos: r.text.position(at)}, true
+}
+
+// satisfiable tells whether a version can satisfy a constraint. Its parts are ranges that
+// begin and end at the versions they name, less some single ones: where any version
+// satisfies all of them, so does the first of all, one that is named, or one of those that
+// come right after it.
+func satisfiable(text string) bool {
+	c, err := version.NewConstraint(text)
+	if err != nil {
+		return false
+	}
+	tried := []string{"0.0.0"}
+	for _, part := range c {
+		v, err := version.NewVersion(strings.TrimLeft(part.String(), "<>=!~ "))
+		if err != nil {
+			return true // not one that is understood here
+		}
+		tried = append(tried, v.String())
+		if v.Prerelease() != "" {
+			tried = append(tried, v.Core().String(), v.String()+".0")
+		}
+		segments := v.Segments()
+		for range c { // as many as can be taken out by "!="
+			segments[len(segments)-1]++
+			var numbers []string
+			for _, n := range segments {
+				numbers = append(numbers, strconv.Itoa(n))
+			}
+			tried = append(tried, strings.Join(numbers, "."))
+		}
+	}
+	return slices.ContainsFunc(tried, func(number string) bool {
+		v, err := version.NewVersion(number)
+		return err == nil && c.Check(v)
+	})
 }
 
 var (

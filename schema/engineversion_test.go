@@ -117,6 +117,47 @@ func TestAnEngineVersionThatMovesIsSeenByTheNextLoad(t *testing.T) {
 	}
 }
 
+func TestAConstraintThatNoVersionCanSatisfyIsAnError(t *testing.T) {
+	t.Parallel()
+	for constraint, can := range map[string]bool{
+		"1.9.8":                      true,
+		"v1.9.8":                     true,
+		"~> 1.9":                     true,
+		">= 1.6, < 2":                true,
+		">= 1.6, <= 1.6":             true,
+		"> 1.9.8, < 1.9.10":          true,
+		"< 1":                        true,
+		"!= 1.9.3":                   true,
+		">= 1.9.0, < 1.9.2, != 1.9":  true,
+		"~> 1.9, >= 1.9.4, != 1.9.4": true,
+		"> 1.9, != 1.9.1, != 1.9.2":  true,
+		"~> 1.10.0-rc1":              true,
+		"> 1.10.0-rc1, < 1.10.0-rc2": true,
+		">= 2, < 1":                  false,
+		"1.9.8, 1.9.7":               false,
+		"~> 1.9.0, >= 1.10":          false,
+		"> 1.9.8, < 1.9.9":           false,
+		"1.9.3, != 1.9.3":            false,
+		"< 0":                        false,
+	} {
+		src, err := schema.FromFS(fstest.MapFS{
+			"m/main.tf":       {},
+			"acme/dev/a.yaml": {Data: []byte("apiVersion: stackreeve.dev/v1\nkind: TerraformStack\nmetadata: {name: a}\nspec:\n  module: /m\n  engineVersion: '" + constraint + "'\n")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := schema.NewLoader(schema.Options{}).Load(t.Context(), src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := diag.Text(tree.Diagnostics(), diag.TextOptions{})
+		if can && found != "" || !can && !strings.Contains(found, "acme/dev/a.yaml:6:18: error: ") || !can && !strings.Contains(found, "expected a constraint that some version satisfies") {
+			t.Errorf("%q:\n%s", constraint, found)
+		}
+	}
+}
+
 func TestWhatAConstraintAllows(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

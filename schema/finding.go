@@ -77,6 +77,9 @@ func didYouMean(found string, known []string) string {
 func nearest(found string, known []string) string {
 	best, bestScore := "", 0.6
 	plain := strings.ToLower(strings.ReplaceAll(found, "_", ""))
+	if plain == "opentofu" { // the engine's whole name; its program's stands in documents
+		plain = string(OpenTofu)
+	}
 	for _, k := range known {
 		score := levenshtein.Match(plain, strings.ToLower(strings.ReplaceAll(k, "_", "")), nil)
 		if score > bestScore {

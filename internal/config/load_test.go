@@ -114,6 +114,7 @@ func TestFindingsNameThePlaceAndTheWayOut(t *testing.T) {
 				`reeve.yaml:7:23: error: [wrong-type] | engine.pluginCache | text | true or false`,
 				`reeve.yaml:8:16: error: [invalid-value] | brake.share | "30" | a share such as "30%" or 0.3, at most "100%"`,
 			}},
+		"OpenTofu's name":   {text: "engine: {default: opentofu}\n", want: []string{`reeve.yaml:1:19: error: [invalid-value] | engine.default | "opentofu" | one of: terraform, tofu | did you mean "tofu"?`}},
 		"closed sets":       {text: "log: {level: warning, format: json}\n", want: []string{`reeve.yaml:1:14: error: [invalid-value] | log.level | "warning" | one of: debug, info, warn, error | did you mean "warn"?`}},
 		"duplicate key":     {text: "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", want: []string{`reeve.yaml:2:1: error: [duplicate-key] | "listen"`}},
 		"two documents":     {text: "log: {}\n---\nlog: {}\n", want: []string{`reeve.yaml:2:1: error: [yaml-syntax] | a configuration is one document; this starts a second one`}},

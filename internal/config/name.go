@@ -38,7 +38,7 @@ func nearest(s string, candidates []string) string {
 	for _, c := range candidates {
 		a, b := strings.ToLower(s), strings.ToLower(c)
 		score := levenshtein.Match(a, b, nil)
-		if len(a) > 2 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
+		if len(a) > 2 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a) || a == "opentofu" && b == "tofu") {
 			score = max(score, 0.9)
 		}
 		if score > bestScore {
