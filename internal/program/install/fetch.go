@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"os"
 	"path"
@@ -63,9 +64,14 @@ type counting struct {
 	inner http.RoundTripper
 }
 
-// RoundTrip has the body counted when it is large enough for anybody to wait for.
+// RoundTrip has the body counted when it is large enough for anybody to wait for. A web page
+// is what stands before a mirror, or in place of one: nothing that is asked for here is any.
 func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.inner.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusOK && isPage(resp) {
+		_ = resp.Body.Close()
+		return nil, errors.New("the answer is a web page, perhaps one to log in, and not a file of a release")
+	}
 	if err == nil && resp.ContentLength < 0 {
 		resp.ContentLength = 0 // hc-install takes -1, "not known", for a size
 	}
@@ -73,6 +79,11 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = &counted{ReadCloser: resp.Body, i: c.i, p: Progress{What: "download " + path.Base(r.URL.Path), Total: resp.ContentLength}}
 	}
 	return resp, err
+}
+
+func isPage(resp *http.Response) bool {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err == nil && kind == "text/html"
 }
 
 type counted struct {
@@ -88,7 +99,10 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// open asks for a file.
+// errNotThere is that a server has no such file.
+var errNotThere = errors.New("404 Not Found")
+
+// open asks for a file. That there is none is errNotThere.
 func (i *installation) open(ctx context.Context, url string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -103,7 +117,7 @@ func (i *installation) open(ctx context.Context, url string) (io.ReadCloser, err
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound {
-		return nil, fmt.Errorf("%s: %s: there is no such version, or not for this machine", url, resp.Status)
+		return nil, fmt.Errorf("%s: %w", url, errNotThere)
 	}
 	return nil, fmt.Errorf("%s: %s", url, resp.Status)
 }
@@ -125,14 +139,20 @@ func (i *installation) document(ctx context.Context, url string) ([]byte, error)
 	return b, nil
 }
 
-// decode reads a JSON document.
-func (i *installation) decode(ctx context.Context, url string, into any) error {
+// noList is said where a mirror has no list of versions; a version that is named needs none.
+const noList = "there is no list of versions at this address; name one version, as in NAME@1.2.3, to do without"
+
+// list reads a JSON document with the versions that there are.
+func (i *installation) list(ctx context.Context, url string, into any) error {
 	b, err := i.document(ctx, url)
+	if errors.Is(err, errNotThere) {
+		return fmt.Errorf("%w: %s", err, noList)
+	}
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("%s: %w", url, err)
+		return fmt.Errorf("%s: it is no list of versions: %w", url, err)
 	}
 	return nil
 }
@@ -143,7 +163,7 @@ func (i *installation) decode(ctx context.Context, url string, into any) error {
 func (i *installation) archive(ctx context.Context, url string, sums []byte, strip, to string) error {
 	want, err := checksum(sums, path.Base(url))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", url, err)
 	}
 	file, err := os.Create(filepath.Join(filepath.Dir(to), "archive"))
 	if err != nil {
@@ -182,7 +202,7 @@ func checksum(sums []byte, name string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("the release has no checksum of %s", name)
+	return "", errors.New("the release has no checksum of it: nothing was installed")
 }
 
 // unpack writes the regular files of an archive into a folder, without folders.

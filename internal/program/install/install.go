@@ -132,6 +132,9 @@ func Install(ctx context.Context, o Options, r Request) (Installed, error) {
 		return done, nil
 	}
 	err = fmt.Errorf("install %s: %w", i.name(), err)
+	if errors.Is(err, errNotThere) && i.number != "" {
+		err = fmt.Errorf("%w: there is no such version, or not for this machine", err)
+	}
 	if unreached := new(net.OpError); errors.As(err, &unreached) && ctx.Err() == nil {
 		err = fmt.Errorf("%w. `engine.mirrors.%s` names another address, and a program that is put into a folder of `engine.folders` is found without any", err, r.Provisioner)
 	}
@@ -187,7 +190,7 @@ func (i *installation) run(ctx context.Context) (Installed, error) {
 		}
 		newest := newestOf(list, i.request.allows)
 		if newest == nil {
-			return Installed{}, fmt.Errorf("none of the %d published versions fits", len(list))
+			return Installed{}, noneFits(list)
 		}
 		i.number = newest.String()
 		if p, ok := i.at(ctx, i.number); ok {
@@ -195,6 +198,15 @@ func (i *installation) run(ctx context.Context) (Installed, error) {
 		}
 	}
 	return i.bring(ctx)
+}
+
+// noneFits says what there is instead.
+func noneFits(list []*version.Version) error {
+	newest := newestOf(list, func(*version.Version) bool { return true })
+	if newest == nil {
+		return errors.New("no version is published there")
+	}
+	return fmt.Errorf("none of the %d published versions fits; the newest is %s", len(list), newest)
 }
 
 func newestOf(list []*version.Version, fits func(*version.Version) bool) *version.Version {

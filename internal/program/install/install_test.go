@@ -134,8 +134,15 @@ func TestWhatNobodyPublishesIsSaid(t *testing.T) {
 	forEngines(t, func(t *testing.T, p schema.Provisioner, s *site, root string) {
 		s.release(p, "1.9.8", "1.11.4")
 		_, err := install.Install(t.Context(), s.options(root), request(t, string(p)+"@> 2"))
-		if err == nil || !strings.Contains(err.Error(), "install "+string(p)+" > 2: none of the 2 published versions fits") {
+		if err == nil || !strings.Contains(err.Error(), "install "+string(p)+" > 2: none of the 2 published versions fits; the newest is 1.11.4") {
 			t.Errorf("err = %v", err)
+		}
+		s.mu.Lock()
+		clear(s.files)
+		s.mu.Unlock()
+		_, err = install.Install(t.Context(), s.options(root), request(t, string(p)))
+		if err == nil || !strings.Contains(err.Error(), "404 Not Found: there is no list of versions at this address; name one version") {
+			t.Errorf("without a list: %v", err)
 		}
 		s.server.Close()
 		for _, arg := range []string{"", "@1.9.8"} {

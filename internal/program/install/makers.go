@@ -42,6 +42,9 @@ type hashicorp struct{ *installation }
 
 func (h hashicorp) versions(ctx context.Context) ([]*version.Version, error) {
 	list, err := (&releases.Versions{Product: product.Terraform, ListTimeout: patience, ApiBaseURL: h.mirror(), HTTPClient: h.client()}).List(ctx)
+	if err = notThere(err); errors.Is(err, errNotThere) {
+		err = fmt.Errorf("%w: %s", err, noList)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +72,20 @@ func (h hashicorp) fetch(ctx context.Context, number, to string) error {
 		// takes the error's place), and only its log tells.
 		return fmt.Errorf("the archive could not be used: %s: nothing was installed", last.said)
 	}
-	return err
+	return notThere(err)
+}
+
+// notThere makes an error of the library's, in which it is a text that a server has no
+// such file, one that is errNotThere.
+func notThere(err error) error {
+	if err == nil {
+		return nil
+	}
+	before, found := strings.CutSuffix(strings.TrimSpace(err.Error()), errNotThere.Error())
+	if !found {
+		return err
+	}
+	return fmt.Errorf("%s%w", before, errNotThere)
 }
 
 // lastLine keeps the last line of a log that tells of trouble.
@@ -97,7 +113,7 @@ func (o opentofu) versions(ctx context.Context) ([]*version.Version, error) {
 			ID string `json:"id"`
 		} `json:"versions"`
 	}
-	if err := o.decode(ctx, url, &answer); err != nil {
+	if err := o.list(ctx, url, &answer); err != nil {
 		return nil, err
 	}
 	var list []string
@@ -151,7 +167,7 @@ const maxPages = 10
 func (p pulumi) versions(ctx context.Context) ([]*version.Version, error) {
 	var list []string
 	if m := p.mirror(); m != "" {
-		if err := p.decode(ctx, m+"/versions.json", &list); err != nil {
+		if err := p.list(ctx, m+"/versions.json", &list); err != nil {
 			return nil, err
 		}
 		return numbers(list), nil
@@ -164,7 +180,7 @@ func (p pulumi) versions(ctx context.Context) ([]*version.Version, error) {
 		var answer []struct {
 			Tag string `json:"tag_name"`
 		}
-		if err := p.decode(ctx, fmt.Sprintf(pulumiReleases, page), &answer); err != nil {
+		if err := p.list(ctx, fmt.Sprintf(pulumiReleases, page), &answer); err != nil {
 			return nil, err
 		}
 		for _, r := range answer {
