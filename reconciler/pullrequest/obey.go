@@ -7,13 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stackreeve/stackreeve/reconciler/access"
 	"github.com/stackreeve/stackreeve/reconciler/command"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/report/comment"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
-	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -302,161 +300,6 @@ func (s *sitting) unread() reply {
 
 // shortCommit is a commit's name as people see it.
 func shortCommit(hash string) string { return hash[:min(len(hash), 7)] }
-
-// judge records a person's yes or no to what stood in the pull request when it was said.
-func (s *sitting) judge(ctx context.Context, c *pull.Command, cmd command.Command, pic picture, chosen []int) (reply, error) {
-	var stale, unsure, done, refused []string
-	for _, i := range chosen {
-		row := pic.rows[i]
-		digest, certain := s.p.Seen(row.row.Key, c.WrittenAt)
-		if row.carries && row.job.State.IsFinal() {
-			continue // it was applied, or ended otherwise
-		}
-		if row.carries && row.job.State == stackjob.WaitingStart {
-			if cmd.Verb == command.Approve && !certain {
-				unsure = append(unsure, row.row.Key.String())
-				continue
-			}
-			if cmd.Verb == command.Approve && digest != startOf(row.job) {
-				stale = append(stale, row.row.Key.String()) // another wish waits now than the one that stood here
-				continue
-			}
-			why, err := s.mayJudge(ctx, c, cmd, row)
-			if err != nil {
-				return reply{}, err
-			}
-			if why != "" {
-				refused = append(refused, why)
-				continue
-			}
-			if err := s.say(ctx, c, cmd, row, ""); err != nil {
-				return reply{}, err
-			}
-			done = append(done, row.row.Key.String())
-			continue
-		}
-		if !certain {
-			unsure = append(unsure, row.row.Key.String())
-			continue
-		}
-		if digest == "" || row.job == nil {
-			continue
-		}
-		if strings.HasPrefix(digest, startMark) { // it was started meanwhile, and is planned
-			stale = append(stale, row.row.Key.String())
-			continue
-		}
-		if cmd.Plan != "" && !strings.HasPrefix(strings.TrimPrefix(digest, "sha256:"), strings.ToLower(cmd.Plan)) {
-			stale = append(stale, row.row.Key.String())
-			continue
-		}
-		why, err := s.mayJudge(ctx, c, cmd, row)
-		if err != nil {
-			return reply{}, err
-		}
-		if why != "" {
-			refused = append(refused, why)
-			continue
-		}
-		is, err := s.caseOf(ctx, row)
-		if err != nil {
-			return reply{}, err
-		}
-		a := pull.Approval{Stack: row.row.Key, Pull: s.key, Approval: stackjob.Approval{Actor: c.By, OwnProposal: is.OwnProposal(c.By),
-			Gate: stackjob.GateApply, PlanDigest: digest, Rejected: cmd.Verb == command.Reject, Comment: s.p.Proposal.URL, At: c.WrittenAt}}
-		if err := s.l.o.Records.RecordApproval(ctx, a); err != nil {
-			return reply{}, err
-		}
-		if row.job.Plan == nil || row.job.Plan.Digest != digest {
-			stale = append(stale, row.row.Key.String())
-			continue
-		}
-		if row.carries {
-			if err := s.say(ctx, c, cmd, row, digest); err != nil {
-				return reply{}, err
-			}
-		}
-		done = append(done, row.row.Key.String())
-	}
-	switch {
-	case len(refused) > 0:
-		slices.Sort(refused)
-		refused = slices.Compact(refused)
-		if len(done) > 0 {
-			refused = append(refused, "it counts for "+listed(done))
-		}
-		return confused("%s", strings.Join(refused, "; ")), nil
-	case len(unsure) > 0:
-		return no("the plan of %s changed in the second in which you wrote; look again and repeat it", listed(unsure)), nil
-	case len(stale) > 0:
-		return no("the plan of %s is no longer the one that stood here; look again and repeat it", listed(stale)), nil
-	case len(done) == 0 && len(s.p.Shown) == 0:
-		return no("no plan stood here when you wrote this"), nil
-	case len(done) == 0:
-		return no("nothing that you chose waits for an answer"), nil
-	}
-	return yes(listed(done)), nil
-}
-
-// mayJudge says why a person's word on a row would not count; "" when it does. A no
-// counts whoever says it, the author too.
-func (s *sitting) mayJudge(ctx context.Context, c *pull.Command, cmd command.Command, row subject) (why string, err error) {
-	is, err := s.caseOf(ctx, row)
-	if err != nil {
-		return "", err
-	}
-	if ok, why, err := s.f.rights.permits(ctx, cmd.Verb, c.By, is); err != nil || !ok {
-		return why, err
-	}
-	if cmd.Verb == command.Reject {
-		return "", nil
-	}
-	if ok, why := is.MayApprove(c.By); !ok {
-		return why, nil
-	}
-	return "", nil
-}
-
-// caseOf is what decides what people may say to a row: the policy in force, the followed
-// branch's accounts and teams, and who proposed the change.
-func (s *sitting) caseOf(ctx context.Context, row subject) (access.Case, error) {
-	authors, err := s.authors(ctx)
-	if err == nil && row.carries && row.job.Pull == "" {
-		var others []access.Author
-		others, err = s.l.proposers(ctx, *row.job, s.key)
-		authors = append(authors, others...)
-	}
-	c := access.Case{Org: row.row.Key.Org, Choice: row.choice, Authors: authors}
-	if view := s.l.o.Planner.View(s.key.Repository); view != nil {
-		c.Tree = view.Tree
-	}
-	return c, err
-}
-
-// say tells a job that waits.
-func (s *sitting) say(ctx context.Context, c *pull.Command, cmd command.Command, row subject, digest string) error {
-	is, err := s.caseOf(ctx, row)
-	if err != nil {
-		return err
-	}
-	return s.accept(ctx, row, stackjob.Approval{Actor: c.By, PlanDigest: digest, Comment: s.p.Proposal.URL, Rejected: cmd.Verb == command.Reject,
-		OwnProposal: is.OwnProposal(c.By)})
-}
-
-// accept tells a job that waits what a person said of it.
-func (s *sitting) accept(ctx context.Context, row subject, a stackjob.Approval) error {
-	var err error
-	if a.Rejected {
-		_, err = s.l.o.Planner.Reject(ctx, row.job.ID, a.Actor, a.PlanDigest, a.Comment)
-	} else {
-		_, err = s.l.o.Planner.Accept(ctx, row.job.ID, a)
-	}
-	var illegal *stackjob.IllegalMove
-	if errors.As(err, &illegal) || errors.Is(err, stackjob.ErrStaleApproval) || errors.Is(err, store.ErrNotFound) {
-		return nil // it went on meanwhile; the next look shows how
-	}
-	return err
-}
 
 // cancel stops what is under way.
 func (s *sitting) cancel(ctx context.Context, c *pull.Command, chosen []int) (reply, error) {
