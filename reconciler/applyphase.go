@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
@@ -13,7 +14,8 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
-// apply takes a ready job past the last gate and carries its plan out.
+// apply takes a ready job past the last gate: it asks once more whether the plan is wanted
+// and allowed, and has it carried out.
 func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 	now := w.r.o.Now()
 	view := w.r.View(job.Desired.Repository)
@@ -69,8 +71,13 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		}
 		return true, err
 	}
-	// What was approved is what is applied: if a value that the plan was made of
-	// has moved since, the plan is no longer the one to apply.
+	return w.carryOut(ctx, job, view)
+}
+
+// carryOut runs the plan of a job that may be applied. What was approved is what is applied:
+// if a value that the plan was made of has moved since, or its engine, it is made again.
+func (w *Worker) carryOut(ctx context.Context, job stackjob.Job, view *View) (bool, error) {
+	now := w.r.o.Now()
 	tree := w.r.treeOf(job, view)
 	if tree == nil {
 		return false, nil // woken when the pull request has been looked at again
@@ -83,7 +90,7 @@ func (w *Worker) apply(ctx context.Context, job stackjob.Job) (bool, error) {
 		_, err := w.move(ctx, job.ID, stackjob.Replan(now, stackjob.Reason{Code: stackjob.ReasonPlanChanged, Detail: "a value that it reads moved"}))
 		return true, err
 	}
-	program, err := w.o.Program(ctx, planned(job))
+	program, err := w.o.Program(ctx, plannedWith(job))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -166,8 +173,8 @@ func (w *Worker) applied(ctx context.Context, job stackjob.Job, res engine.Resul
 		observed = &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, Complete: true, JobID: job.ID, Pull: job.Pull, References: job.References,
 			Outputs: out.Outputs, Counts: out.Counts, Engine: job.Plan.Engine, AppliedAt: now}
 	default:
-		observed = w.unfinished(ctx, job)
-		if out.Outputs != nil && observed != nil {
+		observed = unfinished(job, st, now)
+		if out.Outputs != nil {
 			observed.Outputs = out.Outputs
 		}
 	}
@@ -215,13 +222,13 @@ func outcomeOf(job stackjob.Job, res engine.Result) stackjob.Outcome {
 }
 
 // unfinished is what is known of a stack after an apply that did not succeed: it
-// may hold any part of what was wanted.
-func (w *Worker) unfinished(ctx context.Context, job stackjob.Job) *stackjob.Observed {
-	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, JobID: job.ID, Pull: job.Pull, References: job.References, AppliedAt: w.r.o.Now()}
+// may hold any part of what was wanted. st is the stack as it was before.
+func unfinished(job stackjob.Job, st stackjob.Stack, at time.Time) *stackjob.Observed {
+	o := &stackjob.Observed{Key: job.Desired.Key, Desired: job.Desired, JobID: job.ID, Pull: job.Pull, References: job.References, AppliedAt: at}
 	if job.Plan != nil {
 		o.Engine = job.Plan.Engine
 	}
-	if st, err := w.r.o.Records.Stack(ctx, job.Desired.Key); err == nil && st.Observed != nil {
+	if st.Observed != nil {
 		o.Outputs, o.Counts = st.Observed.Outputs, st.Observed.Counts
 	}
 	return o

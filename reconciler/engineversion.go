@@ -11,9 +11,9 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
-// planned is the program that a job's plan was made with: only that very version carries
+// plannedWith is the program that a job's plan was made with: only that very version carries
 // it out, though a newer one may have been installed since.
-func planned(job stackjob.Job) engine.Wanted {
+func plannedWith(job stackjob.Job) engine.Wanted {
 	_, number, _ := strings.Cut(job.Plan.Engine, " ")
 	return engine.Wanted{Provisioner: job.Desired.Provisioner, Version: schema.EngineVersion{Constraint: "= " + number}}
 }

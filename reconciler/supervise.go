@@ -150,12 +150,16 @@ func (w *Worker) lost(ctx context.Context, job stackjob.Job, phase engine.Phase,
 		return true, err
 	}
 	why.Detail = "what it did before must be looked at; a fresh plan waits for a person"
-	observed := w.unfinished(ctx, job)
+	st, err := w.r.o.Records.Stack(ctx, job.Desired.Key)
+	if err != nil {
+		return false, err
+	}
+	observed := unfinished(job, st, now)
 	if why.Code == stackjob.ReasonRunnerNotStarted {
 		why.Detail = "the engine was never started; a fresh plan waits for a person"
 		observed = nil // what is recorded of the stack is as true as before
 	}
-	_, err := w.move(ctx, job.ID, stackjob.Applied(now, l, stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: why}, observed))
+	_, err = w.move(ctx, job.ID, stackjob.Applied(now, l, stackjob.Outcome{Result: stackjob.ResultInterrupted, Reason: why}, observed))
 	if err == nil {
 		w.r.CompareAgain(job.Desired.Repository)
 	}
