@@ -98,13 +98,6 @@ func (w *Worker) Interrupt(id stackjob.JobID) error {
 	return nil // it runs no more, and how it ended is about to be recorded
 }
 
-// Running lists the jobs whose engines this worker is watching.
-func (w *Worker) Running() []stackjob.JobID {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return sortedKeys(w.running)
-}
-
 // Advance takes a job as far as it can go. An error means that the daemon could
 // not do its own part (the store, the disk): it is called again later. What goes
 // wrong with the job itself ends the job and is no error.

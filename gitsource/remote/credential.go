@@ -15,9 +15,6 @@ const placeholder = "(secret)"
 // Secret is text that never prints.
 type Secret struct{ text string }
 
-// NewSecret wraps text.
-func NewSecret(text string) Secret { return Secret{text} }
-
 // Reveal is the only way to the text.
 func (s Secret) Reveal() string { return s.text }
 

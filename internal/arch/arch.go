@@ -73,7 +73,7 @@ func Rules() []Rule {
 		{For: "reconciler/flowcontrol/...", May: nouns, Because: "a decision is a function of nouns"},
 		{For: "reconciler/access/...", May: nouns, Because: "a decision is a function of nouns"},
 		{For: "reconciler/command/...", May: nouns, Because: "a decision is a function of nouns"},
-		{For: "reconciler/report/...", May: join(nouns, []string{"reconciler/diff", "reconciler/flowcontrol"}), Because: "rendering is a function of nouns and decisions"},
+		{For: "reconciler/report/...", May: nouns, Because: "rendering is a function of nouns"},
 
 		{For: "reconciler/store/...", May: join(nouns, []string{"internal/folderlock"}), Because: "a port knows no other port"},
 		{For: "gitsource/...", May: join(nouns, []string{"internal/folderlock"}), Because: "a port knows no other port"},

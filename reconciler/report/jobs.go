@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -41,30 +40,6 @@ func whyOf(j stackjob.Job) string {
 		return j.Reason.String()
 	}
 	return Because(j.Because)
-}
-
-// Changes lists what a comparison found, in its order.
-func Changes(changes []diff.Change) Table {
-	t := Table{Header: []string{"RESOURCE", "ACTION", "BECAUSE", "BUT"}}
-	for _, c := range changes {
-		t.Add(c.Key.String(), string(c.Action), Because(c.Because), hindrance(c))
-	}
-	return t
-}
-
-// hindrance is what keeps a change from being carried out by itself.
-func hindrance(c diff.Change) string {
-	switch {
-	case c.Error != nil:
-		return c.Error.String()
-	case c.Refused != nil:
-		return c.Refused.String()
-	case c.Settled != nil:
-		return fmt.Sprintf("%s in %s: %s; rerun it", c.Settled.State, c.Settled.ID, c.Settled.Reason)
-	case c.Hold != nil:
-		return c.Hold.String()
-	}
-	return ""
 }
 
 // Because is a list of causes in one line: "its spec changed: spec.cidr; its module

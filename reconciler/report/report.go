@@ -1,4 +1,4 @@
-// Package report renders for people what the daemon knows: plans, jobs, changes and
+// Package report renders for people what the daemon knows: plans, jobs and
 // explanations.
 //
 // It has two halves. [View] and [Table] arrange values without saying how they look:

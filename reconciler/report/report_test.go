@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stackreeve/stackreeve/internal/tool/goldentest"
-	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/report"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -274,16 +273,9 @@ func jobs() []stackjob.Job {
 	}
 }
 
-func TestJobsAndChangesReadLikeThis(t *testing.T) {
+func TestJobsReadLikeThis(t *testing.T) {
 	t.Parallel()
 	golden(t, "jobs", report.Jobs(jobs(), now).String())
-	golden(t, "changes", report.Changes([]diff.Change{
-		{Key: key, Action: stackjob.Apply, Because: []stackjob.Because{{Cause: stackjob.CauseSpec, Detail: "spec.size"}, {Cause: stackjob.CauseModule, Detail: "a → b"}}},
-		{Key: key, Action: stackjob.Destroy, Because: []stackjob.Because{{Cause: stackjob.CauseRemoved}}, Hold: &stackjob.Reason{Code: stackjob.ReasonMassDeletion, Detail: "12 of 14"}},
-		{Key: key, Action: stackjob.Destroy, Refused: &stackjob.Reason{Code: stackjob.ReasonPreventDestroy}},
-		{Key: key, Action: stackjob.Apply, Error: &stackjob.Reason{Code: stackjob.ReasonModule}},
-		{Key: key, Action: stackjob.Apply, Settled: &stackjob.LastJob{ID: "sj_1", State: stackjob.Rejected, Reason: stackjob.Reason{Code: stackjob.ReasonRejected, Detail: "by ann"}}},
-	}).String())
 }
 
 // TestAPlanWithoutResourcesSaysWhatItIsAbout holds for a plan in a list, too, which has

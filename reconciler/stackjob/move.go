@@ -372,16 +372,6 @@ func Expire(at time.Time) Move {
 	return Move{event: EvExpire, at: at, reason: Reason{Code: ReasonApprovalExpired}}
 }
 
-// Converged ends a queued job that has nothing left to do.
-func Converged(at time.Time) Move {
-	return Move{event: EvSucceed, at: at, reason: Reason{Code: ReasonNothingToDo}, change: func(j *Job) error {
-		if j.State != Queued {
-			return &IllegalMove{State: j.State, Event: EvSucceed}
-		}
-		return nil
-	}}
-}
-
 // Refused ends a queued job that a rule forbids.
 func Refused(at time.Time, v Verdict) Move {
 	return Move{event: EvReject, at: at, reason: v.Reason, change: func(j *Job) error {

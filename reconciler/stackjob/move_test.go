@@ -55,7 +55,7 @@ func allMoves() map[string]Move {
 		"AppliedSucceeded": Applied(at, held, Outcome{Result: ResultSucceeded}, &Observed{}), "AppliedFailed": Applied(at, held, Outcome{Result: ResultFailed}, nil),
 		"AppliedCancelled": Applied(at, held, Outcome{Result: ResultCancelled}, nil), "AppliedInterrupted": Applied(at, held, Outcome{Result: ResultInterrupted}, &Observed{}),
 		"Fail": Fail(at, nil, Reason{Code: ReasonModule}), "FailRunning": Fail(at, &held, Reason{Code: ReasonEngine}), "Cancel": Cancel(at, nil, ada), "CancelRunning": Cancel(at, &held, ada),
-		"Supersede": Supersede(at, nil, "sj_2"), "Unneeded": Unneeded(at, nil, Reason{Code: ReasonNothingToDo}), "Expire": Expire(at), "Converged": Converged(at), "Refused": Refused(at, verdict(Refuse)),
+		"Supersede": Supersede(at, nil, "sj_2"), "Unneeded": Unneeded(at, nil, Reason{Code: ReasonNothingToDo}), "Expire": Expire(at), "Refused": Refused(at, verdict(Refuse)),
 	}
 }
 

@@ -299,5 +299,3 @@ func digestOf(v any) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
-
-func sortedCodes(c []ReasonCode) []ReasonCode { slices.Sort(c); return c }

@@ -1,5 +1,10 @@
 package stackjob
 
+import (
+	"maps"
+	"slices"
+)
+
 // ReasonCode is the closed set of reasons: a metric label, a word in JSON, and a
 // sentence for people.
 type ReasonCode string
@@ -148,9 +153,5 @@ var reasonSentences = map[ReasonCode]string{
 
 // ReasonCodes lists every code, for documentation and tests.
 func ReasonCodes() []ReasonCode {
-	out := make([]ReasonCode, 0, len(reasonSentences))
-	for c := range reasonSentences {
-		out = append(out, c)
-	}
-	return sortedCodes(out)
+	return slices.Sorted(maps.Keys(reasonSentences))
 }

@@ -108,7 +108,7 @@ const (
 
 // transitions is the whole state machine: from, event, to.
 var transitions = map[State]map[Event]State{
-	Queued: {EvPostpone: Queued, EvHoldStart: WaitingStart, EvStartPlan: Planning, EvStartRestore: Applying, EvSucceed: Succeeded, EvFail: Failed,
+	Queued: {EvPostpone: Queued, EvHoldStart: WaitingStart, EvStartPlan: Planning, EvStartRestore: Applying, EvFail: Failed,
 		EvCancel: Cancelled, EvReject: Rejected, EvSupersede: Superseded},
 	WaitingStart: {EvHoldStart: WaitingStart, EvAllowStart: Queued, EvCancel: Cancelled, EvReject: Rejected,
 		EvExpire: Expired, EvSupersede: Superseded},

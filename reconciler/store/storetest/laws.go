@@ -228,7 +228,7 @@ func (m *model) anyMove(r *rapid.T, j stackjob.Job) stackjob.Move {
 		stackjob.Postpone(m.now, stackjob.Reason{Code: stackjob.ReasonStackBusy}), stackjob.Renew(m.now, l, until),
 		stackjob.TakeOver(m.now, "daemon-2", until), stackjob.Record(m.now, l, stackjob.Operation{Kind: stackjob.OpPlan, Attempt: j.Attempt, StartedAt: m.now}),
 		stackjob.ReplanLost(m.now, l, why), stackjob.PutBack(m.now, l, why), stackjob.Replan(m.now, why), stackjob.PlannedNothing(m.now, l, plan, o),
-		stackjob.Fail(m.now, &l, why), stackjob.Cancel(m.now, nil, ada), stackjob.Expire(m.now), stackjob.Converged(m.now),
+		stackjob.Fail(m.now, &l, why), stackjob.Cancel(m.now, nil, ada), stackjob.Expire(m.now),
 	}
 	return moves[rapid.IntRange(0, len(moves)-1).Draw(r, "move")]
 }
