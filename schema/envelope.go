@@ -17,7 +17,7 @@ type envelope struct {
 	spec       *field
 	// relationships are the edges that metadata names.
 	relationships []relationship
-	// keyAts are where metadata's entries stand, for what is found out later.
+	// metaAt is where metadata's entries stand, for what is found out later.
 	metaAt map[string]place
 	// bad says that an error was reported: the document is left out.
 	bad bool

@@ -246,7 +246,7 @@ func (a *App) workUntilPlanned(ctx context.Context, p reconciler.Preview, begin 
 		}
 	})
 	err = g.Wait()
-	if errors.Is(err, context.Canceled) && len(p.Jobs) >= 0 && ctx.Err() != nil {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil { // all is planned, or somebody stopped it: the caller looks
 		return nil
 	}
 	return err

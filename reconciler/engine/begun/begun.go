@@ -4,6 +4,7 @@
 // runs, a note beside the state's backups names each resource that was begun; when the
 // apply ends, the note goes. A note that is found was left by a crash:
 //
+//	file := begun.FileOf(task)
 //	left, err := begun.Read(file)          // nil: the last apply came to its end
 //	if left != nil && left.Plan == plan {  // refuse: the engine would run it again
 //	note, err := begun.Open(file, plan)
@@ -13,6 +14,7 @@
 package begun
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,10 +24,14 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 )
 
-// File is the name of a note.
-const File = "applying.log"
+// FileOf is the note of a task's stack: beside the backups, which outlive a workspace.
+func FileOf(t engine.Task) string {
+	return filepath.Join(cmp.Or(t.StateBackups, t.Workspace), "applying.log")
+}
 
 // The verbs of a note's lines.
 const (

@@ -7,12 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
 )
 
 func TestANoteTellsWhatWasBegunAndNotDone(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "backups", begun.File)
+	file := begun.FileOf(engine.Task{StateBackups: filepath.Join(t.TempDir(), "backups"), Workspace: t.TempDir()})
 	if left, err := begun.Read(file); left != nil || err != nil {
 		t.Fatalf("no note is read as %+v, %v", left, err)
 	}
@@ -50,7 +51,7 @@ func TestANoteTellsWhatWasBegunAndNotDone(t *testing.T) {
 
 func TestAnApplyThatNeverBeganLeavesTheNoteThatWasThere(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), begun.File)
+	file := begun.FileOf(engine.Task{Workspace: t.TempDir()})
 	undo := func(plan string) *begun.Work {
 		t.Helper()
 		n, err := begun.Open(file, plan)

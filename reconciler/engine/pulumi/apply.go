@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/savedplan"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -23,7 +24,7 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.refuseAgain(); err != nil {
+	if err := savedplan.CheckNew(p.task); err != nil {
 		return nil, err
 	}
 	if err := p.prepare(ctx); err != nil {
@@ -57,32 +58,10 @@ func (p *phase) checkPlanFile(planFile string) (saved, error) {
 	if err != nil {
 		return saved{}, err
 	}
-	if digest := fileDigest(b); digest != p.task.PlanFileDigest {
-		return saved{}, telling.Person(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
-			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
-			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
+	if err := savedplan.CheckDigest(p.task, fileDigest(b)); err != nil {
+		return saved{}, err
 	}
 	return readSaved(b)
-}
-
-// planName names a saved plan.
-func (p *phase) planName() string {
-	return fmt.Sprintf("%s %s/%d", p.task.PlanFileDigest, p.task.Job, p.task.Attempt)
-}
-
-// refuseAgain refuses a plan whose apply was killed. The daemon's intent refuses it
-// before us; but an engine killed before its first state write would run it again, with
-// every side effect, so this is said twice.
-func (p *phase) refuseAgain() error {
-	left, err := begun.Read(p.begunFile())
-	if err != nil || left == nil || left.Plan != p.planName() {
-		return err
-	}
-	text := "This plan was being applied when its engine was killed, and a plan runs once.\nNothing was applied now."
-	if len(left.Order) > 0 {
-		text += " What it had begun may exist: " + joined(left.Order) + "."
-	}
-	return telling.Person(stackjob.ReasonAfterInterrupt, "the same plan", text+"\nLook at it, then run the job again for a fresh plan.")
 }
 
 func joined(names []string) string { return strings.Join(names, ", ") }
@@ -95,10 +74,12 @@ func (p *phase) checkFixed(was fixed) error {
 		return fmt.Errorf("read the program: %w", err)
 	}
 	const again = "\nNothing was applied. Run the job again for a fresh plan."
+	for _, place := range []string{p.statePlace(), was.Place} {
+		if err := savedplan.CheckPlace(p.task, place); err != nil {
+			return err
+		}
+	}
 	switch {
-	case was.Place != p.statePlace() || was.Place != p.task.PlanStatePlace:
-		return telling.Person(stackjob.ReasonPlanChanged, "the state is in another place",
-			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed."+again)
 	case was.Program != program:
 		return telling.Person(stackjob.ReasonPlanChanged, "the program differs", "The program is not the one that the plan was made of."+again)
 	case was.Inputs != p.inputDigest():
@@ -123,7 +104,7 @@ func (p *phase) applyPlan(ctx context.Context, s saved) (*stackjob.Outcome, erro
 		op.Fail(err)
 		return nil, err
 	}
-	note, err := begun.Open(p.begunFile(), p.planName())
+	note, err := begun.Open(begun.FileOf(p.task), savedplan.Name(p.task))
 	if err != nil {
 		op.Fail(err)
 		return nil, err

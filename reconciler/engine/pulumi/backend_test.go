@@ -295,7 +295,7 @@ func (b *bench) killAndRelease(t *testing.T, hangs func()) {
 		t.Fatalf("a plan that meets a lock: %+v %+v", r.Plan, r.Failure)
 	}
 	lock := *r.Failure.Lock
-	note := filepath.Join(b.Task.StateBackups, begun.File)
+	note := begun.FileOf(b.Task)
 	if err := os.Rename(note, note+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func (p *phase) settlePending(ctx context.Context) error {
 	if err != nil || len(held) > 0 {
 		return err // the plan is refused
 	}
-	left, err := begun.Read(p.begunFile())
+	left, err := begun.Read(begun.FileOf(p.task))
 	if err != nil {
 		return err
 	}

@@ -180,17 +180,9 @@ func (p *phase) inputDigest() string {
 	return "hmac:" + hex.EncodeToString(h.Sum(nil))
 }
 
-func (p *phase) begunFile() string {
-	dir := p.task.StateBackups
-	if dir == "" {
-		dir = p.at.workspace
-	}
-	return filepath.Join(dir, begun.File)
-}
-
 // tellKilled tells what an apply that was killed was at.
 func (p *phase) tellKilled() error {
-	left, err := begun.Read(p.begunFile())
+	left, err := begun.Read(begun.FileOf(p.task))
 	if err != nil || left == nil {
 		return err
 	}

@@ -21,10 +21,8 @@ import (
 )
 
 const (
-	// keptBackups is how many state backups of a stack are kept.
-	keptBackups = 20
 	// keptUpdates is how many updates Pulumi's own history of a stack in the data folder holds.
-	keptUpdates  = keptBackups
+	keptUpdates  = statefile.Kept
 	backupSuffix = ".pulumi.json"
 	exportSuffix = ".export.json"
 )
@@ -223,16 +221,7 @@ func (p *phase) backUp(d *deployment) error {
 	if p.task.StateBackups == "" {
 		return nil
 	}
-	all, err := statefile.Backups(p.task.StateBackups, p.backupSuffix())
-	if err != nil {
-		return err
-	}
-	for _, old := range all[min(len(all), keptBackups):] {
-		if err := os.Remove(filepath.Join(p.task.StateBackups, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return statefile.Prune(p.task.StateBackups, p.backupSuffix())
 }
 
 // keep writes a backup of the state as it is and returns its name; "" when there is nothing

@@ -223,7 +223,7 @@ func TestPendingOperationsWithoutALockAreClearedWhenTheyAreOurs(t *testing.T) {
 	}
 
 	// With no note of an apply of ours it is somebody else's.
-	note := filepath.Join(b.Task.StateBackups, begun.File)
+	note := begun.FileOf(b.Task)
 	if err := os.Rename(note, note+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,23 @@ func Backups(folder, suffix string) ([]string, error) {
 	return out, err
 }
 
+// Kept is how many backups of a stack's state are kept.
+const Kept = 20
+
+// Prune lets the oldest backups in a folder go that are more than Kept.
+func Prune(folder, suffix string) error {
+	names, err := Backups(folder, suffix)
+	if err != nil {
+		return err
+	}
+	for _, old := range names[min(len(names), Kept):] {
+		if err := os.Remove(filepath.Join(folder, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Keeper is engine.States for the files of one format.
 type Keeper struct {
 	format Format

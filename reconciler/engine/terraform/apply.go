@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/savedplan"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
@@ -15,10 +16,14 @@ import (
 // apply is the apply phase. The outcome is nil when the engine was not started, or
 // could not have the state's lock: then nothing was touched.
 func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
-	if err := p.checkPlanFile(planFile); err != nil {
+	digest, err := fileDigest(planFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the saved plan: %w", err)
+	}
+	if err := savedplan.CheckDigest(p.task, digest); err != nil {
 		return nil, err
 	}
-	if err := p.refuseAgain(); err != nil {
+	if err := savedplan.CheckNew(p.task); err != nil {
 		return nil, err
 	}
 	if err := p.prepare(); err != nil {
@@ -27,7 +32,11 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := p.initialise(ctx, recordWhenRun); err != nil {
 		return nil, p.tellLock(ctx, err)
 	}
-	if err := p.checkPlace(); err != nil {
+	place, err := p.statePlace()
+	if err != nil {
+		return nil, err
+	}
+	if err := savedplan.CheckPlace(p.task, place); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil { // before anything is begun
@@ -39,35 +48,6 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	return p.applyPlan(ctx, planFile)
 }
 
-// checkPlanFile refuses a plan that is not the one that was gated.
-func (p *phase) checkPlanFile(planFile string) error {
-	digest, err := fileDigest(planFile)
-	if err != nil {
-		return fmt.Errorf("read the saved plan: %w", err)
-	}
-	if digest != p.task.PlanFileDigest {
-		return telling.Person(stackjob.ReasonPlanChanged, "the saved plan's digest differs", fmt.Sprintf(
-			"The saved plan is not the one that was approved: its digest is %s, expected %s.\nNothing was applied. Run the job again for a fresh plan.",
-			stackjob.ShortDigest(digest), stackjob.ShortDigest(p.task.PlanFileDigest)))
-	}
-	return nil
-}
-
-// checkPlace refuses a plan that was made of a state elsewhere. The engine itself refuses
-// one that it does not fit, but a state that is not there yet is the same everywhere.
-func (p *phase) checkPlace() error {
-	now, err := p.statePlace()
-	if err != nil {
-		return err
-	}
-	if now != p.task.PlanStatePlace {
-		return telling.Person(stackjob.ReasonPlanChanged, "the state is in another place",
-			"The plan was made of the state in another place than where the stack's backend now keeps it: its settings or the job's environment were changed.\n"+
-				"Nothing was applied. Run the job again for a fresh plan.")
-	}
-	return nil
-}
-
 func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outcome, error) {
 	kind := stackjob.OpApply
 	if p.task.Action == stackjob.Destroy {
@@ -77,7 +57,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	ctx, cancel := telling.WithTimeout(ctx, p.task.Timeouts[kind])
 	defer cancel()
 	op := p.Begin(kind)
-	note, err := begun.Open(p.begunFile(), p.planName())
+	note, err := begun.Open(begun.FileOf(p.task), savedplan.Name(p.task))
 	if err != nil {
 		op.Fail(err)
 		return nil, err

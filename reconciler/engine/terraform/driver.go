@@ -13,9 +13,6 @@ import (
 // say: OpenTofu loses its state when it is killed, so zero cannot mean "at once".
 const defaultGrace = 30 * time.Second
 
-// keptBackups is how many state backups of a stack are kept.
-const keptBackups = 20
-
 // Options configure a Driver. The zero value is ready for use.
 type Options struct {
 	// Now is the clock; nil means time.Now.

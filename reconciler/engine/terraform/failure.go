@@ -9,8 +9,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-const reasonModule = stackjob.ReasonModule
-
 // troubles is tried in order, so the surest signs come first. The engines have no
 // error codes: their sentences, and those of the backends and providers, are all
 // there is.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/farm"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
 const (
@@ -21,7 +21,8 @@ func (p *phase) plantFarm() error {
 	f := farm.Farm{Folder: p.at.root, Record: p.at.farmFile, Skip: []string{".terraform"}, Replaced: []string{lockFileName}}
 	err := f.Plant(farm.Source{Root: t.ModuleRoot, Path: t.ModulePath, Revision: t.ModuleRevision})
 	if errors.Is(err, farm.ErrNoModule) {
-		return &telling.Problem{Failure: moduleMissing(t)}
+		return telling.Author(stackjob.ReasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision,
+			fmt.Sprintf("The module's folder %s does not exist at revision %s.\nCheck the module's path.", orRoot(t.ModulePath), t.ModuleRevision))
 	}
 	return err
 }
@@ -29,15 +30,6 @@ func (p *phase) plantFarm() error {
 func isFolder(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.IsDir()
-}
-
-func moduleMissing(t engine.Task) engine.Failure {
-	return engine.Failure{
-		Class:  engine.ClassAuthor,
-		Reason: telling.Reason(reasonModule, "no folder "+orRoot(t.ModulePath)+" at revision "+t.ModuleRevision),
-		Text: fmt.Sprintf("The module's folder %s does not exist at revision %s.\nCheck the module's path.",
-			orRoot(t.ModulePath), t.ModuleRevision),
-	}
 }
 
 func orRoot(p string) string {

@@ -104,16 +104,7 @@ func (p *phase) backUp() error {
 	if err := writeFile(filepath.Join(p.task.StateBackups, name), b); err != nil {
 		return fmt.Errorf("back up the state: %w", err)
 	}
-	all, err := p.backups()
-	if err != nil {
-		return err
-	}
-	for _, old := range all[min(len(all), keptBackups):] {
-		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return statefile.Prune(p.task.StateBackups, backupSuffix)
 }
 
 // backups lists the backups, newest first.
@@ -149,7 +140,7 @@ func (p *phase) newestGood() (path string, s *state, err error) {
 // good backup takes its place. What an apply that was killed had begun is told:
 // it may exist though the state does not know it.
 func (p *phase) repair() error {
-	killed, err := begun.Read(p.begunFile())
+	killed, err := begun.Read(begun.FileOf(p.task))
 	if err != nil {
 		return err
 	}
