@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +49,45 @@ func TestAWordForTheCodeOfAStrangerIsForWhatStoodThere(t *testing.T) {
 			t.Fatalf("code ran that nobody has let run:\n%s", said)
 		}
 		w.shows(n, head[:7], "may not write to the repository")
+		w.reacts(n, w.says(forgetest.Grace, n, "reeve plan"), forge.ThumbsUp)
+		w.shows(n, "acme/dev/TerraformStack/m", "+1 ~0")
+	})
+}
+
+var commentsPath = regexp.MustCompile(`/(issues|merge_requests)/[0-9]+/(comments|notes)$`)
+
+// TestAWordIsNotAnsweredByWhatWasThereBefore has other code pushed between what the daemon
+// reads of a pull request and what it reads of its comments: it knows the word, and of the
+// code only that it is not there any more.
+func TestAWordIsNotAnsweredByWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	onOneForge(t, nil, func(t *testing.T, w *pullWorld) {
+		w.hooks = false
+		w.start()
+		w.site.PushFork(t, forgetest.Mallory, "evil", map[string]string{"acme/dev/m.yaml": w.document("m", "harmless")})
+		n := w.site.Open(t, forgetest.Mallory, "evil", "From outside", true)
+		w.sees(n, "may not write to the repository", "reeve plan")
+		var once sync.Once
+		reads, goOn := make(chan struct{}), make(chan struct{})
+		w.front.meet(func(r *http.Request) fate {
+			if r.Method == http.MethodGet && commentsPath.MatchString(r.URL.Path) {
+				once.Do(func() { close(reads); <-goOn })
+			}
+			return fate{}
+		})
+		id := w.says(forgetest.Grace, n, "reeve plan")
+		w.served.until("the comments are read", func() bool {
+			select {
+			case <-reads:
+				return true
+			default:
+				return false
+			}
+		})
+		head := w.site.PushFork(t, forgetest.Mallory, "evil", map[string]string{"acme/dev/m.yaml": w.document("m", "harm")})
+		close(goOn)
+		w.reacts(n, id, forge.ThumbsDown)
+		w.sees(n, "may run when somebody says so", head[:7])
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve plan"), forge.ThumbsUp)
 		w.shows(n, "acme/dev/TerraformStack/m", "+1 ~0")
 	})

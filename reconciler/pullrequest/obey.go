@@ -23,6 +23,8 @@ type reply struct {
 	reason string
 	// text is a longer answer, Markdown of ours; "" for none.
 	text string
+	// later is for a command that is still to begin: at the next look, which is due anyway.
+	later bool
 }
 
 func yes(reason string) reply { return reply{answer: pull.Yes, reason: reason} }
@@ -48,9 +50,12 @@ func (s *sitting) obey(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.answer == "" {
+		switch {
+		case r.later:
+			c.State = was
+		case r.answer == "":
 			c.State = pull.Started
-		} else {
+		default:
 			c.State, c.Answer, c.Reason, c.EndedAt = pull.Ended, r.answer, r.reason, s.now()
 			s.l.metrics.commands.WithLabelValues(string(cmd.Verb), string(r.answer)).Inc()
 		}
@@ -244,13 +249,14 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 	if c.State == pull.Received {
 		view := s.l.o.Planner.View(s.key.Repository)
 		if view == nil {
-			return reply{}, nil
+			return reply{later: true}, nil
 		}
 		trusted, err := s.trusted(ctx)
 		if err != nil {
 			return reply{}, err
 		}
-		if r := s.p.Round; !trusted && (r == nil || r.Head != s.p.Proposal.Head || !r.Refused.IsZero()) {
+		before, allowed := s.p.Round, s.p.Allowed
+		if r := before; !trusted && (r == nil || r.Head != s.p.Proposal.Head || !r.Refused.IsZero()) {
 			// Whoever reads a stranger's code and says that it may run says so of what
 			// was read, not of what was pushed since.
 			if head, certain := s.p.SeenHead(c.WrittenAt); !certain || head != s.p.Proposal.Head {
@@ -261,6 +267,12 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		c.State = pull.Started // saved with the round
 		if err := s.round(ctx, view, false, true); err != nil {
 			return reply{}, err
+		}
+		if s.p.Round == before {
+			// The head is another by now, or not where it is fetched from: what came of
+			// the round before says nothing of it.
+			s.p.Allowed = allowed
+			return reply{later: true}, nil
 		}
 	}
 	r := s.p.Round
@@ -336,7 +348,12 @@ func (s *sitting) cancel(ctx context.Context, c *pull.Command, chosen []int) (re
 
 // rerun runs what failed again.
 func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chosen []int) (reply, error) {
+	view := s.l.o.Planner.View(s.key.Repository)
+	if view == nil && s.p.Phase == pull.Open {
+		return reply{later: true}, nil
+	}
 	n := 0
+	var over []*pull.Apply
 	for _, i := range chosen {
 		row := pic.rows[i]
 		if state, _ := row.state(); state != comment.RowFailed && state != comment.RowStopped {
@@ -347,7 +364,10 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 			continue
 		}
 		if s.p.Landed == "" { // what is left is planned again, and applied when somebody says so
-			s.p.ApplyOf(row.row.Key).Over = true
+			if a := s.p.ApplyOf(row.row.Key); !a.Over {
+				a.Over = true
+				over = append(over, a)
+			}
 			continue
 		}
 		if _, err := s.l.o.Planner.Rerun(ctx, row.job.ID, c.By); err != nil {
@@ -359,8 +379,15 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 	}
 	if s.p.Phase == pull.Open {
 		// Plans that stand are taken over; those that failed are made again.
-		if view := s.l.o.Planner.View(s.key.Repository); view != nil {
-			return yes(""), s.round(ctx, view, false, false)
+		before := s.p.Round
+		if err := s.round(ctx, view, false, false); err != nil {
+			return reply{}, err
+		}
+		if s.p.Round == before {
+			for _, a := range over {
+				a.Over = false
+			}
+			return reply{later: true}, nil
 		}
 	}
 	return yes(""), nil
