@@ -328,7 +328,7 @@ func (r *Reconciler) regateJob(ctx context.Context, v *View, j stackjob.Job) err
 			return lostRace(err)
 		}
 		_, err = r.move(ctx, j.ID, stackjob.ReleaseStart(r.o.Now(), verdict))
-		return err
+		return lostRace(err)
 	case stackjob.WaitingApply, stackjob.Ready:
 		full, err := r.o.Records.Job(ctx, j.ID)
 		if err != nil || full.Plan == nil {

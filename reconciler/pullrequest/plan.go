@@ -10,6 +10,7 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
+	"github.com/stackreeve/stackreeve/reconciler/store"
 )
 
 // soon is when to look again at what is not there yet.
@@ -75,7 +76,10 @@ func (s *sitting) isDue(ctx context.Context, view *reconciler.View) (bool, error
 	if r.Stale {
 		return true, nil
 	}
-	open, given := s.plans(ctx)
+	open, given, err := s.plans(ctx)
+	if err != nil {
+		return false, err
+	}
 	return given || (open || s.applying() && r.Refused.IsZero()) && !s.l.o.Planner.Proposed(s.key), nil
 }
 
@@ -109,19 +113,22 @@ func (s *sitting) appliedSince(ctx context.Context) (bool, error) {
 // plans tells whether plans of the newest round are still being made, and whether some
 // were given up that are wanted: the pull request was closed, and reopened before the
 // engine had stopped.
-func (s *sitting) plans(ctx context.Context) (open, givenUp bool) {
+func (s *sitting) plans(ctx context.Context) (open, givenUp bool, err error) {
 	for _, row := range s.p.Round.Rows {
 		if row.Job == "" {
 			continue
 		}
 		job, err := s.l.o.Records.Job(ctx, row.Job)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // it ended long ago
+		}
 		if err != nil {
-			continue
+			return false, false, err
 		}
 		open = open || !job.State.IsFinal()
 		givenUp = givenUp || job.State == stackjob.Cancelled && job.CancelledBy != nil && *job.CancelledBy == stackjob.System
 	}
-	return open, givenUp
+	return open, givenUp, nil
 }
 
 // trusted tells whether the code of the head may run: its author may write to the
