@@ -119,7 +119,7 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 		case r.Deferred != nil:
 			text = fmt.Sprintf("deferred until %s is applied: it reads a value that is not there before\n", r.Deferred)
 		case r.Problem != nil:
-			text = "no plan: " + r.Problem.String() + "\n"
+			text = "no plan: " + r.Problem.String() + "\n" + endOf(r.Log)
 		case r.Job != nil && r.Job.Plan != nil:
 			text = report.Plan(*r.Job.Plan, report.Style{Color: c.color()})
 		}
@@ -152,6 +152,19 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", inAll(result))
 	return err
+}
+
+// logLines is how many lines of a log are shown of a plan that failed, from its end.
+const logLines = 40
+
+// endOf is the end of a log, indented.
+func endOf(log string) string {
+	var b strings.Builder
+	lines := report.Lines(log)
+	for _, line := range lines[max(0, len(lines)-logLines):] {
+		b.WriteString(strings.TrimRight("  "+line, " ") + "\n")
+	}
+	return b.String()
 }
 
 // inAll is the last line of a plan: how many stacks differ, and what their plans do.

@@ -59,8 +59,17 @@ type PlannedResource struct {
 	Refused *stackjob.Reason `json:"refused,omitempty"`
 	Hold    *stackjob.Reason `json:"hold,omitempty"`
 	Job     *stackjob.Job    `json:"job,omitempty"`
-	// Problem is why there is no plan.
+	// Problem is why there is no plan, and Log the end of what its engine said, which stays
+	// nowhere else; "" where none ran.
 	Problem *stackjob.Reason `json:"problem,omitempty"`
+	Log     string           `json:"log,omitempty"`
+}
+
+// failed says of a job that made no plan why.
+func (r *PlannedResource) failed(ctx context.Context, a *App) {
+	if r.Job.State != stackjob.Succeeded {
+		r.Problem, r.Log = &r.Job.Reason, a.logTail(ctx, r.Job.ID)
+	}
 }
 
 // LocalPlan is the outcome of Plan.
@@ -302,9 +311,7 @@ func (a *App) localPlan(ctx context.Context, p reconciler.Preview, want func(sch
 				return out, err
 			}
 			r.Job = &j
-			if j.State != stackjob.Succeeded {
-				r.Problem = &j.Reason
-			}
+			r.failed(ctx, a)
 		}
 		out.Resources = append(out.Resources, r)
 	}

@@ -336,9 +336,8 @@ func (p *pulling) outcome(ctx context.Context, rec pull.Pull) (PulledPlan, error
 			if err != nil {
 				return out, err
 			}
-			if r.Job = &j; j.State != stackjob.Succeeded {
-				r.Problem = &j.Reason
-			}
+			r.Job = &j
+			r.failed(ctx, p.app)
 		}
 		if row.Unchanged && row.MovedFrom == "" {
 			continue
