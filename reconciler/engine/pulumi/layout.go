@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -39,6 +40,12 @@ func layoutOf(t engine.Task, planFile string) layout {
 		farmFile:  filepath.Join(t.Workspace, "farm.json"),
 		stackFile: filepath.Join(t.Workspace, "stack.json"),
 	}
+}
+
+// relative shows paths of the workspace as the program's author knows them: from the
+// program's folder, or from the top of the repository.
+func (l layout) relative(text string) string {
+	return strings.NewReplacer(l.module+string(filepath.Separator), "", l.root+string(filepath.Separator), "").Replace(text)
 }
 
 // settingsFile is the stack's settings of this phase: config and how secrets are kept.

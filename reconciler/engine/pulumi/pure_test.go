@@ -18,6 +18,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/begun"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
@@ -329,6 +330,31 @@ func TestWhatAnApplyDidIsCounted(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"begin r", "begin r", "done r", "begin half", "begin c", "done c", "begin u", "done u", "done d", "done retained", "done i", "begin open"}, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+// A program that ends by itself has said why on its standard error, with the paths of a
+// workspace that is nobody's.
+func TestAProgramThatEndsByItselfIsQuoted(t *testing.T) {
+	t.Parallel()
+	p := newPhase(New(Options{}), engine.Task{Workspace: "/w", ModulePath: "infra"}, "", enginetest.NewSink())
+	v := p.voice(stackjob.OpPlan, nil)
+	const left = "an unhandled error occurred: program exited with non-zero exit code: 2"
+	for _, said := range []string{"# example.com/infra", "panic: at run time", "", "goroutine 1 [running]:", "\t/w/root/infra/main.go:3 +0x25", "\t/w/root/names/names.go:7"} {
+		v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "info#err", Message: said}})
+	}
+	v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "error", Message: left}})
+	if got, want := v.firstSummary(), left+": panic: at run time"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if said := v.said(); !strings.Contains(said, "\nmain.go:3 +0x25\nnames/names.go:7\n") {
+		t.Errorf("the paths are not its author's: %s", said)
+	}
+	v = p.voice(stackjob.OpPlan, nil)
+	v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "info#err", Message: "a word"}})
+	v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "error", Message: "no such property"}})
+	if got := v.firstSummary(); got != "no such property" {
+		t.Errorf("another error: %q", got)
 	}
 }
 

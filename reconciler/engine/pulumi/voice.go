@@ -43,7 +43,7 @@ func (p *phase) voice(kind stackjob.OperationKind, listen func(apitype.EngineEve
 	if listen == nil {
 		v.listen = func(apitype.EngineEvent) {}
 	}
-	v.err.Line, v.out.Line = v.hearError, func(line []byte) { v.log(string(line)) }
+	v.err.Line, v.out.Line = v.hearError, func(line []byte) { v.log(p.at.relative(string(line))) }
 	return v
 }
 
@@ -65,7 +65,7 @@ func (v *voice) end() {
 
 func (v *voice) hearError(line []byte) {
 	// What an update plan is for is no news here, nor where a plugin was found.
-	text := string(line)
+	text := v.phase.at.relative(string(line))
 	if !strings.HasPrefix(text, "Update plan written to") && !strings.HasPrefix(text, "Run `pulumi up --plan=") && !isMachines(strings.TrimPrefix(text, "warning: ")) {
 		v.log(text)
 		if v.stderr.Len() < maxKept {
@@ -123,7 +123,7 @@ func (v *voice) hear(e apitype.EngineEvent) {
 	case e.DiagnosticEvent != nil:
 		v.diagnose(*e.DiagnosticEvent)
 	case e.StdoutEvent != nil:
-		v.log(strings.TrimRight(e.StdoutEvent.Message, "\n"))
+		v.log(v.phase.at.relative(strings.TrimRight(e.StdoutEvent.Message, "\n")))
 	case e.PolicyEvent != nil:
 		v.diagnose(apitype.DiagnosticEvent{URN: e.PolicyEvent.ResourceURN, Message: e.PolicyEvent.Message,
 			Severity: map[bool]string{true: "error", false: "warning"}[e.PolicyEvent.EnforcementLevel == "mandatory"]})
@@ -131,7 +131,7 @@ func (v *voice) hear(e apitype.EngineEvent) {
 }
 
 func (v *voice) diagnose(d apitype.DiagnosticEvent) {
-	d.Message = withoutValues(strings.TrimSpace(d.Message))
+	d.Message = v.phase.at.relative(withoutValues(strings.TrimSpace(d.Message)))
 	if v.operation == stackjob.OpApply || v.operation == stackjob.OpDestroy {
 		v.phase.hideWritten()
 	}
@@ -274,7 +274,11 @@ func (v *voice) firstSummary() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.errors) > 0 {
-		return sentence(render(v.errors[0]))
+		summary := sentence(render(v.errors[0]))
+		if said := v.firstSaid(); said != "" && strings.Contains(summary, "program exited with non-zero exit code") {
+			summary += ": " + said // why, the program itself has said
+		}
+		return summary
 	}
 	text := v.stderr.String()
 	if at := saysError.FindStringIndex(text); at != nil {
@@ -283,11 +287,16 @@ func (v *voice) firstSummary() string {
 	return ""
 }
 
-// firstMistake is the first line of a compiler that tells of one: it names the package above
-// them, and what it downloads.
+// firstMistake is the first line of a compiler that tells of one.
 func (v *voice) firstMistake() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	return v.firstSaid()
+}
+
+// firstSaid is the first line of standard error that is about the program: Go's compiler
+// names the package above its mistakes, and what it downloads.
+func (v *voice) firstSaid() string {
 	for line := range strings.Lines(v.stderr.String()) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go: downloading ") {
 			return strings.TrimRight(line, ".:")
