@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,9 @@ func (p *phase) preview(ctx context.Context, planFile string, h *planHearing) (*
 	if err := json.Unmarshal(raw, &in.plan); err != nil {
 		return nil, errors.New("the plan that the engine saved cannot be read")
 	}
+	if urn := unheard(in); urn != "" {
+		return nil, fmt.Errorf("the saved plan changes %s, and the engine's events do not tell of it: it would be applied without having been shown", urn)
+	}
 	hidden := p.hide(readable, in.plan)
 	c := converter{Hider: p.hider(), open: p.opens(p.before), state: readable, fixed: fixed{
 		State: p.before.mark(p.task.HashKey), Place: p.statePlace(), Program: program, Inputs: p.inputDigest(),
@@ -192,6 +196,32 @@ func (p *phase) tellKilled() error {
 		p.Warn(text)
 	}
 	return nil
+}
+
+// changing are the steps that change a resource.
+var changing = []apitype.OpType{apitype.OpCreate, apitype.OpUpdate, apitype.OpDelete, apitype.OpReplace, apitype.OpCreateReplacement,
+	apitype.OpDeleteReplaced, apitype.OpImport, apitype.OpImportReplacement}
+
+// unheard is a resource that the saved plan changes and of which no event told; "" when there
+// is none. What is shown is made of events, and what is applied is the saved plan; an event
+// that the engine cannot write, or that we cannot read, is lost without a word.
+func unheard(in told) string {
+	heard := map[string]bool{}
+	for _, e := range in.events {
+		switch {
+		case e.ResourcePreEvent != nil && slices.Contains(changing, e.ResourcePreEvent.Metadata.Op):
+			heard[e.ResourcePreEvent.Metadata.URN] = true
+		case e.ResOutputsEvent != nil && slices.Contains(changing, e.ResOutputsEvent.Metadata.Op):
+			heard[e.ResOutputsEvent.Metadata.URN] = true
+		}
+	}
+	for _, urn := range slices.Sorted(maps.Keys(in.plan.ResourcePlans)) {
+		changes := slices.ContainsFunc(in.plan.ResourcePlans[urn].Steps, func(s string) bool { return slices.Contains(changing, apitype.OpType(s)) })
+		if changes && !heard[urn] && !isPseudo(typeOf(urn)) {
+			return urn
+		}
+	}
+	return ""
 }
 
 // planHearing follows a preview's events: the refresh is the same process, and is told

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -304,5 +305,23 @@ func TestRecordingsHoldWhatTheStoryDoes(t *testing.T) {
 	}
 	if _, err := parseCheckpoint([]byte("{}")); err == nil {
 		t.Error("nothing is a state")
+	}
+}
+
+func TestWhatASavedPlanChangesMustHaveBeenHeard(t *testing.T) {
+	t.Parallel()
+	for _, s := range story {
+		r := readRecording(t, s.name)
+		if urn := unheard(told{r.events, r.plan}); urn != "" {
+			t.Errorf("%s: %s was not heard", s.name, urn)
+		}
+	}
+	const lost = "urn:pulumi:dev::story::lab:index:Data::created"
+	r := readRecording(t, "2-change")
+	r.events = slices.DeleteFunc(r.events, func(e apitype.EngineEvent) bool {
+		return e.ResourcePreEvent != nil && e.ResourcePreEvent.Metadata.URN == lost || e.ResOutputsEvent != nil && e.ResOutputsEvent.Metadata.URN == lost
+	})
+	if urn := unheard(told{r.events, r.plan}); urn != lost {
+		t.Errorf("unheard is %q", urn)
 	}
 }
