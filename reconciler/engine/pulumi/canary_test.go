@@ -192,7 +192,7 @@ resources:
 	p = b.MustPlan()
 	write(moved)
 	r = b.Apply(t.Context(), p)
-	if r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStalePlan || !strings.Contains(r.Failure.Text, "properties changed: value") {
+	if r.Failure == nil || r.Outcome == nil || r.Outcome.Reason.Code != stackjob.ReasonEngine || !strings.HasSuffix(r.Outcome.Reason.Detail, "properties changed: value") {
 		t.Fatalf("failure = %+v", r.Failure)
 	}
 	log, events := b.Sink.Told()

@@ -3,6 +3,7 @@ package pulumi
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
@@ -13,8 +14,9 @@ import (
 // codes: its sentences, and those of backends and providers, are all there is.
 var troubles = telling.Troubles{
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonStateLocked, Signs: []string{"the stack is currently locked by", "another update is currently in progress", "conflict: another update"}},
-	// What the plan was held to no longer held: another plan may.
-	{Class: engine.ClassWait, Reason: stackjob.ReasonStalePlan, Signs: []string{"violates plan:", "resource violates plan"}},
+	// Met at a step, when others may be done already. A program that finds another value each
+	// time would be planned and half applied for ever, so no fresh plan is made by itself.
+	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{violates}},
 	telling.DiskFull,
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{"incorrect passphrase", "passphrase must be set", "could not create secrets manager", "could not construct cipher"}},
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngineMissing, Signs: []string{"no language plugin '", "no language plugin \"", "failed to load language plugin", "no resource plugin '", "could not locate plugin", "failed to load plugin", "unknown provider plugin"}},
@@ -30,6 +32,9 @@ var troubles = telling.Troubles{
 	{Class: engine.ClassBug, Reason: stackjob.ReasonEngine, Signs: []string{"panic: ", "the pulumi cli encountered a fatal error", "this is a bug"}},
 }
 
+// violates is what the engine says of a step that its saved plan does not allow.
+const violates = "violates plan:"
+
 // engineProblem makes a problem of an engine run that did not end well.
 func engineProblem(ctx context.Context, err error, what string, v *voice) *telling.Problem {
 	if pr := telling.Stopped(ctx, err, what, v.failureText()); pr != nil {
@@ -44,6 +49,11 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *telli
 		f.Reason.Detail = lockDetail(f.Lock)
 	case stackjob.ReasonEngine:
 		f.Reason.Detail = v.firstSummary()
+	}
+	if strings.Contains(said, violates) {
+		f.Text += "\n\nWhat the program makes now is not what was planned and approved, so the engine stopped there; what it had done before stays done. " +
+			"Something that the program reads gave another value than for the plan: a file, a time, a random number, another stack, an answer from outside.\n" +
+			"Rerun the job for a fresh plan. A program that finds another value each time it runs cannot be applied: keep the value in a resource or in the config."
 	}
 	if f.Text == "" {
 		f.Text = fmt.Sprintf("The engine failed during %s and said nothing.", what)

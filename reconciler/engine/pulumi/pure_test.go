@@ -79,7 +79,7 @@ func TestFailuresHaveAClass(t *testing.T) {
 	}{
 		lockedText: {engine.ClassPerson, stackjob.ReasonStateLocked},
 		"error: [409] Conflict: Another update is currently in progress.":                      {engine.ClassPerson, stackjob.ReasonStateLocked},
-		"resource urn:x violates plan: properties changed: +-text[{one}!={two}]":               {engine.ClassWait, stackjob.ReasonStalePlan},
+		"resource urn:x violates plan: properties changed: +-text[{one}!={two}]":               {engine.ClassPerson, stackjob.ReasonEngine},
 		"write /x: no space left on device":                                                    {engine.ClassWait, stackjob.ReasonDiskFull},
 		"error: could not create secrets manager: incorrect passphrase":                        {engine.ClassPerson, stackjob.ReasonEngine},
 		"error: no language plugin 'pulumi-language-go' found in the workspace or on your":     {engine.ClassPerson, stackjob.ReasonEngineMissing},
