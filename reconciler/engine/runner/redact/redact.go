@@ -28,7 +28,9 @@ const Placeholder = "(sensitive)"
 
 // Redactor is one stream. It is not safe for concurrent use.
 type Redactor struct {
+	// secrets are all that are masked, each once: known.
 	secrets []string
+	known   map[string]bool
 	forms   formSet
 	clean   cleaner
 	// held is clean text that may be the beginning of a secret.
@@ -36,15 +38,24 @@ type Redactor struct {
 }
 
 // New returns a stream that masks the secrets.
-func New(secrets []string) *Redactor { return &Redactor{secrets: secrets, forms: formsOf(secrets)} }
+func New(secrets []string) *Redactor {
+	r := &Redactor{known: map[string]bool{}}
+	r.Hide(secrets)
+	return r
+}
 
 // Hide masks more secrets in what comes from here on, and in what is held back.
 func (r *Redactor) Hide(secrets []string) {
-	fresh := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return slices.Contains(r.secrets, s) })
-	if len(fresh) == 0 {
-		return
+	before := len(r.secrets)
+	for _, s := range secrets {
+		if !r.known[s] {
+			r.known[s] = true
+			r.secrets = append(r.secrets, s)
+		}
 	}
-	r.secrets = slices.Concat(r.secrets, fresh)
+	if len(r.secrets) == before {
+		return // a state is looked at many times
+	}
 	r.forms = formsOf(r.secrets)
 }
 
