@@ -94,25 +94,12 @@ type FrozenFolder struct {
 // scratch data folder that starts as a copy of what the daemon recorded. It
 // applies nothing and leaves nothing behind.
 func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
-	scratch, err := os.MkdirTemp("", "reeve-plan-")
+	a, leave, err := beside(ctx, Options{Config: o.Config, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log},
+		config.Repository{Name: o.Repository, Path: o.Folder, Mode: config.Worktree})
 	if err != nil {
 		return LocalPlan{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	if err := copyRecords(ctx, o.Config.DataDir, scratch); err != nil {
-		return LocalPlan{}, err
-	}
-	if err := lendEngines(o.Config.DataDir, scratch); err != nil {
-		return LocalPlan{}, err
-	}
-	cfg := o.Config
-	cfg.DataDir = scratch
-	cfg.Repositories = []config.Repository{{Name: o.Repository, Path: o.Folder, Mode: config.Worktree}}
-	a, err := New(ctx, Options{Config: cfg, Engines: o.Config.DataDir, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log})
-	if err != nil {
-		return LocalPlan{}, err
-	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	src := a.sources[o.Repository]
 	rev, _, err := src.Poll(ctx)
 	if err != nil {
@@ -127,7 +114,7 @@ func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
 		return LocalPlan{}, err
 	}
 	for _, ch := range preview.Result.Changes {
-		if err := copyState(o.Config.DataDir, scratch, ch.Key); err != nil {
+		if err := copyState(o.Config.DataDir, a.layout.Root, ch.Key); err != nil {
 			return LocalPlan{}, err
 		}
 	}
@@ -135,6 +122,35 @@ func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
 		return LocalPlan{}, err
 	}
 	return a.localPlan(ctx, preview, o.Want)
+}
+
+// beside opens a daemon that follows one repository, in a scratch data folder that starts as
+// a copy of what the daemon of a configuration recorded, and with its engines. leave closes it
+// and removes the folder.
+func beside(ctx context.Context, o Options, r config.Repository) (_ *App, leave func() error, err error) {
+	from := o.Config.DataDir
+	scratch, err := os.MkdirTemp("", "reeve-plan-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() error { return os.RemoveAll(scratch) }
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, remove())
+		}
+	}()
+	if err := copyRecords(ctx, from, scratch); err != nil {
+		return nil, nil, err
+	}
+	if err := lendEngines(from, scratch); err != nil {
+		return nil, nil, err
+	}
+	o.Engines, o.Config.DataDir, o.Config.Repositories = from, scratch, []config.Repository{r}
+	a, err := New(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, func() error { return errors.Join(a.Close(), remove()) }, nil
 }
 
 // copyRecords makes the scratch data folder a copy of the daemon's records, with

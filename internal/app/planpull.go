@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -87,22 +86,12 @@ func PlanPull(ctx context.Context, o PlanPullOptions) (_ PulledPlan, err error) 
 	if err := p.choose(ctx); err != nil {
 		return PulledPlan{}, err
 	}
-	if p.scratch, err = os.MkdirTemp("", "reeve-plan-"); err != nil {
+	app, leave, err := beside(ctx, Options{Config: o.Config, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log}, p.repository)
+	if err != nil {
 		return PulledPlan{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(p.scratch)) }()
-	if err := copyRecords(ctx, o.Config.DataDir, p.scratch); err != nil {
-		return PulledPlan{}, err
-	}
-	if err := lendEngines(o.Config.DataDir, p.scratch); err != nil {
-		return PulledPlan{}, err
-	}
-	cfg := o.Config
-	cfg.DataDir, cfg.Repositories = p.scratch, []config.Repository{p.repository}
-	if p.app, err = New(ctx, Options{Config: cfg, Engines: o.Config.DataDir, Executable: o.Executable, Environ: o.Environ, Version: o.Version, Log: o.Log}); err != nil {
-		return PulledPlan{}, err
-	}
-	defer func() { err = errors.Join(err, p.app.Close()) }()
+	defer func() { err = errors.Join(err, leave()) }()
+	p.app = app
 	return p.plan(ctx)
 }
 
@@ -115,7 +104,6 @@ type pulling struct {
 	// stranger is why its code does not run without a word; "" for no reason.
 	stranger string
 	limits   forge.Limits
-	scratch  string
 	app      *App
 }
 
@@ -298,7 +286,7 @@ func (p *pulling) propose(ctx context.Context, m gitsource.Merge, number int, be
 			continue
 		}
 		jobs.Jobs[row.Key] = row.Job
-		if err := copyState(p.o.Config.DataDir, p.scratch, row.Key); err != nil {
+		if err := copyState(p.o.Config.DataDir, p.app.layout.Root, row.Key); err != nil {
 			return round, err
 		}
 	}
