@@ -36,9 +36,12 @@ func TestTheDoctorTellsOfEnginesThatTheConfigurationNamesAndThatAreNotThere(t *t
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	programtest.Write(t, at("bin/terraform"), "1.11.4")
-	c := config.Engine{Default: "tofu", Pulumi: at("bin/terraform"), Folders: []string{at("bin"), at("missing"), at("bin/terraform")}}
+	programtest.Write(t, at("old/terraform"), "1.0.11")
+	c := config.Engine{Default: "tofu", Pulumi: at("bin/terraform"), Folders: []string{at("bin"), at("missing"), at("bin/terraform"), at("old")}}
 	want := []Check{
 		{Name: "engine terraform", Health: Well, Detail: "1.11.4 (" + at("bin/terraform") + ")"},
+		{Name: "engine terraform", Health: Unwell, Detail: at("old/terraform") + ": its version 1.0.11 is too old: 1.1.0 or newer is needed",
+			Fix: "mend or remove it: no stack gets it"},
 		{Name: "engine pulumi", Health: Unwell, Detail: at("bin/terraform") + ": it answers as Terraform 1.11.4, and not as Pulumi",
 			Fix: "correct engine.pulumi in reeve.yaml: until then no stack gets this engine"},
 		{Name: "engine tofu", Health: Missing, Detail: "engine.default names it, and it is not installed",

@@ -5,11 +5,15 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/hashicorp/go-version"
+
 	"github.com/stackreeve/stackreeve/internal/config"
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/reconciler"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi"
 	"github.com/stackreeve/stackreeve/reconciler/engine/pulumi/language"
+	"github.com/stackreeve/stackreeve/reconciler/engine/terraform"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -53,8 +57,15 @@ func (e *engines) only(ctx context.Context, p schema.Provisioner) (program.Inven
 	e.mu.Unlock()
 	return e.finder.Find(ctx, program.Options{
 		Named:   map[schema.Provisioner]string{schema.Terraform: c.Terraform, schema.OpenTofu: c.Tofu, schema.Pulumi: c.Pulumi},
-		Folders: c.Folders, Installed: e.installed(), Path: e.path, Only: p,
+		Folders: c.Folders, Installed: e.installed(), Path: e.path, Only: p, Oldest: oldest(),
 	})
+}
+
+// oldest are the first versions of the engines that the drivers can deal with.
+func oldest() map[schema.Provisioner]*version.Version {
+	twins := version.Must(version.NewVersion(terraform.OldestVersion))
+	return map[schema.Provisioner]*version.Version{schema.Terraform: twins, schema.OpenTofu: twins,
+		schema.Pulumi: version.Must(version.NewVersion(pulumi.OldestVersion))}
 }
 
 // program finds the engine of a stack.

@@ -108,6 +108,6 @@ func InstallEngine(ctx context.Context, c config.Config, environ []string, r ins
 		}
 	}
 	m := c.Engine.Mirrors
-	return install.Install(ctx, install.Options{Root: e.installed(), Progress: progress,
+	return install.Install(ctx, install.Options{Root: e.installed(), Progress: progress, Oldest: oldest()[r.Provisioner],
 		Mirrors: map[schema.Provisioner]string{schema.Terraform: m.Terraform, schema.OpenTofu: m.Tofu, schema.Pulumi: m.Pulumi}}, r)
 }

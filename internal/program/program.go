@@ -96,6 +96,9 @@ type Options struct {
 	Installed string
 	// Only is the engine that is looked for; "" for all.
 	Only schema.Provisioner
+	// Oldest are the versions from which on programs can be used; what is older is there and
+	// does not work.
+	Oldest map[schema.Provisioner]*version.Version
 	// Path is a list of folders as in the PATH variable. Relative folders in it are
 	// passed over: what runs must not depend on where the daemon was started. It is also
 	// all of the environment in which programs are asked for their version.
@@ -277,6 +280,9 @@ func (f *Finder) Find(ctx context.Context, o Options) (Inventory, error) {
 			real, number, err := f.version(ctx, p, c.path, o.Path)
 			if ctx.Err() != nil {
 				return inv, ctx.Err()
+			}
+			if oldest := o.Oldest[p]; err == nil && oldest != nil && number.LessThan(oldest) {
+				err = fmt.Errorf("its version %s is too old: %s or newer is needed", number, oldest)
 			}
 			if err != nil {
 				inv.Broken = append(inv.Broken, Broken{Provisioner: p, Path: c.path, Origin: c.origin, Err: err.Error()})

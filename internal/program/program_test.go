@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-version"
 
 	"github.com/stackreeve/stackreeve/internal/program"
 	"github.com/stackreeve/stackreeve/internal/program/programtest"
@@ -283,6 +284,22 @@ func TestAProgramOfAnotherEngineIsNotTaken(t *testing.T) {
 	m.o.Named = map[schema.Provisioner]string{schema.Terraform: m.at("elsewhere/pulumi", "3.230.0")}
 	_, err := m.find().Choose(wanted(schema.Terraform, ""))
 	if err == nil || !strings.Contains(err.Error(), "it answers as Pulumi 3.230.0, and not as Terraform") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAProgramThatIsTooOldIsNotTaken(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	old := m.at("first/tofu", "1.0.11")
+	m.at("second/tofu", "1.1.0")
+	m.o.Oldest = map[schema.Provisioner]*version.Version{schema.OpenTofu: version.Must(version.NewVersion("1.1.0"))}
+	inv := m.find()
+	if f, err := inv.Choose(wanted(schema.OpenTofu, "")); err != nil || f.Version != "1.1.0" {
+		t.Errorf("%v, %v", f, err)
+	}
+	_, err := inv.Choose(wanted(schema.OpenTofu, "~> 1.0.0"))
+	if err == nil || !strings.HasSuffix(err.Error(), "; "+old+" does not work: its version 1.0.11 is too old: 1.1.0 or newer is needed") {
 		t.Errorf("err = %v", err)
 	}
 }

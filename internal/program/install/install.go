@@ -43,6 +43,8 @@ type Options struct {
 	Mirrors map[schema.Provisioner]string
 	// Keys are armored public keys that check signatures instead of the makers'.
 	Keys map[schema.Provisioner]string
+	// Oldest is the first version that can be used: an older one is not installed. nil for any.
+	Oldest *version.Version
 	// Progress is told what happens, one call at a time; it may be nil.
 	Progress func(Progress)
 	// Client speaks to servers; nil means one that honours the proxy variables.
@@ -196,6 +198,9 @@ func (i *installation) run(ctx context.Context) (Installed, error) {
 		if p, ok := i.at(ctx, i.number); ok {
 			return p, nil
 		}
+	}
+	if v, err := version.NewVersion(i.number); err == nil && i.Oldest != nil && v.LessThan(i.Oldest) {
+		return Installed{}, fmt.Errorf("it is too old: %s or newer is needed", i.Oldest)
 	}
 	return i.bring(ctx)
 }

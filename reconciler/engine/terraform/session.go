@@ -23,9 +23,9 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-// oldestVersion is the first engine whose stream and plans are what we read. Every
+// OldestVersion is the first engine whose stream and plans are what we read. Every
 // OpenTofu is newer.
-const oldestVersion = "1.1.0"
+const OldestVersion = "1.1.0"
 
 // session is a terraform-exec value for one phase.
 //
@@ -52,7 +52,7 @@ type session struct {
 
 func (p *phase) open() (*session, error) {
 	t := p.task
-	v, err := telling.CheckProgram(t.Program, oldestVersion)
+	v, err := telling.CheckProgram(t.Program, OldestVersion)
 	if err != nil {
 		return nil, err
 	}
