@@ -205,5 +205,5 @@ func (r *Reconciler) changeFor(ctx context.Context, view *View, key schema.Resou
 		}
 		return ch, nil
 	}
-	return diff.Change{}, fmt.Errorf("%s: %w", key, store.ErrNotFound)
+	return diff.Change{}, fmt.Errorf("%s: nothing to run, since its document is gone and nothing of it was applied: %w", key, store.ErrNotFound)
 }

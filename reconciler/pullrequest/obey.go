@@ -354,6 +354,7 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 	}
 	n := 0
 	var over []*pull.Apply
+	var cannot []string
 	for _, i := range chosen {
 		row := pic.rows[i]
 		if state, _ := row.state(); state != comment.RowFailed && state != comment.RowStopped {
@@ -371,11 +372,17 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 			continue
 		}
 		if _, err := s.l.o.Planner.Rerun(ctx, row.job.ID, c.By); err != nil {
-			return no("%s: %v", row.row.Key, err), nil
+			key := row.row.Key.String()
+			cannot = append(cannot, key+": "+strings.TrimPrefix(err.Error(), key+": "))
 		}
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return no("nothing that you chose has failed"), nil
+	case len(cannot) == n:
+		return no("%s", listed(cannot)), nil
+	case len(cannot) > 0: // one that cannot be run keeps no other from it
+		return no("%s; what else failed runs again", listed(cannot)), nil
 	}
 	if s.p.Phase == pull.Open {
 		// Plans that stand are taken over; those that failed are made again.
