@@ -6,12 +6,17 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
-// settled is the job that tried a change and ended without success: the one that the
-// view knows of, or one that has ended since the view was made.
+// settled is the job that tried a change and ended without success: one that has ended
+// since the view was made, else the one that the view knows of.
 func settled(v *reconciler.View, ch *diff.Change, st stackjob.Stack) *stackjob.LastJob {
-	if ch.Settled != nil {
-		return ch.Settled
+	if last := endedSince(v, ch, st); last != nil {
+		return last
 	}
+	return ch.Settled
+}
+
+// endedSince is the job that tried a change in vain since the view was made.
+func endedSince(v *reconciler.View, ch *diff.Change, st stackjob.Stack) *stackjob.LastJob {
 	last := st.Last
 	if st.Open != nil || last == nil || last.Action != ch.Action || !last.EndedAt.After(v.ComparedAt) || last.DesiredDigest != ch.Desired.Digest() {
 		return nil
