@@ -23,7 +23,7 @@ func TestWhatIsQueuedAfterTheMergeHidesNotThatSomebodyMustAct(t *testing.T) {
 		w.sees(n, "/waits-", devA, "reeve approve dev")
 		w.shows(n, "1 of 2 plans waits for approval")
 		w.reacts(n, w.says(forgetest.Grace, n, "reeve reject dev/TerraformStack/a"), forge.ThumbsUp)
-		w.sees(n, "/outcome-", "1 of 2 stopped, 0 applied", "rejected: by grace")
+		w.sees(n, "/outcome-", "1 of 2 stopped, nothing was applied", "rejected: by grace")
 		w.once(n)
 	})
 }
