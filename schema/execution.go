@@ -31,6 +31,49 @@ func (b *resourceBinder) executionKey(prefix, name string) (text string, at plac
 	return "", place{}, false
 }
 
+// executionNames are the keys that count, without their domain.
+var executionNames = []string{"provisioner", "engine-version", "engine-move", "prevent-destroy",
+	"terraform./backend.type", "terraform./backend.bucket", "terraform./backend.key", "terraform./backend.region", "terraform./backend.endpoint", "terraform./backend.object",
+	"tofu./backend.type", "tofu./backend.bucket", "tofu./backend.key", "tofu./backend.region", "tofu./backend.endpoint", "tofu./backend.object",
+	"pulumi./stack.fqdn", "pulumi./organization", "pulumi./project", "pulumi./stack.name", "pulumi./backend.url", "pulumi./secrets-provider"}
+
+// ownDomain is the one in which nobody else has keys: one that is not known there is a slip,
+// and the stack would be run otherwise than its author thinks.
+const ownDomain = "stackreeve.dev"
+
+// unknownKeys refuses keys of our own domain that do not count.
+func (b *resourceBinder) unknownKeys() {
+	m := b.e.Metadata
+	for _, set := range []struct {
+		where string
+		kv    map[string]string
+	}{{"annotations", m.Annotations}, {"labels", m.Labels}} {
+		where := set.where
+		for _, k := range sortedKeys(set.kv) {
+			domain, name, _ := strings.Cut(k, "/")
+			prefix, is := strings.CutSuffix(domain, ownDomain)
+			if !is || prefix != "" && !strings.HasSuffix(prefix, ".") {
+				continue
+			}
+			if prefix != "" {
+				name = prefix + "/" + name
+			}
+			if slices.Contains(executionNames, name) {
+				continue
+			}
+			d := diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in metadata.%s", k, where), Expected: "a key that counts, or one in a domain of your own"}
+			if near := nearest(name, executionNames); near != "" {
+				prefix, name, in := strings.Cut(near, "/")
+				if !in {
+					prefix, name = "", near
+				}
+				d.Hint = fmt.Sprintf("did you mean %q?", prefix+ownDomain+"/"+name)
+			}
+			b.fail(d, b.e.metaAt[where+"/"+k])
+		}
+	}
+}
+
 // executionKeys reads what labels and annotations say about how the stack is run.
 func (b *resourceBinder) executionKeys() {
 	b.res.Provisioner = b.ctx.provisioner
@@ -52,6 +95,7 @@ func (b *resourceBinder) executionKeys() {
 	}
 	b.engineKeys()
 	b.preventDestroy()
+	b.unknownKeys()
 }
 
 // otherEngine refuses an engine that a stack's kind excludes, where the document itself
