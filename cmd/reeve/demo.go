@@ -272,11 +272,12 @@ func (d demonstration) run(ctx context.Context, mode mode) error {
 		}
 		if settled && !introduced {
 			introduced = true
+			if mode == untilSettled {
+				d.conclude(waiting)
+				return nil
+			}
 			if err := d.introduce(ctx, waiting); err != nil {
 				return err
-			}
-			if mode == untilSettled {
-				return nil
 			}
 		} else if settled && !slices.Equal(asked, ids(waiting)) {
 			if err := d.ask(ctx, waiting); err != nil {
@@ -331,6 +332,14 @@ func (d demonstration) settled(ctx context.Context) (waiting []stackjob.Job, set
 		}
 	}
 	return waiting, true, nil
+}
+
+// conclude says what a daemon that ends now leaves to a person.
+func (d demonstration) conclude(waiting []stackjob.Job) {
+	for _, j := range waiting {
+		d.say("%s is planned and waits for an approval", j.Desired.Key)
+	}
+	d.say("The demo ends here. Without --once its daemon goes on and is there to be asked.")
 }
 
 // introduce says what to type now.
