@@ -70,7 +70,7 @@ func newGetJobs(c *cli) *cobra.Command {
 	var states []string
 	var limit int
 	cmd := &cobra.Command{
-		Use:               "jobs [KIND[/NAME]]",
+		Use:               "jobs [KIND[/NAME]|JOB]",
 		ValidArgsFunction: c.completeKinds(),
 		Aliases:           []string{"job"},
 		Short:             "List Stack Jobs, newest first",
@@ -78,6 +78,15 @@ func newGetJobs(c *cli) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withBackend(cmd.Context(), func(ctx context.Context, b api.Backend, f api.Filter) error {
 				q := store.JobQuery{Org: f.Org, Env: f.Env, Open: !all && len(states) == 0, Limit: limit}
+				if len(args) == 1 && strings.HasPrefix(args[0], "sj_") { // no kind begins so
+					job, err := findJob(ctx, b, args[0])
+					if err != nil {
+						return err
+					}
+					return c.print([]stackjob.Job{job}, func(w io.Writer) error {
+						return writeTable(w, report.Jobs([]stackjob.Job{job}, time.Now()), "")
+					})
+				}
 				if len(args) == 1 {
 					q.Kind, q.Name, _ = strings.Cut(args[0], "/")
 				}
