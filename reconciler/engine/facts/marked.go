@@ -1,5 +1,10 @@
 package facts
 
+import (
+	"slices"
+	"strings"
+)
+
 // shortestTaint is the length under which a sensitive string is not looked for
 // elsewhere: "admin" or "true" would hide half of every plan.
 const shortestTaint = 6
@@ -40,4 +45,13 @@ func allStrings(out []string, v any) []string {
 		}
 	}
 	return out
+}
+
+// NotNames returns secrets, sorted and each once, without those that stand in one of the
+// names, such as the addresses of resources: a structure is often secret as a whole, with
+// words like "kubernetes" in it, and with those masked nobody could read a log.
+func NotNames(secrets, names []string) []string {
+	all := strings.Join(names, "\n")
+	secrets = slices.Sorted(slices.Values(secrets))
+	return slices.DeleteFunc(slices.Compact(secrets), func(s string) bool { return strings.Contains(all, s) })
 }

@@ -3,12 +3,12 @@ package pulumi
 import (
 	"context"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 )
 
@@ -99,8 +99,8 @@ type phase struct {
 	engine   *session
 	// before is the state before anything was done; nil while it was not read.
 	before *deployment
-	// written is the state's file as it was last looked at while the engine worked.
-	written os.FileInfo
+	// written reads the state's file while the engine works.
+	written statefile.Follower
 }
 
 func newPhase(d *Driver, t engine.Task, planFile string, s engine.Sink) *phase {

@@ -1,10 +1,12 @@
 package pulumi
 
 import (
-	"os"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
 )
 
 // hide has what a state holds as secret masked from here on, and what a plan made of it does:
@@ -12,23 +14,18 @@ import (
 // no others, such as a password that a provider made. d must be readable.
 // It returns what it hid.
 func (p *phase) hide(d *deployment, plan savedPlan) []string {
-	secrets := notNames(converter{open: p.opens(d), state: d}.tainted(plan), d, plan)
+	secrets := facts.NotNames(converter{open: p.opens(d), state: d}.tainted(plan), urns(d, plan))
 	p.Sink.Hide(secrets)
 	return secrets
 }
 
-// notNames are the secrets without what stands in a URN: a structure is often secret as a
-// whole, with words like "kubernetes" in it, and without those nobody could read the log.
-func notNames(secrets []string, d *deployment, plan savedPlan) []string {
-	var urns strings.Builder
+// urns are the names in a state and in a plan made of it.
+func urns(d *deployment, plan savedPlan) []string {
+	out := slices.Collect(maps.Keys(plan.ResourcePlans))
 	for _, r := range d.Resources {
-		urns.WriteString(r.URN + "\n")
+		out = append(out, r.URN)
 	}
-	for urn := range plan.ResourcePlans {
-		urns.WriteString(urn + "\n")
-	}
-	slices.Sort(secrets)
-	return slices.DeleteFunc(slices.Compact(secrets), func(s string) bool { return strings.Contains(urns.String(), s) })
+	return out
 }
 
 // hideWritten hides what the engine has written into the state while it works: before what
@@ -39,18 +36,13 @@ func (p *phase) hideWritten() {
 	if file == "" || p.settings.EncryptionSalt == "" {
 		return
 	}
-	st, err := os.Stat(file)
-	if err != nil || p.written != nil && os.SameFile(st, p.written) && st.ModTime().Equal(p.written.ModTime()) {
-		return
-	}
-	p.written = st
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return
-	}
-	if d, err := parseCheckpoint(b); err == nil {
-		p.hide(d, savedPlan{})
-	}
+	p.written.Read(file, func(b []byte) error {
+		d, err := parseCheckpoint(b)
+		if err == nil {
+			p.hide(d, savedPlan{})
+		}
+		return err
+	})
 }
 
 // Of a step that a saved plan does not allow the engine says which properties differ, and

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
@@ -36,7 +38,7 @@ func TestWordsOfNamesAreNotHidden(t *testing.T) {
 	t.Parallel()
 	d := &deployment{Resources: []stateResource{{URN: "urn:pulumi:dev::demo::kubernetes:core/v1:Secret::keys"}}}
 	plan := savedPlan{ResourcePlans: map[string]resourcePlan{"urn:pulumi:dev::demo::lab:index:Data::made-now": {}}}
-	got := notNames([]string{"s3cr3t-value", "kubernetes", "made-now", "s3cr3t-value"}, d, plan)
+	got := facts.NotNames([]string{"s3cr3t-value", "kubernetes", "made-now", "s3cr3t-value"}, urns(d, plan))
 	if !slices.Equal(got, []string{"s3cr3t-value"}) {
 		t.Errorf("hidden are %q", got)
 	}

@@ -26,7 +26,15 @@ func (p *phase) apply(ctx context.Context, planFile string) (*stackjob.Outcome, 
 	if err := savedplan.CheckNew(p.task); err != nil {
 		return nil, err
 	}
+	saved, err := openSaved(planFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the saved plan: %w", err)
+	}
+	p.Sink.Hide(saved.hidden)
 	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	if planFile, err = saved.forEngine(p.at.private); err != nil {
 		return nil, err
 	}
 	if err := p.initialise(ctx, recordWhenRun); err != nil {

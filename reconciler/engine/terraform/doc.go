@@ -23,6 +23,7 @@
 // session for the two things it cannot do by itself (a version that is known
 // need not be asked for, and a process group must end as a whole).
 //
-// The package does not seal plans, keep journals or mask logs: the runner does.
+// The package does not seal plans, keep journals or mask logs: the runner does, and is told
+// what plan and state hold as sensitive. A saved plan carries that list behind the engine's part.
 // What it puts into plans, results and events is masked here.
 package terraform

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/facts"
+	"github.com/stackreeve/stackreeve/reconciler/engine/statefile"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 )
 
@@ -95,10 +96,15 @@ type phase struct {
 	engine *session
 	// damage says what was done about a damaged state; "" when it was whole.
 	damage string
+	// names are those that are known of resources and outputs: of the state, of the plan, and
+	// those that the engine has spoken of.
+	names map[string]bool
+	// written reads the state's file, also while the engine works.
+	written statefile.Follower
 }
 
 func newPhase(d *Driver, t engine.Task, planFile string, s engine.Sink) *phase {
-	p := &phase{driver: d, task: t, at: layoutOf(t, planFile)}
+	p := &phase{driver: d, task: t, at: layoutOf(t, planFile), names: map[string]bool{}}
 	p.Log = &telling.Log{Attempt: t.Attempt, Sink: s, Mask: facts.NewMasker(t.Secrets), Now: d.now,
 		Killed: func() bool { return p.engine != nil && p.engine.killed }}
 	return p

@@ -99,6 +99,7 @@ type quiet struct {
 	mu     sync.Mutex
 	log    strings.Builder
 	events []engine.Event
+	hidden []string
 }
 
 func (q *quiet) Emit(e engine.Event) {
@@ -107,7 +108,7 @@ func (q *quiet) Emit(e engine.Event) {
 	q.events = append(q.events, e)
 }
 func (q *quiet) Log(p []byte)     { q.mu.Lock(); defer q.mu.Unlock(); q.log.Write(p) }
-func (q *quiet) Hide([]string)    {}
+func (q *quiet) Hide(s []string)  { q.mu.Lock(); defer q.mu.Unlock(); q.hidden = append(q.hidden, s...) }
 func (q *quiet) LogOffset() int64 { q.mu.Lock(); defer q.mu.Unlock(); return int64(q.log.Len()) }
 
 func testPhase(secrets ...string) (*phase, *quiet) {

@@ -17,6 +17,7 @@ import (
 // which cost one more process.
 func (p *phase) readOutcome(ctx context.Context, out *stackjob.Outcome, h *applyHearing) error {
 	if p.isLocal() {
+		p.hideState() // the reason of a failure is masked with it
 		s, err := readState(p.task.StateFile)
 		if err != nil {
 			return fmt.Errorf("read the state after the apply: %w", err)
@@ -74,6 +75,7 @@ func (p *phase) askForOutputs(ctx context.Context, out *stackjob.Outcome) error 
 
 // takeOutputs takes outputs as the task's daemon may keep them.
 func (p *phase) takeOutputs(out *stackjob.Outcome, given map[string]facts.Output) error {
+	p.hideOutputs(given)
 	taken, err := p.hider().Outputs(given, p.task.Recipient)
 	if err == nil {
 		out.Outputs = taken

@@ -117,6 +117,9 @@ func (p *phase) planAndShow(ctx context.Context, planFile string, h *planHearing
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
 	plan.StatePlace = place
+	if err := carry(planFile, p.hidePlan(saved)); err != nil {
+		return nil, fmt.Errorf("keep what the apply has to mask: %w", err)
+	}
 	if saved == nil {
 		plan.Counts.NoOp = p.unchanged(h)
 	}

@@ -29,7 +29,10 @@ type state struct {
 }
 
 type stateResource struct {
+	Module    string            `json:"module"`
 	Mode      string            `json:"mode"`
+	Type      string            `json:"type"`
+	Name      string            `json:"name"`
 	Instances []json.RawMessage `json:"instances"`
 }
 

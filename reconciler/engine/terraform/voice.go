@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +88,8 @@ type voice struct {
 	errors   []diagnostic
 	stderr   strings.Builder
 	plain    strings.Builder // lines that were not JSON
+	// began tells that the stream began.
+	began bool
 }
 
 func (p *phase) voice(kind stackjob.OperationKind, listen func(message)) *voice {
@@ -125,9 +128,15 @@ func (v *voice) end() {
 func (v *voice) hear(line []byte) {
 	var m message
 	if len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &m) != nil || m.Level == "" && m.Type == "" {
+		v.hide()
 		v.log(string(line))
 		keep(&v.plain, string(line))
 		return
+	}
+	v.began = true
+	v.phase.hearAddress(m)
+	if !isRoutine(m.Type) {
+		v.hide()
 	}
 	v.listen(m)
 	switch m.Type {
@@ -144,8 +153,35 @@ func (v *voice) hear(line []byte) {
 }
 
 func (v *voice) hearError(line []byte) {
+	v.hide()
 	v.log(string(line))
 	keep(&v.stderr, string(line))
+}
+
+// hide hides what the state holds before something is logged that may quote it. Not in init
+// and before the stream: there is nothing of the state in what is said then, and not all
+// names are known.
+func (v *voice) hide() {
+	if v.began && v.operation != stackjob.OpInit {
+		v.phase.hideState()
+	}
+}
+
+// isRoutine tells whether the words of a message are the engine's own, with addresses in them
+// and no values: a large state is not read again for each.
+func isRoutine(kind string) bool {
+	return slices.Contains([]string{"version", "planned_change", "resource_drift", "change_summary", "outputs"}, kind) ||
+		strings.HasPrefix(kind, "apply_") || strings.HasPrefix(kind, "refresh_")
+}
+
+// hearAddress notes what a message speaks of.
+func (p *phase) hearAddress(m message) {
+	if m.Change != nil {
+		p.names[m.Change.Resource.Addr] = true
+	}
+	if m.Hook != nil {
+		p.names[m.Hook.Resource.Addr] = true
+	}
 }
 
 func keep(b *strings.Builder, line string) {
