@@ -97,8 +97,10 @@ func (p *phase) hideOutputs(given map[string]facts.Output) {
 	p.hide(secrets, slices.Collect(maps.Keys(given)))
 }
 
-// hideState hides what the state holds, also while an engine is at work: before it begins
-// with what needs a value, the maker's state is on the disk. Only of a state that is a file.
+// hideState hides what the state holds, also while an engine is at work: before Terraform
+// begins with what needs a value, the maker's state is on the disk; OpenTofu writes at the
+// first change, every 20 seconds, and before it tells of errors. Only of a state that is a
+// file.
 func (p *phase) hideState() {
 	if !p.isLocal() {
 		return
