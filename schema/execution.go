@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -11,13 +12,20 @@ import (
 // domains are the label domains of all generations, newest first.
 var domains = []string{"stackreeve.dev", "planton.dev", "openmcf.org", "project-planton.org"}
 
+// keySet are the keys of a document's annotations or labels.
+type keySet struct {
+	where string
+	kv    map[string]string
+}
+
+// keySets are annotations before labels.
+func (b *resourceBinder) keySets() [2]keySet {
+	return [2]keySet{{"annotations", b.e.Metadata.Annotations}, {"labels", b.e.Metadata.Labels}}
+}
+
 // executionKey finds an execution key of any domain, in annotations before labels.
 func (b *resourceBinder) executionKey(prefix, name string) (text string, at place, ok bool) {
-	m := b.e.Metadata
-	for _, set := range []struct {
-		where string
-		kv    map[string]string
-	}{{"annotations", m.Annotations}, {"labels", m.Labels}} {
+	for _, set := range b.keySets() {
 		if len(set.kv) == 0 {
 			continue
 		}
@@ -31,45 +39,32 @@ func (b *resourceBinder) executionKey(prefix, name string) (text string, at plac
 	return "", place{}, false
 }
 
-// executionNames are the keys that count, without their domain.
-var executionNames = []string{"provisioner", "engine-version", "engine-move", "prevent-destroy",
-	"terraform./backend.type", "terraform./backend.bucket", "terraform./backend.key", "terraform./backend.region", "terraform./backend.endpoint", "terraform./backend.object",
-	"tofu./backend.type", "tofu./backend.bucket", "tofu./backend.key", "tofu./backend.region", "tofu./backend.endpoint", "tofu./backend.object",
-	"pulumi./stack.fqdn", "pulumi./organization", "pulumi./project", "pulumi./stack.name", "pulumi./backend.url", "pulumi./secrets-provider"}
-
 // ownDomain is the one in which nobody else has keys: one that is not known there is a slip,
 // and the stack would be run otherwise than its author thinks.
 const ownDomain = "stackreeve.dev"
 
+// ownKeys are the keys that count in it, each without it.
+var ownKeys = []string{"provisioner", "engine-version", "engine-move", "prevent-destroy",
+	"terraform./backend.type", "terraform./backend.bucket", "terraform./backend.key", "terraform./backend.region", "terraform./backend.endpoint", "terraform./backend.object",
+	"tofu./backend.type", "tofu./backend.bucket", "tofu./backend.key", "tofu./backend.region", "tofu./backend.endpoint", "tofu./backend.object",
+	"pulumi./stack.fqdn", "pulumi./organization", "pulumi./project", "pulumi./stack.name", "pulumi./backend.url", "pulumi./secrets-provider"}
+
 // unknownKeys refuses keys of our own domain that do not count.
 func (b *resourceBinder) unknownKeys() {
-	m := b.e.Metadata
-	for _, set := range []struct {
-		where string
-		kv    map[string]string
-	}{{"annotations", m.Annotations}, {"labels", m.Labels}} {
-		where := set.where
+	for _, set := range b.keySets() {
 		for _, k := range sortedKeys(set.kv) {
 			domain, name, _ := strings.Cut(k, "/")
 			prefix, is := strings.CutSuffix(domain, ownDomain)
-			if !is || prefix != "" && !strings.HasSuffix(prefix, ".") {
+			short := strings.TrimPrefix(prefix+"/"+name, "/")
+			if !is || prefix != "" && !strings.HasSuffix(prefix, ".") || slices.Contains(ownKeys, short) {
 				continue
 			}
-			if prefix != "" {
-				name = prefix + "/" + name
+			d := diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in metadata.%s", k, set.where), Expected: "a key that counts, or one in a domain of your own"}
+			if near := nearest(short, ownKeys); near != "" {
+				prefix, name := path.Split(near)
+				d.Hint = fmt.Sprintf("did you mean %q?", strings.TrimSuffix(prefix, "/")+ownDomain+"/"+name)
 			}
-			if slices.Contains(executionNames, name) {
-				continue
-			}
-			d := diag.Diagnostic{Code: diag.UnknownField, Found: fmt.Sprintf("%q in metadata.%s", k, where), Expected: "a key that counts, or one in a domain of your own"}
-			if near := nearest(name, executionNames); near != "" {
-				prefix, name, in := strings.Cut(near, "/")
-				if !in {
-					prefix, name = "", near
-				}
-				d.Hint = fmt.Sprintf("did you mean %q?", prefix+ownDomain+"/"+name)
-			}
-			b.fail(d, b.e.metaAt[where+"/"+k])
+			b.fail(d, b.e.metaAt[set.where+"/"+k])
 		}
 	}
 }

@@ -83,9 +83,7 @@ func newGetJobs(c *cli) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return c.print([]stackjob.Job{job}, func(w io.Writer) error {
-						return writeTable(w, report.Jobs([]stackjob.Job{job}, time.Now()), "")
-					})
+					return c.printJobs([]stackjob.Job{job}, "")
 				}
 				if len(args) == 1 {
 					q.Kind, q.Name, _ = strings.Cut(args[0], "/")
@@ -101,13 +99,11 @@ func newGetJobs(c *cli) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.print(list, func(w io.Writer) error {
-					if q.Open && len(list) == 0 {
-						_, err := fmt.Fprintln(w, "no open jobs"+within(f)+"; --all shows those that have ended")
-						return err
-					}
-					return writeTable(w, report.Jobs(list, time.Now()), "no jobs"+within(f))
-				})
+				none := "no jobs" + within(f)
+				if q.Open {
+					none = "no open jobs" + within(f) + "; --all shows those that have ended"
+				}
+				return c.printJobs(list, none)
 			})
 		},
 	}
@@ -122,6 +118,11 @@ func newGetJobs(c *cli) *cobra.Command {
 		panic(err) // the flag is defined above
 	}
 	return cmd
+}
+
+// printJobs prints a list; none is said in place of an empty one.
+func (c *cli) printJobs(list []stackjob.Job, none string) error {
+	return c.print(list, func(w io.Writer) error { return writeTable(w, report.Jobs(list, time.Now()), none) })
 }
 
 func parseState(s string) (stackjob.State, error) {

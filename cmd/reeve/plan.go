@@ -154,14 +154,11 @@ func (c *cli) writePlan(w io.Writer, result app.LocalPlan) error {
 	return err
 }
 
-// logLines is how many lines of a log are shown of a plan that failed, from its end.
-const logLines = 40
-
 // endOf is the end of a log, indented.
 func endOf(log string) string {
 	var b strings.Builder
 	lines := report.Lines(log)
-	for _, line := range lines[max(0, len(lines)-logLines):] {
+	for _, line := range lines[max(0, len(lines)-report.LogLines):] {
 		b.WriteString(strings.TrimRight("  "+line, " ") + "\n")
 	}
 	return b.String()

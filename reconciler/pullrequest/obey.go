@@ -255,8 +255,8 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		before, allowed := s.p.Round, s.p.Allowed
-		if r := before; !trusted && (r == nil || r.Head != s.p.Proposal.Head || !r.Refused.IsZero()) {
+		allowed := s.p.Allowed
+		if r := s.p.Round; !trusted && (r == nil || r.Head != s.p.Proposal.Head || !r.Refused.IsZero()) {
 			// Whoever reads a stranger's code and says that it may run says so of what
 			// was read, not of what was pushed since.
 			if head, certain := s.p.SeenHead(c.WrittenAt); !certain || head != s.p.Proposal.Head {
@@ -265,10 +265,11 @@ func (s *sitting) replan(ctx context.Context, c *pull.Command) (reply, error) {
 			s.p.Allowed = &pull.Allowed{Head: s.p.Proposal.Head, By: c.By, At: s.now()}
 		}
 		c.State = pull.Started // saved with the round
-		if err := s.round(ctx, view, false, true); err != nil {
+		made, err := s.round(ctx, view, false, true)
+		if err != nil {
 			return reply{}, err
 		}
-		if s.p.Round == before {
+		if !made {
 			// The head is another by now, or not where it is fetched from: what came of
 			// the round before says nothing of it.
 			s.p.Allowed = allowed
@@ -386,11 +387,11 @@ func (s *sitting) rerun(ctx context.Context, c *pull.Command, pic picture, chose
 	}
 	if s.p.Phase == pull.Open {
 		// Plans that stand are taken over; those that failed are made again.
-		before := s.p.Round
-		if err := s.round(ctx, view, false, false); err != nil {
+		made, err := s.round(ctx, view, false, false)
+		if err != nil {
 			return reply{}, err
 		}
-		if s.p.Round == before {
+		if !made {
 			for _, a := range over {
 				a.Over = false
 			}

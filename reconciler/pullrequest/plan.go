@@ -51,7 +51,8 @@ func (s *sitting) plan(ctx context.Context) error {
 		return err
 	}
 	again := r != nil && r.Head == s.p.Proposal.Head && r.Base == view.Revision.Commit && r.Refused.IsZero() && !r.Stale
-	return s.round(ctx, view, again, false)
+	_, err = s.round(ctx, view, again, false)
+	return err
 }
 
 // isDue tells whether there must be a round.
@@ -157,8 +158,8 @@ func Stranger(p pull.Proposal, writes bool) string {
 }
 
 // round makes a round. again carries the plans of the newest one on; fresh takes no
-// plan over.
-func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh bool) error {
+// plan over. It is not made while the head cannot be had, and then it is tried again.
+func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh bool) (made bool, err error) {
 	before, number := s.p.Round, 1
 	if before != nil {
 		number = before.Number + 1
@@ -167,32 +168,32 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		}
 	}
 	head := s.p.Proposal.Head
-	refuse := func(r pull.Round) error {
+	refuse := func(r pull.Round) (bool, error) {
 		r.Number, r.Head, r.StartedAt = number, head, s.now()
 		if err := s.abandonRound(ctx); err != nil {
-			return err
+			return false, err
 		}
 		s.p.Round = &r
-		return s.save(ctx)
+		return true, s.save(ctx)
 	}
 	ok, err := s.trusted(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	m, err := s.merge(ctx)
 	if errors.Is(err, gitsource.ErrHeadMoved) || errors.Is(err, gitsource.ErrNoHead) {
 		// The forge will say which head is the newest, or bring its ref up to date: soon,
 		// when it has just told of the head; the longer it has not, the later.
 		s.l.askSoon(s.key, min(max(s.now().Sub(s.p.Proposal.UpdatedAt), catchesUp), givesUp))
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !ok {
 		r, err := s.strange(ctx, m, number)
 		if err != nil {
-			return err
+			return false, err
 		}
 		return refuse(r)
 	}
@@ -205,12 +206,12 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		if s.p.ContainedSince.IsZero() {
 			s.p.ContainedSince = s.now()
 			if err := s.save(ctx); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if s.now().Sub(s.p.ContainedSince) < mergesWithin {
 			s.l.askSoon(s.key, soon)
-			return nil
+			return false, nil
 		}
 	}
 	s.p.ContainedSince = time.Time{}
@@ -221,7 +222,7 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		return refuse(pull.Round{Base: m.Base.Commit, Refused: stackjob.Reason{Code: stackjob.ReasonConflict, Detail: gitsource.ErrMalformed.Error()}})
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.Head, s.proposed = head, true
 	if again {
@@ -231,7 +232,7 @@ func (s *sitting) round(ctx context.Context, view *reconciler.View, again, fresh
 		r.Authors, r.AuthorsOf = before.Authors, before.AuthorsOf
 	}
 	s.p.Round = &r
-	return s.save(ctx)
+	return true, s.save(ctx)
 }
 
 // strange is the round of a head whose code does not run by itself: empty where merging it

@@ -161,6 +161,9 @@ var ansi = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x0
 // tabWidth is how far apart a tab's stops are.
 const tabWidth = 4
 
+// LogLines is how many lines of the log of what failed are shown, from its end.
+const LogLines = 40
+
 // Lines are the lines of what a program printed, each cleaned. Colours are taken out
 // rather than shown, tabs become spaces, and spaces at the end of a line and empty
 // lines at the end are left out.

@@ -198,9 +198,12 @@ func (p *phase) tellKilled() error {
 	return nil
 }
 
-// changing are the steps that change a resource.
-var changing = []apitype.OpType{apitype.OpCreate, apitype.OpUpdate, apitype.OpDelete, apitype.OpReplace, apitype.OpCreateReplacement,
-	apitype.OpDeleteReplaced, apitype.OpImport, apitype.OpImportReplacement}
+// changes tells whether a step changes a resource: one that is journaled and not only read,
+// or the replacement as a whole, which is not.
+func changes(op apitype.OpType) bool {
+	action, journaled := actions[op]
+	return op == apitype.OpReplace || journaled && action != stackjob.Read
+}
 
 // unheard is a resource that the saved plan changes and of which no event told; "" when there
 // is none. What is shown is made of events, and what is applied is the saved plan; an event
@@ -209,15 +212,15 @@ func unheard(in told) string {
 	heard := map[string]bool{}
 	for _, e := range in.events {
 		switch {
-		case e.ResourcePreEvent != nil && slices.Contains(changing, e.ResourcePreEvent.Metadata.Op):
+		case e.ResourcePreEvent != nil && changes(e.ResourcePreEvent.Metadata.Op):
 			heard[e.ResourcePreEvent.Metadata.URN] = true
-		case e.ResOutputsEvent != nil && slices.Contains(changing, e.ResOutputsEvent.Metadata.Op):
+		case e.ResOutputsEvent != nil && changes(e.ResOutputsEvent.Metadata.Op):
 			heard[e.ResOutputsEvent.Metadata.URN] = true
 		}
 	}
 	for _, urn := range slices.Sorted(maps.Keys(in.plan.ResourcePlans)) {
-		changes := slices.ContainsFunc(in.plan.ResourcePlans[urn].Steps, func(s string) bool { return slices.Contains(changing, apitype.OpType(s)) })
-		if changes && !heard[urn] && !isPseudo(typeOf(urn)) {
+		moves := slices.ContainsFunc(in.plan.ResourcePlans[urn].Steps, func(s string) bool { return changes(apitype.OpType(s)) })
+		if moves && !heard[urn] && !isPseudo(typeOf(urn)) {
 			return urn
 		}
 	}

@@ -15,8 +15,6 @@ const (
 	// cutLines is how many lines of a long difference are kept when there is little
 	// room.
 	cutLines = 60
-	// logLines is how many lines of a log are shown, from its end.
-	logLines = 40
 )
 
 // fold is what can be opened below the table for one row. What is in it is written
@@ -66,7 +64,7 @@ func (p arranged) folds(l Limits) []*fold {
 		}
 		f := &fold{row: r, texts: map[chosen]string{}}
 		if len(log) > 0 {
-			f.log = fence("", lastLines(log, logLines))
+			f.log = fence("", lastLines(log, report.LogLines))
 			failed++
 		}
 		if r.changes() {

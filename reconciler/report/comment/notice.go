@@ -218,7 +218,7 @@ func (p arranged) logs() []*fold {
 		}
 		r := p.rows[i]
 		r.Plan, r.Because, r.view = nil, nil, report.View{}
-		out = append(out, &fold{row: &r, texts: map[chosen]string{}, log: fence("", lastLines(log, logLines))})
+		out = append(out, &fold{row: &r, texts: map[chosen]string{}, log: fence("", lastLines(log, report.LogLines))})
 	}
 	for _, f := range out {
 		f.open = len(out) == 1
