@@ -290,6 +290,31 @@ func TestStacksWithoutAStateAreAppliedTogetherInPostgreSQL(t *testing.T) {
 	})
 }
 
+// TestStacksSetUpADatabaseTogether: what all stacks of a database share is made by the
+// first to come, and whoever comes in the same moment hears of it from PostgreSQL.
+func TestStacksSetUpADatabaseTogether(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, w *world) {
+		server := w.onPostgreSQL(counter)
+		refusals := []string{`relation "global_states_id_seq" already exists`, `duplicate key value violates unique constraint "pg_class_relname_nsp_index"`,
+			`type "global_states_id_seq" already exists`, `schema "reeve" already exists`}
+		server.RefuseFirst(refusals...)
+		w.start()
+		var told string
+		for _, name := range []string{"a", "c"} {
+			key := "acme/dev/TerraformStack/" + name
+			j := w.await(key, stackjob.Succeeded)
+			if n := len(w.jobs(key)); n != 1 || j.Attempt != 1 || w.effects(name) != 1 {
+				t.Errorf("%s: %d jobs, attempt %d, %d side effects", name, n, j.Attempt, w.effects(name))
+			}
+			told += w.jobLog(j.ID)
+		}
+		if n := strings.Count(told, "it is tried again"); n != len(refusals) || server.Asked() <= n {
+			t.Errorf("%d refusals are told, %d statements were made", n, server.Asked())
+		}
+	})
+}
+
 // TestAJobIsPutOffWhileSomebodyLocksTheWholeDatabase: before its first plan, and before
 // the apply of a plan that was approved. Nothing fails, and nobody has to do anything.
 func TestAJobIsPutOffWhileSomebodyLocksTheWholeDatabase(t *testing.T) {

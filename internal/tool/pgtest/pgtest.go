@@ -224,6 +224,35 @@ func (s *Server) Query(sql string) string {
 	return out
 }
 
+// RefuseFirst has the server answer the first attempts to make a schema, a sequence, a
+// table or an index with these errors, one after the other, also where "if not exists"
+// has nothing to do: it is how those fare that set up a database in the same moment.
+func (s *Server) RefuseFirst(said ...string) {
+	s.t.Helper()
+	var texts []string
+	for _, t := range said {
+		texts = append(texts, "'"+strings.ReplaceAll(t, "'", "''")+"'")
+	}
+	s.Query("create sequence public.refusals")
+	s.Query(`create function public.refuse() returns event_trigger language plpgsql security definer as $$
+		declare n bigint := nextval('public.refusals'); said text[] := array[` + strings.Join(texts, ", ") + `];
+		begin
+			if n <= cardinality(said) then raise exception '%', said[n]; end if;
+		end $$`)
+	s.Query(`create event trigger refuse on ddl_command_start when tag in ('CREATE SCHEMA', 'CREATE SEQUENCE', 'CREATE TABLE', 'CREATE INDEX')
+		execute function public.refuse()`)
+}
+
+// Asked is how often somebody wanted to make something since RefuseFirst.
+func (s *Server) Asked() int {
+	s.t.Helper()
+	n, err := strconv.Atoi(s.Query("select case when is_called then last_value else 0 end from public.refusals"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
 func (s *Server) query(ctx context.Context, sql string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.Port),

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -218,6 +219,42 @@ func TestManyStacksBeginInOneDatabase(t *testing.T) {
 	}
 	if n := strings.Count(kept(server), `"checkpoint"`); n < len(results) {
 		t.Errorf("%d states are kept", n)
+	}
+}
+
+// TestAStackComesToADatabaseThatIsBeingSetUp: each of these is what PostgreSQL tells of
+// two who make the same. None of them says that the stack is there.
+func TestAStackComesToADatabaseThatIsBeingSetUp(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	server.RefuseFirst(`relation "pulumi_state" already exists`, `duplicate key value violates unique constraint "pg_type_typname_nsp_index"`,
+		`relation "pulumi_state_key_prefix_idx" already exists`, `type "pulumi_state" already exists`)
+	b := newBench(t)
+	b.inPostgres(server)
+	b.program(simple)
+	b.Inputs(map[string]any{"text": "one"})
+	processes := b.Counting()
+	b.MustPlan()
+	if diff := cmp.Diff([]string{"stack init", "stack init", "stack init", "stack init", "stack init", "stack export", "preview"}, words(processes())); diff != "" {
+		t.Errorf("processes (-want +got):\n%s", diff)
+	}
+	if log, _ := b.Sink.Told(); strings.Count(log, "it is tried again") != 4 {
+		t.Errorf("the log does not say why:\n%s", log)
+	}
+}
+
+// TestADatabaseThatIsNeverSetUp: it is told, not taken for a stack that is there.
+func TestADatabaseThatIsNeverSetUp(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	server.RefuseFirst(slices.Repeat([]string{`relation "pulumi_state" already exists`}, 9)...)
+	b := newBench(t)
+	b.inPostgres(server)
+	b.program(simple)
+	b.Inputs(map[string]any{"text": "one"})
+	r := b.Plan(t.Context())
+	if r.Failure == nil || !strings.Contains(r.Failure.Text, `relation "pulumi_state" already exists`) || server.Asked() != 5 {
+		t.Errorf("%d tries, failure = %+v", server.Asked(), r.Failure)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/blang/semver"
@@ -206,13 +207,21 @@ func (s *session) install(ctx context.Context, v *voice, do invocation) error {
 // saysNoStack tells whether a failure says that there is no such stack.
 func saysNoStack(err error) bool { return says(err, "no stack named") }
 
-// saysTableMade tells whether a failure says that somebody made the table of a database's
-// states in the same moment: PostgreSQL lets only one, whatever "if not exists" says.
-func saysTableMade(err error) bool {
-	return says(err, "failed to create ") && says(err, "duplicate key value")
+// stackExists is what backends of files and databases say, and what Pulumi Cloud does.
+var stackExists = regexp.MustCompile(`stack (named \S+|'[^']+') already exists`)
+
+// saysStackExists tells whether a failure says that there is such a stack already.
+func saysStackExists(err error) bool {
+	var pr *telling.Problem
+	return errors.As(err, &pr) && stackExists.MatchString(pr.Failure.Text)
 }
 
-func saysStackExists(err error) bool { return says(err, "already exists") }
+// saysFirstUse tells whether a failure says that somebody set up the backend's database in
+// the same moment.
+func saysFirstUse(err error) bool {
+	var pr *telling.Problem
+	return errors.As(err, &pr) && telling.IsFirstUse(pr.Failure.Text)
+}
 
 func says(err error, sentence string) bool {
 	var pr *telling.Problem

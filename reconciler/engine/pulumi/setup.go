@@ -173,9 +173,6 @@ func (p *phase) makesStack() (bool, error) {
 	return true, nil
 }
 
-// databaseTries is how often a stack is made in a database that others set up meanwhile.
-const databaseTries = 5
-
 func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
 	// First, before the engine logs in anywhere: what packages bring runs then.
 	if needs != "" && needs != p.record.Installed {
@@ -191,7 +188,8 @@ func (p *phase) runInit(ctx context.Context, makes bool, needs string) error {
 		}
 		_, err := p.engine.run(ctx, v, p.at.emptyProgram(), nil, true, args...)
 		// Each of those who begin together may lose to another one: at the table, then at its index.
-		for tries := 1; tries < databaseTries && saysTableMade(err); tries++ {
+		for tries := 1; tries < telling.FirstUses && saysFirstUse(err); tries++ {
+			p.Say(telling.FirstUseAgain)
 			_, err = p.engine.run(ctx, p.voice(stackjob.OpInit, nil), p.at.emptyProgram(), nil, true, args...)
 		}
 		if err != nil && !saysStackExists(err) {

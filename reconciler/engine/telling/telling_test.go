@@ -218,6 +218,27 @@ func TestAProgramThatCanBeRun(t *testing.T) {
 	}
 }
 
+func TestWhoSetsUpADatabaseInTheSameMoment(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]bool{
+		`Error: pq: relation "global_states_id_seq" already exists`:                           true,
+		"│ Error: pq: relation\n│ \"global_states_id_seq\" already\n│ exists":                 true,
+		`pq: schema "reeve_acme" already exists`:                                              true,
+		`pq: type "states" already exists (42710)`:                                            true,
+		`pq: duplicate key value violates unique constraint "pg_class_relname_nsp_index"`:     true,
+		`pq: doppelter Schlüsselwert verletzt Unique-Constraint »pg_namespace_nspname_index«`: true,
+		`pq: tuple concurrently updated`:                                                      true,
+		`pq: duplicate key value violates unique constraint "states_name_key"`:                false,
+		`pq: permission denied for schema public`:                                             false,
+		`error: a stack named organization/web/dev already exists`:                            false,
+		`Error: creating the bucket: bucket "acme" already exists`:                            false,
+	} {
+		if got := IsFirstUse(said); got != want {
+			t.Errorf("%v: %q", got, said)
+		}
+	}
+}
+
 func TestLinesOfAStream(t *testing.T) {
 	t.Parallel()
 	var got []string

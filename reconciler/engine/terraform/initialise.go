@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -147,26 +146,11 @@ func (p *phase) initProcess(ctx context.Context, reconfigure bool) error {
 	for tries := 1; ; tries++ {
 		err := p.initEngine(ctx, opts)
 		var pr *telling.Problem
-		if err == nil || tries == pgInits || !errors.As(err, &pr) || !isFirstUseRace(pr.Failure.Text) {
+		if err == nil || tries == telling.FirstUses || !errors.As(err, &pr) || !telling.IsFirstUse(pr.Failure.Text) {
 			return err
 		}
-		p.Say("Another stack set up the database in the same moment: init is run again.")
+		p.Say(telling.FirstUseAgain)
 	}
-}
-
-// pgInits is how often init is run before a database counts as broken: one of those
-// that meet wins each time.
-const pgInits = 5
-
-// isFirstUseRace tells whether several backends made the same thing at once, whatever
-// the "if not exists".
-func isFirstUseRace(text string) bool {
-	for _, sign := range []string{"pg_class_relname_nsp_index", "pg_namespace_nspname_index", "pg_type_typname_nsp_index", "tuple concurrently updated"} {
-		if strings.Contains(text, sign) {
-			return true
-		}
-	}
-	return false
 }
 
 // initEngine runs init once.
