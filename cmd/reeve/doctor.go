@@ -20,7 +20,9 @@ func newDoctor(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checks := app.Doctor(cmd.Context(), cfg, c.environ, address)
+			w := c.waiting()
+			checks := app.Doctor(cmd.Context(), cfg, c.environ, address, w.at)
+			w.end()
 			if err := c.print(checks, func(w io.Writer) error { return writeChecks(w, checks) }); err != nil {
 				return err
 			}

@@ -42,7 +42,9 @@ that is preferred comes first; a stack gets the first that its constraint allows
 			if err != nil {
 				return err
 			}
-			list, err := app.Engines(cmd.Context(), cfg, c.environ)
+			w := c.waiting()
+			list, err := app.Engines(cmd.Context(), cfg, c.environ, w.at)
+			w.end()
 			if err != nil {
 				return err
 			}

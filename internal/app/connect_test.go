@@ -288,7 +288,7 @@ func TestTheDoctorTellsOfTheForge(t *testing.T) {
 	connected(t, func(t *testing.T, c *connection) {
 		look := func(address string) map[string]app.Check {
 			out := map[string]app.Check{}
-			for _, ch := range app.Doctor(context.Background(), c.options().Config, os.Environ(), address) {
+			for _, ch := range app.Doctor(context.Background(), c.options().Config, os.Environ(), address, nil) {
 				out[ch.Name] = ch
 			}
 			return out

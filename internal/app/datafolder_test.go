@@ -147,7 +147,7 @@ func TestAKeyThatIsGoneIsNotReplacedSilently(t *testing.T) {
 		t.Errorf("a new key was made: %v", err)
 	}
 	keyCheck := func() app.Check {
-		all := app.Doctor(context.Background(), w.config(), os.Environ(), "")
+		all := app.Doctor(context.Background(), w.config(), os.Environ(), "", nil)
 		return all[slices.IndexFunc(all, func(c app.Check) bool { return c.Name == "key file" })]
 	}
 	if c := keyCheck(); c.Health != app.Missing {

@@ -56,19 +56,22 @@ const lowDisk = 1 << 30
 // Doctor looks at everything that a daemon with this configuration needs. It
 // changes nothing but to make the data folder. address is where forges reach the daemon,
 // "" when that is not known.
-func Doctor(ctx context.Context, c config.Config, environ []string, address string) []Check {
+func Doctor(ctx context.Context, c config.Config, environ []string, address string, doing Doing) []Check {
 	checks := []Check{checkConfig(c)}
 	e := newEngines(c.Engine, c.DataDir, environ)
+	e.doing = doing
 	checks = append(checks, checkEngines(ctx, e)...)
 	checks = append(checks, checkGit(ctx, c))
 	checks = append(checks, checkFolder(c.DataDir)...)
+	doing.tell("looking for the daemon")
 	daemon := checkDaemon(ctx, c)
 	checks = append(checks, checkKey(ctx, c.DataDir), daemon, checkCLIConfig(c))
 	if len(c.Repositories) == 0 && daemon.Health == Well {
+		doing.tell("asking the daemon for its repositories and engines")
 		return append(checks, askDaemon(ctx, c.Socket)...)
 	}
 	checks = append(checks, checkRepositories(ctx, c, e)...)
-	return append(checks, checkForges(ctx, c, environ, address)...)
+	return append(checks, checkForges(ctx, c, environ, address, doing)...)
 }
 
 func checkConfig(c config.Config) Check {
@@ -292,6 +295,7 @@ func checkRepositories(ctx context.Context, c config.Config, e *engines) []Check
 	stacks := recordedStacks(ctx, c, filepath.Join(scratch, "records"))
 	var out []Check
 	for _, r := range c.Repositories {
+		e.doing.tell("reading the repository " + r.Name)
 		name := "repository " + r.Name
 		within, cancel := context.WithTimeout(ctx, reachTimeout)
 		found, err := reach(within, c, r, scratch)

@@ -334,9 +334,10 @@ func TestTheDoctorSaysWhichStacksGetNoEngine(t *testing.T) {
 	w := newWorld(t, e)
 	pulumi := program.InstalledPath(filepath.Join(w.root, "data", "engines"), schema.Pulumi, "3.230.0")
 	programtest.Write(t, pulumi, "3.230.0")
+	var doing []string
 	doctor := func() map[string]app.Check {
 		out := map[string]app.Check{}
-		for _, c := range app.Doctor(t.Context(), w.config(), []string{"HOME=" + w.root, "PATH="}, "") {
+		for _, c := range app.Doctor(t.Context(), w.config(), []string{"HOME=" + w.root, "PATH="}, "", func(what string) { doing = append(doing, what) }) {
 			name := c.Name
 			for i := 2; out[name].Name != ""; i++ {
 				name = fmt.Sprintf("%s %d", c.Name, i)
@@ -356,6 +357,10 @@ func TestTheDoctorSaysWhichStacksGetNoEngine(t *testing.T) {
 	got := doctor()
 	if c := got["engine pulumi"]; c.Health != app.Unwell || !strings.Contains(c.Detail, "no language host") || !strings.Contains(c.Fix, "reeve engine install pulumi") {
 		t.Errorf("Pulumi without a host: %+v", c)
+	}
+	if diff := cmp.Diff([]string{"asking " + e.Path + " for its version, as tofu", "asking " + pulumi + " for its version, as pulumi",
+		"looking for the daemon", "reading the repository config"}, doing); diff != "" {
+		t.Errorf("said of what takes long (-want +got):\n%s", diff)
 	}
 	programtest.Write(t, filepath.Join(filepath.Dir(pulumi), "pulumi-language-yaml"), "3.230.0")
 	got = doctor()

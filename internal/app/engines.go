@@ -17,6 +17,15 @@ import (
 	"github.com/stackreeve/stackreeve/schema"
 )
 
+// Doing is told what is being done that may take long, for people to read; nil for nobody.
+type Doing func(what string)
+
+func (d Doing) tell(what string) {
+	if d != nil {
+		d(what)
+	}
+}
+
 // engines finds the programs of stacks. A program that is installed or replaced
 // while the daemon runs is found the next time: only its version is remembered, for
 // as long as its file stays the same.
@@ -24,6 +33,7 @@ type engines struct {
 	finder *program.Finder
 	path   string
 	data   string // the data folder with what was installed
+	doing  Doing
 
 	mu sync.Mutex // guards c
 	c  config.Engine
@@ -58,6 +68,9 @@ func (e *engines) only(ctx context.Context, p schema.Provisioner) (program.Inven
 	return e.finder.Find(ctx, program.Options{
 		Named:   map[schema.Provisioner]string{schema.Terraform: c.Terraform, schema.OpenTofu: c.Tofu, schema.Pulumi: c.Pulumi},
 		Folders: c.Folders, Installed: e.installed(), Path: e.path, Only: p, Oldest: oldest(),
+		Asking: func(p schema.Provisioner, path string) {
+			e.doing.tell("asking " + path + " for its version, as " + string(p))
+		},
 	})
 }
 

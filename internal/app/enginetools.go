@@ -30,8 +30,9 @@ type EngineStatus struct {
 
 // Engines lists the engine programs that a daemon with this configuration finds, those
 // first that are preferred.
-func Engines(ctx context.Context, c config.Config, environ []string) ([]EngineStatus, error) {
+func Engines(ctx context.Context, c config.Config, environ []string, doing Doing) ([]EngineStatus, error) {
 	e := newEngines(c.Engine, c.DataDir, environ)
+	e.doing = doing
 	inv, err := e.all(ctx)
 	if err != nil {
 		return nil, err

@@ -45,12 +45,13 @@ func checkForge(ctx context.Context, f forge.Repository, r config.Repository) []
 
 // checkForges looks at the forges of all repositories. address is where forges reach the
 // daemon; "" leaves that to the names that the configuration has for it.
-func checkForges(ctx context.Context, c config.Config, environ []string, address string) []Check {
+func checkForges(ctx context.Context, c config.Config, environ []string, address string, doing Doing) []Check {
 	var out []Check
 	for _, r := range c.Repositories {
 		if r.Forge.IsZero() {
 			continue
 		}
+		doing.tell("asking the forge of " + r.Name)
 		ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 		out = append(out, checkForgeOf(ctx, c, r, environ, address)...)
 		cancel()

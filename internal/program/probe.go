@@ -100,7 +100,8 @@ func NewFinder(cacheFile string) *Finder {
 // version is the version of a program, asked once for as long as its file stays the same.
 // real is what tells it apart from other programs: its resolved path, or the path as it is
 // for one whose name decides what it does.
-func (f *Finder) version(ctx context.Context, p schema.Provisioner, path, search string) (real string, number *version.Version, err error) {
+func (f *Finder) version(ctx context.Context, q asked, o Options) (real string, number *version.Version, err error) {
+	path := q.path
 	if !filepath.IsAbs(path) {
 		return "", nil, errors.New("the path must be absolute")
 	}
@@ -108,8 +109,7 @@ func (f *Finder) version(ctx context.Context, p schema.Provisioner, path, search
 	if err != nil {
 		return "", nil, err
 	}
-	is.Engine = p
-	q := asked{p, path}
+	is.Engine = q.engine
 	turn := f.turn(q)
 	turn.Lock()
 	defer turn.Unlock()
@@ -128,8 +128,11 @@ func (f *Finder) version(ctx context.Context, p schema.Provisioner, path, search
 		number, err = parse(a.version)
 		return real, number, err
 	}
+	if o.Asking != nil {
+		o.Asking(q.engine, path)
+	}
 	began := f.now()
-	is.Version, err = ask(ctx, q, search, f.patience)
+	is.Version, err = ask(ctx, q, o.Path, f.patience)
 	if err == nil {
 		number, err = parse(is.Version)
 	}

@@ -103,6 +103,8 @@ type Options struct {
 	// passed over: what runs must not depend on where the daemon was started. It is also
 	// all of the environment in which programs are asked for their version.
 	Path string
+	// Asking is told of each program that is asked for its version, before; it may be nil.
+	Asking func(p schema.Provisioner, path string)
 }
 
 // InstalledPath is where an installed program is below the folder of all of them.
@@ -277,7 +279,7 @@ func (f *Finder) Find(ctx context.Context, o Options) (Inventory, error) {
 			if c.origin != Configured && !isFile(c.path) {
 				continue
 			}
-			real, number, err := f.version(ctx, p, c.path, o.Path)
+			real, number, err := f.version(ctx, asked{p, c.path}, o)
 			if ctx.Err() != nil {
 				return inv, ctx.Err()
 			}
