@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
@@ -88,14 +86,17 @@ func (p *phase) runInit(ctx context.Context, op *telling.Operation, move *backen
 	if err := os.Remove(p.at.initFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	unlock, err := p.lockProviderCache(ctx)
+	cache, err := p.openProviderCache(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer cache.close()
 	p.engine.processes = 0
 	defer func() { op.Record.EngineProcesses = p.engine.processes }()
 	if err := p.initOnce(ctx, move); err != nil {
+		return err
+	}
+	if err := cache.filled(); err != nil {
 		return err
 	}
 	if move != nil {
@@ -146,10 +147,19 @@ func (p *phase) initProcess(ctx context.Context, reconfigure bool) error {
 	for tries := 1; ; tries++ {
 		err := p.initEngine(ctx, opts)
 		var pr *telling.Problem
-		if err == nil || tries == telling.FirstUses || !errors.As(err, &pr) || !telling.IsFirstUse(pr.Failure.Text) {
+		switch {
+		case err == nil || tries == telling.FirstUses || !errors.As(err, &pr):
+			return err
+		case telling.IsFirstUse(pr.Failure.Text):
+			p.Say(telling.FirstUseAgain)
+		case p.usesCache() && isCacheRefused(pr.Failure.Text):
+			p.Say(cacheRefusedAgain)
+			if err := p.leaveCache(); err != nil {
+				return err
+			}
+		default:
 			return err
 		}
-		p.Say(telling.FirstUseAgain)
 	}
 }
 
@@ -233,32 +243,4 @@ func (p *phase) recordInit() error {
 		return err
 	}
 	return writeFile(p.at.initFile, b)
-}
-
-// providerCache is the folder of shared providers; "" when there is none.
-func (p *phase) providerCache() string {
-	if p.task.ProviderCache != "" {
-		return p.task.ProviderCache
-	}
-	return p.task.Env["TF_PLUGIN_CACHE_DIR"]
-}
-
-// lockProviderCache lets one init at a time write to a provider cache: engines
-// unpack into it in place, and a second one finds half a provider there.
-func (p *phase) lockProviderCache(ctx context.Context) (unlock func(), err error) {
-	cache := p.providerCache()
-	if cache == "" {
-		return func() {}, nil
-	}
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return nil, fmt.Errorf("make the provider cache: %w", err)
-	}
-	lock := flock.New(filepath.Join(cache, ".reeve.lock"), flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 25*time.Millisecond); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, engineProblem(ctx, cause, "wait for the provider cache", p.voice(stackjob.OpInit, nil))
-		}
-		return nil, fmt.Errorf("lock the provider cache %s: %w", cache, err)
-	}
-	return func() { _ = lock.Close() }, nil // closing releases; the file stays for the others
 }

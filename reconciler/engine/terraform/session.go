@@ -38,6 +38,7 @@ const OldestVersion = "1.1.0"
 // process group is killed when the grace time is over or the engine has ended.
 type session struct {
 	tf      *tfexec.Terraform
+	env     map[string]string
 	version *version.Version
 	phase   *phase
 	grace   time.Duration
@@ -88,7 +89,7 @@ func (p *phase) open() (*session, error) {
 	if err := tf.SetWaitDelay(grace + 5*time.Second); err != nil {
 		return nil, err
 	}
-	return &session{tf: tf, version: v, phase: p, grace: grace}, nil
+	return &session{tf: tf, env: env, version: v, phase: p, grace: grace}, nil
 }
 
 // answerVersion makes the link, pointing to a script that answers `version -json`.
@@ -140,7 +141,7 @@ func (p *phase) environment() (map[string]string, error) {
 	env["CHECKPOINT_DISABLE"] = "1"
 	env["NO_COLOR"] = "1"
 	if cache := p.providerCache(); cache != "" {
-		env["TF_PLUGIN_CACHE_DIR"] = cache
+		env[cacheVariable] = cache
 		// Without it an engine downloads again what the cache has, for every
 		// stack without a lock file.
 		env["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
