@@ -40,8 +40,11 @@ func (r *Reconciler) follow(ctx context.Context, repo *repository) {
 			timer.Stop()
 		case <-timer.C:
 		}
+		waiters := repo.waiting()
 		err := r.look(ctx, repo)
-		repo.answer(err)
+		for _, w := range waiters {
+			w <- err
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -67,14 +70,14 @@ func least(interval time.Duration, err error) time.Duration {
 	return fe.RetryAfter
 }
 
-func (repo *repository) answer(err error) {
+// waiting takes those who wait for the look that is about to begin. Who comes later has
+// nudged for another one.
+func (repo *repository) waiting() []chan error {
 	repo.waitMu.Lock()
+	defer repo.waitMu.Unlock()
 	waiters := repo.waiters
 	repo.waiters = nil
-	repo.waitMu.Unlock()
-	for _, w := range waiters {
-		w <- err
-	}
+	return waiters
 }
 
 // watch turns file changes into nudges. When watching fails polling goes on:

@@ -185,7 +185,7 @@ type repository struct {
 	proposing sync.Mutex
 	// comparing lets one comparison of the repository run at a time.
 	comparing sync.Mutex
-	// waiters are told of the next poll that ends.
+	// waiters are told of the end of the next look that begins.
 	waitMu  sync.Mutex
 	waiters []chan error
 }
@@ -289,7 +289,8 @@ func (r *Reconciler) Ready() error {
 }
 
 // Poll looks at a repository now and returns when that look has ended, with its
-// error.
+// error. A look that is under way already does not count: it may have asked for what
+// there is before that was there for which the caller wants one.
 func (r *Reconciler) Poll(ctx context.Context, name string) error {
 	repo := r.repository(name)
 	if repo == nil {
@@ -303,6 +304,8 @@ func (r *Reconciler) Poll(ctx context.Context, name string) error {
 	select {
 	case err := <-done:
 		return err
+	case <-repo.done:
+		return fmt.Errorf("repository %q is followed no longer: %w", name, store.ErrNotFound)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
