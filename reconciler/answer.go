@@ -111,18 +111,28 @@ func (r *Reconciler) answer(ctx context.Context, job stackjob.Job, m stackjob.Mo
 // Cancel stops a job: at once when no engine runs for it, else by interrupting the
 // engine, which may take its grace time. The worker is told through interrupt.
 func (r *Reconciler) Cancel(ctx context.Context, id stackjob.JobID, by stackjob.Actor, interrupt func(stackjob.JobID) error) (stackjob.Job, error) {
-	job, err := r.o.Records.Job(ctx, id)
-	if err != nil {
-		return job, err
+	for {
+		job, err := r.o.Records.Job(ctx, id)
+		if err != nil {
+			return job, err
+		}
+		running := job.State.IsRunning()
+		if !running {
+			job, err = r.answer(ctx, job, stackjob.Cancel(r.o.Now(), nil, by))
+		} else if job, err = r.move(ctx, id, stackjob.RequestCancel(r.o.Now(), by)); err == nil {
+			return job, interrupt(id)
+		}
+		var illegal *stackjob.IllegalMove
+		if !errors.As(err, &illegal) && !errors.Is(err, stackjob.ErrFenced) {
+			return job, err
+		}
+		// A worker was quicker, and an engine runs for the job that did not, or none that did:
+		// it is stopped in the other way. Whoever asked must not have to ask twice.
+		now, failed := r.o.Records.Job(ctx, id)
+		if failed != nil || now.State.IsFinal() || now.State.IsRunning() == running {
+			return job, err
+		}
 	}
-	if !job.State.IsRunning() {
-		return r.answer(ctx, job, stackjob.Cancel(r.o.Now(), nil, by))
-	}
-	job, err = r.move(ctx, id, stackjob.RequestCancel(r.o.Now(), by))
-	if err != nil {
-		return job, err
-	}
-	return job, interrupt(id)
 }
 
 // Rerun makes a new job for the stack of an old one, from the newest desired

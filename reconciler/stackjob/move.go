@@ -215,9 +215,13 @@ func putOperation(j *Job, op Operation) {
 }
 
 // Planned ends the plan phase as the verdict says: Proceed makes the job ready,
-// Wait makes it wait for approval, Refuse rejects it.
+// Wait makes it wait for approval, Refuse rejects it. One that somebody has asked to stop
+// meanwhile goes no further.
 func Planned(at time.Time, l Lease, plan Plan, v Verdict) Move {
 	return Move{event: gateEvent(v), at: at, lease: &l, reason: v.Reason, change: func(j *Job) error {
+		if j.CancelledBy != nil {
+			return &IllegalMove{State: j.State, Event: gateEvent(v)}
+		}
 		p, c := plan, v.Policy
 		j.Plan, j.Policy = &p, &c
 		return nil

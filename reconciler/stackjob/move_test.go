@@ -122,6 +122,24 @@ func TestARunningJobIsMovedOnlyUnderItsLease(t *testing.T) {
 	}
 }
 
+// A worker reads who asked to stop, judges the plan, and then moves the job.
+func TestAPlanThatSomebodyStoppedGoesNoFurther(t *testing.T) {
+	t.Parallel()
+	asked, err := RequestCancel(at, ada).Apply(jobIn(Planning))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []Decision{Proceed, Wait, Refuse} {
+		var illegal *IllegalMove
+		if after, err := Planned(at, held, Plan{Digest: full}, verdict(d)).Apply(asked); !errors.As(err, &illegal) || after.State != Planning {
+			t.Errorf("%s: %s, %v", d, after.State, err)
+		}
+	}
+	if after, err := Cancel(at, &held, *asked.CancelledBy).Apply(asked); err != nil || after.State != Cancelled {
+		t.Errorf("%s, %v", after.State, err)
+	}
+}
+
 func TestAnApprovalBindsToThePlanItNames(t *testing.T) {
 	t.Parallel()
 	hex := strings.TrimPrefix(full, "sha256:")
