@@ -60,6 +60,12 @@ type Modules struct {
 	mu      sync.Mutex // guards what follows
 	refs    map[string][]reference
 	mirrors map[string]*mirror // by URL
+
+	// handing is held while a checkout is handed out, and while it is decided of one whether
+	// it goes.
+	handing sync.Mutex
+	// found is called between the two steps of Checkout; tests set it.
+	found func()
 }
 
 var _ gitsource.Modules = (*Modules)(nil)
@@ -156,7 +162,17 @@ func (m *Modules) Checkout(ctx context.Context, repository, commit string, src s
 			return gitsource.Checkout{}, fmt.Errorf("check out module %s: %w", src, r.Err)
 		}
 	}
-	if fi, err := os.Stat(filepath.Join(root, filepath.FromSlash(out.Path))); err != nil || !fi.IsDir() {
+	if m.found != nil {
+		m.found()
+	}
+	m.handing.Lock()
+	fi, err := os.Stat(filepath.Join(root, filepath.FromSlash(out.Path)))
+	_, gone := os.Stat(root)
+	m.handing.Unlock()
+	if errors.Is(gone, fs.ErrNotExist) {
+		return m.Checkout(ctx, repository, commit, src, revision) // nobody needed it when it was looked for
+	}
+	if err != nil || !fi.IsDir() {
 		return gitsource.Checkout{}, fmt.Errorf("check out module %s: there is no folder %q at %s", src, out.Path, revision)
 	}
 	return out, nil
@@ -190,8 +206,10 @@ func (m *Modules) content(ctx context.Context, repository, commit string, src sc
 	return snap, c, nil
 }
 
-// Prune removes checkouts that no job or stack needs.
-func (m *Modules) Prune(ctx context.Context, inUse func(revision string) bool) error {
+// Prune removes checkouts that no job or stack needs. inUse is asked right before each goes,
+// and must know of everybody who began to ask for it by then: whoever begins later gets one
+// that is made anew.
+func (m *Modules) Prune(ctx context.Context, inUse func(revision string) (bool, error)) error {
 	list, err := os.ReadDir(m.checkouts())
 	if err != nil {
 		return fmt.Errorf("prune module checkouts: %w", err)
@@ -200,21 +218,34 @@ func (m *Modules) Prune(ctx context.Context, inUse func(revision string) bool) e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		revision := d.Name()
-		if i := len(revision) - 13; i > 0 && revision[i] == '-' { // a Git module: "<commit>-<URL's hash>"
-			revision = revision[:i]
-		}
-		if !d.IsDir() || len(d.Name()) > 0 && d.Name()[0] == '.' || inUse(revision) {
+		if !d.IsDir() || len(d.Name()) > 0 && d.Name()[0] == '.' {
 			continue
 		}
 		// Renamed first: a half-removed checkout must not be found by its name.
-		p := filepath.Join(m.checkouts(), d.Name())
 		gone := filepath.Join(m.checkouts(), unfinished+d.Name())
-		if err := errors.Join(os.Rename(p, gone), remove(gone)); err != nil {
+		took, err := m.take(d.Name(), gone, inUse)
+		if err == nil && took {
+			err = remove(gone)
+		}
+		if err != nil {
 			return fmt.Errorf("prune module checkouts: %w", err)
 		}
 	}
 	return nil
+}
+
+// take gives a checkout that nobody needs another name.
+func (m *Modules) take(name, to string, inUse func(revision string) (bool, error)) (took bool, err error) {
+	revision := name
+	if i := len(revision) - 13; i > 0 && revision[i] == '-' { // a Git module: "<commit>-<URL's hash>"
+		revision = revision[:i]
+	}
+	m.handing.Lock()
+	defer m.handing.Unlock()
+	if used, err := inUse(revision); used || err != nil {
+		return false, err
+	}
+	return true, os.Rename(filepath.Join(m.checkouts(), name), to)
 }
 
 // Close releases the mirrors.

@@ -48,7 +48,7 @@ func setup(t *testing.T) *world {
 	}
 	t.Cleanup(func() {
 		// Checkouts are read-only, which t.TempDir cannot remove.
-		if err := errors.Join(w.Prune(context.WithoutCancel(t.Context()), func(string) bool { return false }), w.Modules.Close(), w.source.Close()); err != nil {
+		if err := errors.Join(w.Prune(context.WithoutCancel(t.Context()), func(string) (bool, error) { return false, nil }), w.Modules.Close(), w.source.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -134,12 +134,43 @@ func TestCheckoutOfAnOldCommitIsWholeReadOnlyAndMadeOnce(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(roots[0], "../../other")); err == nil {
 		t.Error("what the module does not refer to is there")
 	}
-	if err := w.Prune(t.Context(), func(r string) bool { return r == revision }); err != nil {
+	if err := w.Prune(t.Context(), func(r string) (bool, error) { return r == revision, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(roots[0]); err != nil {
 		t.Errorf("a checkout in use was removed: %v", err)
 	}
+}
+
+func TestACheckoutThatIsRemovedAsItIsAskedForIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	src := schema.ModuleSource{Path: "modules/a"}
+	snap := w.snapshot(t)
+	revision := w.revision(t, snap, src)
+	ask := func() string {
+		t.Helper()
+		out, err := w.Checkout(t.Context(), "infra", snap.Revision().Commit, src, revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(out.Root, filepath.FromSlash(out.Path))
+	}
+	ask()
+	module.OnFound(w.Modules, func() {
+		module.OnFound(w.Modules, nil)
+		if err := w.Prune(t.Context(), func(string) (bool, error) { return false, nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Stat(ask()); err != nil {
+		t.Error(err)
+	}
+	unknown := errors.New("the disk is gone")
+	if err := w.Prune(t.Context(), func(string) (bool, error) { return false, unknown }); !errors.Is(err, unknown) {
+		t.Errorf("err = %v", err)
+	}
+	ask()
 }
 
 func TestGitModuleIsAskedOncePerIntervalAndKeptByCommit(t *testing.T) {

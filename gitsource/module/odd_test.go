@@ -116,7 +116,7 @@ func TestRemoteThatFailsIsAskedOncePerPauseAndCredentialsAreThoseOfNow(t *testin
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(m.Prune(context.WithoutCancel(t.Context()), func(string) bool { return false }), m.Close()); err != nil {
+		if err := errors.Join(m.Prune(context.WithoutCancel(t.Context()), func(string) (bool, error) { return false, nil }), m.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
 )
@@ -49,7 +50,8 @@ func (a *App) pruneOnce(ctx context.Context) error {
 }
 
 // pruneModules removes module code that no stack was made of, no open job needs and no
-// tree names. Before every repository was compared nobody knows what the trees name.
+// tree names. Before every repository was compared nobody knows what the trees name. A job
+// is open before it asks for its code.
 func (a *App) pruneModules(ctx context.Context) error {
 	if a.reconciler.Ready() != nil {
 		return nil
@@ -68,11 +70,30 @@ func (a *App) pruneModules(ctx context.Context) error {
 		if s.Observed != nil {
 			used[s.Observed.Desired.ModuleRevision] = true
 		}
-		if s.Open != nil {
-			used[s.Open.Desired.ModuleRevision] = true
-		}
 	}
-	return a.modules.Prune(ctx, func(revision string) bool { return used[revision] })
+	return a.modules.Prune(ctx, func(revision string) (bool, error) {
+		if used[revision] {
+			return true, nil
+		}
+		return needsModule(ctx, a.records, revision)
+	})
+}
+
+// needsModule tells whether an open job needs a revision of module code: also a plan of a
+// pull request, and one that runs while a newer one of its stack waits.
+func needsModule(ctx context.Context, jobs store.Jobs, revision string) (bool, error) {
+	for q := (store.JobQuery{Open: true, Limit: 500}); ; {
+		page, err := jobs.List(ctx, q)
+		if err != nil || len(page) == 0 {
+			return false, err
+		}
+		for _, j := range page {
+			if j.Desired.ModuleRevision == revision {
+				return true, nil
+			}
+		}
+		q.Before = page[len(page)-1].ID
+	}
 }
 
 // pruneFolders removes the saved plans of ended jobs, and the folders of jobs that are
@@ -94,6 +115,9 @@ func (a *App) pruneFolders(ctx context.Context) error {
 		job, err := a.records.Job(ctx, id)
 		if err == nil {
 			err = a.worker.Clean(job)
+		}
+		if errors.Is(err, engine.ErrAlive) {
+			continue // its runner ends in this moment
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			if err != nil {
