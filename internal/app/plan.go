@@ -114,7 +114,7 @@ func Plan(ctx context.Context, o PlanOptions) (_ LocalPlan, err error) {
 		return LocalPlan{}, err
 	}
 	for _, ch := range preview.Result.Changes {
-		if err := copyState(o.Config.DataDir, a.layout.Root, ch.Key); err != nil {
+		if err := copyState(ctx, o.Config.DataDir, a.layout.Root, ch.Key); err != nil {
 			return LocalPlan{}, err
 		}
 	}
@@ -178,31 +178,6 @@ func lendEngines(from, to string) error {
 	return nil
 }
 
-// copyState copies a stack's local state, if it has one, without what lies beside it:
-// backups, a history, the locks of a job that is at work.
-func copyState(from, to string, k schema.ResourceKey) error {
-	at, scratch := reconciler.Layout{Root: from}, reconciler.Layout{Root: to}
-	for src, dst := range map[string]string{
-		at.State(k): scratch.State(k),
-		filepath.Join(at.PulumiState(k), ".pulumi", "meta.yaml"): filepath.Join(scratch.PulumiState(k), ".pulumi", "meta.yaml"),
-	} {
-		if _, err := os.Stat(src); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(dst), 0o700); err != nil {
-			return err
-		}
-		if err := copyFile(src, dst); err != nil {
-			return err
-		}
-	}
-	stacks := filepath.Join(at.PulumiState(k), ".pulumi", "stacks")
-	if _, err := os.Stat(stacks); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return os.CopyFS(filepath.Join(scratch.PulumiState(k), ".pulumi", "stacks"), os.DirFS(stacks))
-}
-
 // linkPlugins shows Pulumi's plugins of the daemon in the scratch data folder, so that they
 // need not be got again. Folders are made, since Pulumi takes no links for them, and files
 // are linked: what a plan gets besides goes with the scratch folder.
@@ -214,8 +189,9 @@ func linkPlugins(from, to string) error {
 		return nil // there are none, or none that may be read
 	}
 	for _, plugin := range plugins {
-		files, err := os.ReadDir(filepath.Join(src, plugin.Name()))
+		// In this order: the mark is there before the folder and goes when all is in it.
 		_, partial := os.Stat(filepath.Join(src, plugin.Name()+".partial"))
+		files, err := os.ReadDir(filepath.Join(src, plugin.Name()))
 		if err != nil || partial == nil { // it is no folder, or is just being got
 			continue
 		}

@@ -286,7 +286,7 @@ func (p *pulling) propose(ctx context.Context, m gitsource.Merge, number int, be
 			continue
 		}
 		jobs.Jobs[row.Key] = row.Job
-		if err := copyState(p.o.Config.DataDir, p.app.layout.Root, row.Key); err != nil {
+		if err := copyState(ctx, p.o.Config.DataDir, p.app.layout.Root, row.Key); err != nil {
 			return round, err
 		}
 	}
