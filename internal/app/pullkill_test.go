@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/stackreeve/stackreeve/gitsource/forge"
 	"github.com/stackreeve/stackreeve/gitsource/forge/forgetest"
 	"github.com/stackreeve/stackreeve/internal/api"
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // mortal is a daemon in a process of its own that is started again whenever it dies.
@@ -34,14 +36,11 @@ type mortal struct {
 // mortals starts such a daemon. Its address stays the same.
 func (w *pullWorld) mortals() *mortal {
 	w.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := tooltest.FreePort()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	address := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	w.served = &served{w: w.world, file: filepath.Join(w.root, "reeve.yaml"), url: "http://" + address}
 	w.served.writeSettings(w.settings())
 	text, err := os.ReadFile(w.served.file)

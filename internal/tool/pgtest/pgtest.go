@@ -27,13 +27,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stackreeve/stackreeve/internal/tool/tooltest"
 )
 
 // Required is the environment variable that makes a missing PostgreSQL a failure.
 const Required = "REEVE_TEST_POSTGRES"
 
 // startTime is how long a server may take to answer on a busy machine.
-const startTime = 2 * time.Minute
+const startTime = 10 * time.Minute
 
 // Server is a PostgreSQL server that belongs to one test. It listens on loopback and
 // asks every user for the password.
@@ -156,12 +158,8 @@ func (s *Server) serve(as *syscall.SysProcAttr, dir, data string) {
 	s.t.Helper()
 	var out bytes.Buffer
 	for range 5 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.Port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
+		var err error
+		if s.Port, err = tooltest.FreePort(); err != nil {
 			s.t.Fatal(err)
 		}
 		out.Reset()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,7 +23,7 @@ import (
 )
 
 // giteaStartTime is how long a server may take to answer on a busy machine.
-const giteaStartTime = 2 * time.Minute
+const giteaStartTime = 10 * time.Minute
 
 // giteaAdmin is the account that makes the others.
 const giteaAdmin = "root-admin"
@@ -119,7 +118,7 @@ func startGitea() (_ *GiteaServer, err error) {
 	var failed error
 	for range 5 { // somebody may be quicker to take the port that was free
 		g := giteaProcess{program: program, folder: folder, static: static, user: me.Username}
-		if g.port, failed = freePort(); failed != nil {
+		if g.port, failed = FreePort(); failed != nil {
 			break
 		}
 		s, err := g.start()
@@ -129,15 +128,6 @@ func startGitea() (_ *GiteaServer, err error) {
 		failed = err
 	}
 	return nil, errors.Join(failed, os.RemoveAll(folder))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // giteaProcess is what is needed to run gitea.
@@ -189,7 +179,7 @@ MAX_RESPONSE_ITEMS = 10
 
 [webhook]
 ALLOWED_HOST_LIST = loopback
-DELIVER_TIMEOUT = 30
+DELIVER_TIMEOUT = 120
 
 [queue]
 TYPE = channel
