@@ -106,7 +106,7 @@ func (s *sites) commented(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitFor waits until something is so.
 func waitFor(ts *testscript.TestScript, what string, isSo func() bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -103,16 +103,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // port puts the number of a port that is free into $PORT; with "taken", one that is
 // in use until the script ends.
 func port(ts *testscript.TestScript, neg bool, args []string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	number, err := tooltest.FreePort()
 	ts.Check(err)
-	_, number, err := net.SplitHostPort(ln.Addr().String())
-	ts.Check(err)
-	ts.Setenv("PORT", number)
+	ts.Setenv("PORT", strconv.Itoa(number))
 	if len(args) == 1 && args[0] == "taken" {
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(number)))
+		ts.Check(err)
 		ts.Defer(func() { _ = ln.Close() })
-		return
 	}
-	ts.Check(ln.Close())
 }
 
 // What differs from run to run, and what stable puts in its place.
@@ -122,7 +120,7 @@ var unstable = []struct {
 }{
 	{regexp.MustCompile(`sj_[0-9a-z]{26}`), "JOB"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`), "TIME"},
-	{regexp.MustCompile(`\b\d+s( ago)?\b`), "AGE"},
+	{regexp.MustCompile(`\b\d+[smh]( ago)?\b`), "AGE"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "DIGEST"},
 	{regexp.MustCompile(`\b[0-9a-f]{40}\b`), "COMMIT"},
 	{regexp.MustCompile(`\b([0-9a-f]{12}|[0-9a-f]{7})\b`), "HASH"},
@@ -144,16 +142,20 @@ func stable(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// await waits for what a daemon does: "await up", "await existing FILE", "await
-// another RESOURCE" for its second job, or
-// "await RESOURCE STATE", which also puts the job's id into $JOB.
+// longest is how long something may take on a slow and busy machine.
+const longest = 10 * time.Minute
+
+// await waits for what a daemon does: "await up", "await existing FILE", "await said TEXT
+// FILE", "await gone TEXT" for the processes with it in their command line, "await another
+// RESOURCE" for its second job, or "await RESOURCE STATE", which also puts the job's id into
+// $JOB.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: await up | await existing FILE | await another RESOURCE | await RESOURCE STATE")
+		ts.Fatalf("usage: await up | await existing FILE | await said TEXT FILE | await gone TEXT | await another RESOURCE | await RESOURCE STATE")
 	}
 	client := api.NewClient(api.Options{Socket: filepath.Join(ts.Getenv("REEVE_DATA_DIR"), "reeve.sock")})
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -177,6 +179,13 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		case "existing":
 			_, err := os.Stat(ts.MkAbs(args[1]))
 			done = err == nil
+		case "said":
+			b, err := os.ReadFile(ts.MkAbs(args[2]))
+			done, last = err == nil && strings.Contains(string(b), args[1]), string(b)
+		case "gone":
+			var none *exec.ExitError
+			out, err := exec.Command("pgrep", "-a", "-f", args[1]).Output()
+			done, last = errors.As(err, &none) && none.ExitCode() == 1, string(out)
 		default:
 			done, last = awaited(ctx, ts, client, args[0], stackjob.State(args[1]))
 		}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bufio"
+	stdcmp "cmp"
 	"context"
 	"fmt"
 	"io"
@@ -51,8 +52,8 @@ func (s *served) writeSettings(o settings) {
 	if cliConfig == "" {
 		cliConfig = tooltest.EmptyCLIConfig(s.w.t)
 	}
-	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n%sengine:\n%s  pluginCache: false\n  cliConfig: %q\njobs:\n  grace: 20s\n%s%s",
-		filepath.Join(s.w.root, "data"), s.w.socket(), o.Repositories, s.w.programs(), cliConfig, o.Jobs, o.Rest)
+	text := fmt.Sprintf("dataDir: %q\nlisten: 127.0.0.1:0\nsocket: %q\nrepositories:\n%sengine:\n%s  pluginCache: false\n  cliConfig: %q\njobs:\n  grace: %s\n%s%s",
+		filepath.Join(s.w.root, "data"), s.w.socket(), o.Repositories, s.w.programs(), cliConfig, stdcmp.Or(s.w.grace, "20s"), o.Jobs, o.Rest)
 	s.writeFile(text)
 }
 

@@ -155,7 +155,7 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 	w := onOneEngine(t)
 	w.fakeEngine()
 	w.touch("hang")
-	w.yaml = "  timeouts: {plan: 10s}\n" // which one that does not hang does not take
+	w.grace, w.yaml = "1s", "  timeouts: {plan: 10s}\n"
 	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
 	w.commit("one")
 	w.start()
@@ -177,6 +177,9 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 	if err := os.Remove(filepath.Join(w.root, "hang")); err != nil {
 		t.Fatal(err)
 	}
+	w.stop()
+	w.yaml = "" // one that does not hang takes as long as the machine does
+	w.start()
 	w.rerun(j)
 	w.await(devA, stackjob.Succeeded)
 	if w.effects("a") != 1 {
@@ -187,6 +190,7 @@ func TestAnEngineThatHangsIsStoppedWithItsChildren(t *testing.T) {
 func TestAPlanThatHangsCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	w := onOneEngine(t)
+	w.grace = "1s"
 	w.fakeEngine()
 	w.touch("hang")
 	w.write("modules/counter/main.tf", counter, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.stackDocument("a", "one"))
@@ -218,7 +222,7 @@ func TestAnApplyThatHadToBeKilledIsInterruptedWhoeverStoppedIt(t *testing.T) {
 			w := onOneEngine(t)
 			w.grace = "1s"
 			if by == "the time limit" {
-				w.yaml = "  timeouts: {apply: 2s}\n"
+				w.yaml = "  timeouts: {apply: 15s}\n" // by then it is started, and hangs
 			}
 			script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = apply ]; then\n  trap '' INT TERM\n  echo began >> %q\n  sleep 3600 &\n  wait\n  wait\n  sleep 3600\nfi\nexec %q \"$@\"\n",
 				filepath.Join(w.root, "hung"), w.engine.Path)
@@ -238,7 +242,7 @@ func TestAnApplyThatHadToBeKilledIsInterruptedWhoeverStoppedIt(t *testing.T) {
 			j := w.job(first)
 			want := map[string]stackjob.Reason{
 				"a person":       {Code: stackjob.ReasonCancelled, Detail: "by ada; "},
-				"the time limit": {Code: stackjob.ReasonTimeout, Detail: "2s"},
+				"the time limit": {Code: stackjob.ReasonTimeout, Detail: "15s"},
 			}[by]
 			if j.State != stackjob.Interrupted || j.Reason.Code != want.Code || !strings.Contains(j.Reason.Detail, want.Detail) {
 				t.Errorf("it is %s: %s", j.State, j.Reason)

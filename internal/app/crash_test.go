@@ -288,7 +288,9 @@ func (p *process) end() {
 }
 
 // awaitQuiet waits until there are jobs and all have ended or wait for a person, and
-// a comparison after that made no new one.
+// a comparison after that made no new one. What was interrupted, and a state that was
+// put back, are followed by a job: the comparison that makes it is asked for when they
+// have ended.
 func awaitQuiet(ctx context.Context, t *testing.T, client api.Backend) []stackjob.Job {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -305,7 +307,8 @@ func awaitQuiet(ctx context.Context, t *testing.T, client api.Backend) []stackjo
 		if jobs, err = client.Jobs(ctx, store.JobQuery{}); err != nil || len(jobs) == 0 {
 			continue
 		}
-		if slices.ContainsFunc(jobs, func(j stackjob.Job) bool { return !j.State.IsFinal() && !j.State.IsWaiting() }) {
+		moves := slices.ContainsFunc(jobs, func(j stackjob.Job) bool { return !j.State.IsFinal() && !j.State.IsWaiting() })
+		if moves || jobs[0].State == stackjob.Interrupted || jobs[0].Purpose == stackjob.RestoreState {
 			calm = 0
 			continue
 		}

@@ -112,6 +112,8 @@ func measure(t *testing.T, n int) map[string]int {
 		}
 		s.await(key, stackjob.Succeeded)
 	}
+	// A job has ended a moment before its end is counted.
+	s.until("all ends are counted", func() bool { return sum(s.scrape(), "reeve_jobs_total", "result", "succeeded") >= float64(n) })
 	all := s.scrape()
 	names := map[string]int{}
 	for _, x := range all {

@@ -65,8 +65,8 @@ func (w *pullWorld) slowly(name, text string) string {
 	return strings.ReplaceAll(w.document(name, text), "/modules/counter", "/modules/slowly")
 }
 
-// slowModule is the counter with an apply that waits.
-var slowModule = strings.Replace(counter, `>> ${var.file}"`, `>> ${var.file}; for i in $(seq 1 1200); do test -e ${var.file}.go && exit 0; sleep 0.1; done; exit 1"`, 1)
+// slowModule is the counter with an apply that waits until it is let go, or the world is gone.
+var slowModule = strings.Replace(counter, `>> ${var.file}"`, `>> ${var.file}; until test -e ${var.file}.go || ! test -d ${dirname(var.file)}; do sleep 0.1; done"`, 1)
 
 // letsGo lets the slow apply of a stack end, and all that come after it.
 func (w *pullWorld) letsGo(name string) {

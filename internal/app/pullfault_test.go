@@ -177,7 +177,18 @@ func TestAYesThatRacesAPushIsNoYesToWhatWasPushed(t *testing.T) {
 		var both sync.WaitGroup
 		second := time.Now().Unix()
 		w.served.until("a second is over", func() bool { return time.Now().Unix() > second })
-		both.Go(func() { w.site.Comment(t, forgetest.Grace, n, "reeve approve dev") })
+		// However slow the yes is, what was pushed is not shown before it is there.
+		said := make(chan struct{})
+		w.front.meet(func(r *http.Request) fate {
+			if writesComment(r) {
+				<-said
+			}
+			return fate{}
+		})
+		both.Go(func() {
+			defer close(said)
+			w.site.Comment(t, forgetest.Grace, n, "reeve approve dev")
+		})
 		head := w.site.Push(t, forgetest.Ada, "change", map[string]string{"acme/dev/a.yaml": w.document("a", "two")}, false)
 		both.Wait()
 		w.tell(n, head)

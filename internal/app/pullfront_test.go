@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,14 @@ import (
 // asks, and has a say in it.
 type front struct {
 	url string
+	// passing is how many calls are under way: passed on, or about to be, and not answered.
+	passing atomic.Int32
 
 	mu    sync.Mutex // guards what follows
 	calls map[string]int
+	// failed are the calls that change something and that the forge did not carry out, for a
+	// trouble of its own: they are made again.
+	failed int
 	// meets is asked of every call before it is passed on; may be nil.
 	meets func(r *http.Request) fate
 	// hears is told of every call that was answered; may be nil.
@@ -49,6 +55,8 @@ func newFront(t testing.TB, api string) *front {
 	t.Helper()
 	f := &front{calls: map[string]int{}}
 	f.url = forgetest.Between(t, api, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		f.passing.Add(1)
+		defer f.passing.Add(-1)
 		switch met := f.count(r); {
 		case met.before != nil:
 			met.before()
@@ -69,16 +77,31 @@ func (f *front) pass(to http.Handler, w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	hears := f.hears
 	f.mu.Unlock()
+	told := &teller{ResponseWriter: w}
 	if hears == nil {
-		to.ServeHTTP(w, r)
+		to.ServeHTTP(told, r)
+		f.answered(r, told.status)
 		return
 	}
 	x := exchange{method: r.Method, path: r.URL.Path, header: r.Header.Clone(), came: time.Now()}
 	x.body = forgetest.Read(r)
-	told := &teller{ResponseWriter: w}
 	to.ServeHTTP(told, r)
+	f.answered(r, told.status)
 	x.status, x.went = told.status, time.Now()
 	hears(x)
+}
+
+func (f *front) answered(r *http.Request, status int) {
+	if status < http.StatusInternalServerError || !changesSomething(r.Method) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed++
+}
+
+func changesSomething(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead
 }
 
 // teller remembers the status.
@@ -131,15 +154,17 @@ func (f *front) asked() map[string]int {
 	return out
 }
 
-// wrote counts the calls that change something.
+// wrote counts the calls that change something, without those that the forge itself failed at.
 func (f *front) wrote() int {
 	n := 0
 	for m, k := range f.asked() {
-		if m != http.MethodGet && m != http.MethodHead {
+		if changesSomething(m) {
 			n += k
 		}
 	}
-	return n
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return n - f.failed
 }
 
 // editsIn is how often the living comment is edited at most while plans come in for so long:

@@ -218,7 +218,11 @@ func (w *pullWorld) read(path string) string {
 func TestWhatIsWrongWithAPulumiProgramIsToldAndARunningApplyIsCancelled(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-Jk5-in-a-failure"
-	onForgeOfPulumi(t, "gitlab", nothingYet, func(t *testing.T, w *pullWorld, plugins string) {
+	files := func(w *world, _ string) map[string]string {
+		w.grace = "5m" // what is cancelled ends by itself
+		return nil
+	}
+	onForgeOfPulumi(t, "gitlab", files, func(t *testing.T, w *pullWorld, plugins string) {
 		program := pulumiProgram(plugins)
 		wrong := strings.Replace(program, "${text}", "${nothing.here}", 1)
 		line := 1 + strings.Count(wrong[:strings.Index(wrong, "${nothing.here}")], "\n")

@@ -23,6 +23,7 @@ import (
 // with what the daemon must not see in the order in which it happens.
 func (w *pullWorld) asleep(while func()) {
 	w.front.meet(func(*http.Request) fate { return fate{status: http.StatusServiceUnavailable} })
+	w.served.until("nothing is on its way from the forge", func() bool { return w.front.passing.Load() == 0 })
 	while()
 	w.front.meet(nil)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -333,10 +334,15 @@ func TestTheLockOfAnOwnKilledPlanIsReleased(t *testing.T) {
 		w.mayEnd()
 		w.start()
 		w.until("the plan has the lock", func() bool { return server.held().ID != "" })
-		left := server.held()
+		left, atWork := server.held(), w.enginesAtWork()
 		if err := syscall.Kill(w.runnerOf(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		// Else it would go on with the state, and release its lock itself.
+		w.until("its engine died with it", func() bool {
+			now := w.enginesAtWork()
+			return !slices.ContainsFunc(atWork, func(p string) bool { return slices.Contains(now, p) })
+		})
 		close(server.stalled)
 		j := w.await(devA, stackjob.Succeeded)
 		if left.Operation != "OperationTypePlan" || !server.wasReleased(left.ID) || server.held().ID != "" {

@@ -378,11 +378,12 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 	}
 }
 
+// slow is a module whose apply ends when it is let go, or when the world is gone.
 const slow = `variable "file" { type = string }
 variable "text" { type = string }
 resource "terraform_data" "this" {
   input = var.text
-  provisioner "local-exec" { command = "echo began >> ${var.file}; for i in $(seq 1 600); do test -e ${var.file}.go && exit 0; sleep 0.1; done" }
+  provisioner "local-exec" { command = "echo began >> ${var.file}; until test -e ${var.file}.go || ! test -d ${dirname(var.file)}; do sleep 0.1; done" }
 }
 output "text" { value = terraform_data.this.output }
 `
@@ -422,6 +423,7 @@ func TestAnApplyOutlivesTheDaemon(t *testing.T) {
 func TestARunningApplyCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, w *world) {
+		w.grace = "5m" // it ends by itself
 		w.write("modules/slow/main.tf", slow, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.slowStack())
 		w.commit("slow")
 		w.start()
@@ -443,7 +445,7 @@ func TestARunningApplyCanBeCancelled(t *testing.T) {
 func TestAnEngineThatHangsIsStopped(t *testing.T) {
 	t.Parallel()
 	w := onOneEngine(t)
-	w.yaml = "  timeouts: {apply: 3s}\n"
+	w.grace, w.yaml = "5m", "  timeouts: {apply: 3s}\n" // and then it ends by itself
 	w.write("modules/slow/main.tf", slow, "acme/policies/at-once.yaml", atOnce, "acme/dev/a.yaml", w.slowStack())
 	w.commit("slow")
 	w.start()

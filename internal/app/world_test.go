@@ -37,8 +37,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a condition may take on a busy machine before a test fails.
-const patience = 2 * time.Minute
+// patience is how long a condition may take on a slow and busy machine before a test fails:
+// long enough for a dozen engines that it runs at once.
+const patience = 10 * time.Minute
 
 // world is a config repository and the daemon on it.
 type world struct {
@@ -56,7 +57,8 @@ type world struct {
 	mirrored bool
 	// parallel is how many jobs run at once.
 	parallel int
-	// grace is jobs.grace; "" for 20s.
+	// grace is jobs.grace; "" for 20s, which is enough for a story that does not ask whether an
+	// engine ended by itself.
 	grace string
 	// yaml is appended to reeve.yaml.
 	yaml    string
@@ -81,10 +83,9 @@ func newWorld(t testing.TB, e tooltest.Engine) *world {
 }
 
 // awaitRunners waits until the runners that outlived their daemon have ended: they write
-// into a folder that is about to be removed. One that has not ended in good time hangs on
-// purpose, and its test has killed what it hangs on.
+// into a folder that is about to be removed. What one hangs on its test has killed.
 func awaitRunners(root string) {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for runs(root) {
