@@ -77,7 +77,7 @@ func TestSlowDeliveriesHoldUpNobody(t *testing.T) {
 
 func TestADeliveryThatDoesNotArriveIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	take, kept := deliveries(20 * time.Millisecond)
+	take, kept := deliveries(time.Second) // in which what is sent arrives
 	r := start(t, take)
 	for _, sent := range []int{1, 70_000} {
 		c := r.dribble(t, 100_000, sent)

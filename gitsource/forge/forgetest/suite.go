@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a forge may take until it shows what was done.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // Run checks what holds for every adapter on a world. Forges may show what was done
 // with a delay, so whatever is read after a change is read until it is there.

@@ -84,7 +84,7 @@ func mustAsk(t *testing.T, p forgetest.Person, method, path string, in, out any)
 // await waits until there is no objection.
 func await(t *testing.T, what string, objection func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := objection()

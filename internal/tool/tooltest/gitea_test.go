@@ -69,7 +69,7 @@ func TestGiteaEndsWithTheProcess(t *testing.T) {
 		select {}
 	}
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestGiteaEndsWithTheProcess$")
 	cmd.Env = append(os.Environ(), asChild+"=1", "TMPDIR="+t.TempDir())

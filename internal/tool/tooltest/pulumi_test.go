@@ -34,7 +34,7 @@ func TestPulumiRunsAProgramWithoutANetwork(t *testing.T) {
 	}
 	run := func(args ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, e.Path, append([]string{"--non-interactive"}, args...)...)
 		cmd.Dir = dir

@@ -50,7 +50,7 @@ output "year" {
 // it prints.
 func engineRun(t *testing.T, e tooltest.Engine, dir, config string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, e.Path, args...)
 	cmd.Dir = dir

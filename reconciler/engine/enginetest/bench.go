@@ -57,7 +57,7 @@ func NewBench(t testing.TB, d engine.Driver, p engine.Program, kind string) *Ben
 			Inputs:       json.RawMessage("{}"),
 			Env:          map[string]string{"PATH": os.Getenv("PATH")},
 			Recipient:    id.Recipient().String(), HashKey: []byte("0123456789abcdef0123456789abcdef"),
-			Grace: 20 * time.Second,
+			Grace: Patience, // what is to end by itself may take its time
 		},
 	}
 }
@@ -181,12 +181,15 @@ func WriteScript(t testing.TB, path, text string) {
 	tooltest.WriteProgram(t, path, text)
 }
 
+// Patience is how long anything may take on a slow and busy machine before a test fails.
+const Patience = 10 * time.Minute
+
 // AwaitDeath waits until processes are gone.
 func AwaitDeath(t testing.TB, pids []int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	tooLong := time.After(2 * time.Minute)
+	tooLong := time.After(Patience)
 	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
 			select {

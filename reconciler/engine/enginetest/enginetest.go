@@ -255,7 +255,7 @@ func (m *Sink) Told() (log string, events []engine.Event) {
 // Await waits until ok holds of what was told.
 func (m *Sink) Await(t testing.TB, what string, ok func(log string, events []engine.Event) bool) {
 	t.Helper()
-	tooLong := time.After(2 * time.Minute)
+	tooLong := time.After(Patience)
 	// What ok looks at beside the sink, such as a file, tells nobody that it moved.
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()

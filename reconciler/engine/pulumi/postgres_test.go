@@ -17,6 +17,7 @@ import (
 
 	"github.com/stackreeve/stackreeve/internal/tool/pgtest"
 	"github.com/stackreeve/stackreeve/reconciler/engine"
+	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -38,7 +39,7 @@ func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	tooLong := time.After(2 * time.Minute)
+	tooLong := time.After(enginetest.Patience)
 	for !is() {
 		select {
 		case <-tick.C:

@@ -86,7 +86,7 @@ func TestApplyAtItsTimeLimitIsStopped(t *testing.T) {
 	b, plan, _, _ := hanging(t)
 	// Long enough that it hangs by then, on a busy machine too: an interrupt that comes
 	// before the provider is there does not reach it.
-	limit := max(3*time.Second, 2*time.Since(begin))
+	limit := max(10*time.Second, 5*time.Since(begin))
 	b.Task.Timeouts = map[stackjob.OperationKind]time.Duration{stackjob.OpApply: limit}
 	r := b.Apply(t.Context(), plan)
 	if r.Outcome == nil || r.Outcome.Result != stackjob.ResultFailed || r.Failure.Reason.Code != stackjob.ReasonTimeout || r.Cancelled {

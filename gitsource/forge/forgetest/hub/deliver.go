@@ -45,7 +45,7 @@ type courier struct {
 }
 
 func newCourier(w *World) *courier {
-	c := &courier{w: w, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}, done: make(chan struct{})}
+	c := &courier{w: w, client: &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{}}, done: make(chan struct{})}
 	c.more = sync.NewCond(&c.mu)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	go c.run()

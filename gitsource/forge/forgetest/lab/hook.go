@@ -311,7 +311,7 @@ type deliverer struct {
 
 func newDeliverer(w *World) *deliverer {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &deliverer{w: w, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}, cancel: cancel, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	d := &deliverer{w: w, client: &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{}}, cancel: cancel, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	go d.run(ctx)
 	return d
 }

@@ -55,7 +55,7 @@ func (h *hookServer) next(t *testing.T) forge.Delivery {
 	select {
 	case d := <-h.got:
 		return d
-	case <-time.After(2 * time.Minute):
+	case <-time.After(10 * time.Minute):
 		t.Fatal("no delivery came")
 		return forge.Delivery{}
 	}

@@ -53,7 +53,7 @@ func ok(t *testing.T, err error) {
 // await asks until there is no objection.
 func await(t *testing.T, objection func() error) {
 	t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(10 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -18,11 +18,11 @@ import (
 func newName() string { return "site-" + strings.ToLower(rand.Text()[:12]) }
 
 // until asks until it is so, at first often and then each second: asking is work for the
-// server too, which may be behind already. Whoever needs longer than two minutes never
+// server too, which may be behind already. Whoever needs longer than ten minutes never
 // will.
 func until(t testing.TB, what string, isSo func() (bool, string)) {
 	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
+	deadline := time.NewTimer(10 * time.Minute)
 	defer deadline.Stop()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		ok, said := isSo()
