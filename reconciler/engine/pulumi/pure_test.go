@@ -90,8 +90,56 @@ func TestFailuresHaveAClass(t *testing.T) {
 		"error: resource 'kept' has an unknown property 'valeu'":                               {engine.ClassAuthor, stackjob.ReasonEngine},
 		"error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions": {engine.ClassPerson, stackjob.ReasonEngine},
 	} {
-		if class, code := troubles.Of(said); class != want.class || code != want.code {
+		if class, code := classify(said, false); class != want.class || code != want.code {
 			t.Errorf("%q: %s %s, want %s %s", said, class, code, want.class, want.code)
+		}
+	}
+}
+
+// A program that runs Pulumi itself quotes what that says of another stack.
+func TestOnlyTheEngineItselfSaysThatTheStackIsLocked(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		diagnostic, stderr string
+		want               stackjob.Reason
+	}{
+		"the engine":  {"", lockedText, stackjob.Reason{Code: stackjob.ReasonStateLocked, Detail: "root@box (pid 4242), lock 0f7c7b1e-aaaa-bbbb-cccc-000000000001"}},
+		"the program": {"update the inner stack: exit status 255. " + lockedText, "", stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "update the inner stack: exit status 255"}},
+		"the program, on standard error": {"Program exited with non-zero exit code: 1", lockedText,
+			stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "Program exited with non-zero exit code: 1: error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`"}},
+		"a disk of somebody else's": {"writing to the bucket: no space left on device", "", stackjob.Reason{Code: stackjob.ReasonDiskFull, Detail: "writing to the bucket: no space left on device"}},
+	} {
+		v := newPhase(New(Options{}), engine.Task{Workspace: "/w"}, "", enginetest.NewSink()).voice(stackjob.OpPlan, nil)
+		if c.diagnostic != "" {
+			v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "error", Message: c.diagnostic}})
+		}
+		if _, err := v.errorOutput().Write([]byte(c.stderr)); err != nil {
+			t.Fatal(err)
+		}
+		v.end()
+		f := engineProblem(t.Context(), errors.New("exit status 255"), "plan", v).Failure
+		if f.Reason != c.want || (f.Lock != nil) != (c.want.Code == stackjob.ReasonStateLocked) {
+			t.Errorf("%s: %+v, lock %+v", name, f.Reason, f.Lock)
+		}
+	}
+}
+
+// What the engine says of a plan that a program does not keep to, in all its ways.
+func TestAProgramThatDoesNotKeepToItsPlanIsExplained(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]bool{
+		"resource urn:x violates plan: properties changed: text":                                      true,
+		"create is not allowed by the plan: no steps were expected for this resource":                 true,
+		"create is not allowed by the plan: this resource is constrained to same":                     true,
+		"no plan for resource urn:pulumi:dev::demo::lab:index:Data::late":                             true,
+		"expected resource operations for urn:pulumi:dev::demo::lab:index:Data::x but none were seen": true,
+		"resource 'kept' has an unknown property 'valeu'":                                             false,
+	} {
+		v := newPhase(New(Options{}), engine.Task{Workspace: "/w"}, "", enginetest.NewSink()).voice(stackjob.OpPlan, nil)
+		v.hear(apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "error", Message: said}})
+		f := engineProblem(t.Context(), errors.New("exit status 255"), "apply", v).Failure
+		if got := strings.Contains(f.Text, "not what was planned and approved"); got != want || f.Reason.Code != stackjob.ReasonEngine {
+			t.Errorf("%q: %s\n%s", said, f.Reason, f.Text)
 		}
 	}
 }

@@ -262,6 +262,13 @@ func (v *voice) failureText() string {
 	return strings.TrimSpace(strings.Join(parts, "\n\n"))
 }
 
+// hasDiagnostics tells whether the engine told of errors by events: it ran a program then.
+func (v *voice) hasDiagnostics() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.errors) > 0
+}
+
 // programFailed tells whether the program itself reported an error. The engine goes on
 // without what could not be computed, and ends as if all were well: "1 errored", and 0.
 func (v *voice) programFailed() bool {
@@ -275,7 +282,7 @@ func (v *voice) firstSummary() string {
 	defer v.mu.Unlock()
 	if len(v.errors) > 0 {
 		summary := sentence(render(v.errors[0]))
-		if said := v.firstSaid(); said != "" && strings.Contains(summary, "program exited with non-zero exit code") {
+		if said := v.firstSaid(); said != "" && strings.Contains(strings.ToLower(summary), "program exited with non-zero exit code") {
 			summary += ": " + said // why, the program itself has said
 		}
 		return summary

@@ -13,8 +13,10 @@ const FirstUses = 5
 const FirstUseAgain = "Another stack set up the database in the same moment: it is tried again."
 
 // wasMade is PostgreSQL's answer when the other one was done before the engine's own
-// look, and after the look of "if not exists".
-var wasMade = regexp.MustCompile(`(relation|schema|type) "[^"]+" already exists`)
+// look, and after the look of "if not exists". The words are in the language of the
+// server; newer engines write the code of the error behind them (duplicate table, schema
+// and object: https://www.postgresql.org/docs/current/errcodes-appendix.html).
+var wasMade = regexp.MustCompile(`(relation|schema|type) "[^"]+" already exists|\((42P07|42P06|42710)\)`)
 
 // IsFirstUse tells whether an engine failed because another one made the same schema,
 // sequence, table or index of a PostgreSQL database in the same moment, which all

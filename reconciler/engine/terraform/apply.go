@@ -83,7 +83,7 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	killed := p.engine.killed
 	p.secureState()
 	if err != nil && !killed && !h.began {
-		if pr := engineProblem(ctx, err, string(kind), v); pr.Failure.Reason.Code == stackjob.ReasonStateLocked || pr.Failure.Reason.Code == stackjob.ReasonDatabaseLocked {
+		if pr := engineProblem(ctx, err, string(kind), v); ctx.Err() == nil && v.hadNoLock() {
 			if err := note.Undo(); err != nil {
 				p.Say("Warning: the note of the apply: " + err.Error())
 			}

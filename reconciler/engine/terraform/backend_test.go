@@ -26,6 +26,7 @@ type stateServer struct {
 	mu     sync.Mutex
 	state  []byte
 	lock   []byte
+	refuse bool // to lock anything
 	logins map[string]int
 }
 
@@ -42,6 +43,10 @@ func newStateServer(t *testing.T) *stateServer {
 		s.logins[password]++
 		switch r.Method {
 		case "LOCK":
+			if s.refuse {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
 			if s.lock != nil {
 				w.WriteHeader(http.StatusLocked)
 				w.Write(s.lock)
@@ -76,6 +81,12 @@ func (s *stateServer) hold(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lock = []byte(`{"ID":"` + id + `","Operation":"OperationTypeApply","Who":"ann@laptop","Version":"1.11.4","Created":"2026-11-21T08:00:00Z","Path":"p"}`)
+}
+
+func (s *stateServer) refuseLocks(refuse bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = refuse
 }
 
 func (s *stateServer) backend() schema.Backend {
@@ -134,10 +145,19 @@ func TestLockedStateNamesTheHolderAndOnlyOurOwnLockIsReleased(t *testing.T) {
 		b.MustApply()
 		b.Module(map[string]string{"main.tf": `resource "terraform_data" "b" {}`})
 		plan := b.MustPlan()
-		server.hold("11111111-2222-3333-4444-555555555555")
 
-		// An apply that could not have the lock has no outcome: nothing was touched.
+		// An apply that could not have the lock has no outcome: nothing was touched. Where
+		// nobody may have it, nobody holds it.
+		server.refuseLocks(true)
 		r := b.Apply(t.Context(), plan)
+		if r.Outcome != nil || r.Failure == nil || r.Failure.Class != engine.ClassPerson || r.Failure.Lock != nil || strings.Contains(r.Failure.Text, "force-unlock") ||
+			r.Failure.Reason != (stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "Error acquiring the state lock"}) {
+			t.Fatalf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+		}
+		server.refuseLocks(false)
+
+		server.hold("11111111-2222-3333-4444-555555555555")
+		r = b.Apply(t.Context(), plan)
 		if r.Outcome != nil || r.Failure == nil || r.Failure.Reason.Code != stackjob.ReasonStateLocked || r.Failure.Lock == nil || r.Failure.Lock.Who != "ann@laptop" {
 			t.Fatalf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
 		}

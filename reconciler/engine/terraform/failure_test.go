@@ -24,8 +24,16 @@ func TestEngineWordsBelongToAClass(t *testing.T) {
 	}{
 		"Reference to undeclared input variable":                           {engine.ClassAuthor, stackjob.ReasonEngine},
 		"Error acquiring the state lock\nresource temporarily unavailable": {engine.ClassPerson, stackjob.ReasonStateLocked},
-		"Saved plan is stale":                                              {engine.ClassWait, stackjob.ReasonStalePlan},
-		"write /x: no space left on device":                                {engine.ClassWait, stackjob.ReasonDiskFull},
+		"Error acquiring the state lock\nsome service says no":             {engine.ClassPerson, stackjob.ReasonStateLocked},
+		"Error acquiring the state lock\nError message: operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed\noperation error S3: GetObject, StatusCode: 403, api error AccessDenied": {engine.ClassPerson, stackjob.ReasonStateLocked},
+		"Error acquiring the state lock\nError message: operation error DynamoDB: PutItem, StatusCode: 400, AccessDeniedException: not authorized to perform: dynamodb:PutItem":                                                    {engine.ClassPerson, stackjob.ReasonEngine},
+		"Error acquiring the state lock\nError message: operation error DynamoDB: PutItem, ResourceNotFoundException: Requested resource not found":                                                                                {engine.ClassPerson, stackjob.ReasonEngine},
+		"Error acquiring the state lock\nError message: HTTP remote state endpoint requires auth":                                                                                                                                  {engine.ClassPerson, stackjob.ReasonEngine},
+		"Error acquiring the state lock\nError message: Put \"https://x\": dial tcp 10.0.0.1:443: connect: connection refused":                                                                                                     {engine.ClassWait, stackjob.ReasonEngine},
+		"Error acquiring the state lock\nError message: open /x/.terraform.tfstate.lock.info: no space left on device":                                                                                                             {engine.ClassWait, stackjob.ReasonDiskFull},
+		"Error acquiring the state lock\nError message: open /x/terraform.tfstate: permission denied":                                                                                                                              {engine.ClassPerson, stackjob.ReasonEngine},
+		"Saved plan is stale":               {engine.ClassWait, stackjob.ReasonStalePlan},
+		"write /x: no space left on device": {engine.ClassWait, stackjob.ReasonDiskFull},
 		"could not connect to registry.terraform.io: dial tcp: lookup registry.terraform.io: no such host": {engine.ClassWait, stackjob.ReasonEngine},
 		"Failed to query available provider packages\nprovider registry does not have a provider named x":  {engine.ClassAuthor, stackjob.ReasonEngine},
 		"Get \"https://x\": net/http: TLS handshake timeout":                                               {engine.ClassWait, stackjob.ReasonEngine},
@@ -34,8 +42,58 @@ func TestEngineWordsBelongToAClass(t *testing.T) {
 		"api error AccessDenied: not authorized":                                                           {engine.ClassPerson, stackjob.ReasonEngine},
 		"!!!!!!!!!!!!!!!!!!!!!!!!!!! TERRAFORM CRASH !!!!!!!!!!!!!!!!!!!!!!!!!!!!":                         {engine.ClassBug, stackjob.ReasonEngine},
 	} {
-		if class, code := troubles.Of(said); class != want.class || code != want.code {
+		if class, code := classify(said, said); class != want.class || code != want.code {
 			t.Errorf("%q: %s %s, want %s %s", said, class, code, want.class, want.code)
+		}
+	}
+}
+
+// The words for a lock and for a stale plan lead to other steps than a failure does, and
+// a command, a provider or an author may use them too.
+func TestOnlyTheEngineItselfSaysThatItsStateIsLockedOrItsPlanStale(t *testing.T) {
+	t.Parallel()
+	locked := engine.StateLock{ID: "2a67ea49-2c51-1d3e-e2cf-3e7d2b2b2f8b", Path: "/state/terraform.tfstate", Operation: "OperationTypeApply",
+		Who: "ann@laptop", Version: "1.11.4", CreatedAt: time.Date(2026, 11, 21, 8, 31, 59, 123456789, time.UTC)}
+	const at = `,"range":{"filename":"main.tf","start":{"line":3,"column":1}}`
+	of := func(summary, detail, more string) string {
+		b, err := json.Marshal(detail)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return `{"@level":"error","@message":"x","type":"diagnostic","diagnostic":{"severity":"error","summary":"` + summary + `","detail":` + string(b) + more + `}}` + "\n"
+	}
+	_, lockInfo, _ := strings.Cut(lockText, "\n\n")
+	const stale = "The given plan file can no longer be applied."
+	for name, c := range map[string]struct {
+		stdout, stderr string
+		code           stackjob.ReasonCode
+		lock           *engine.StateLock
+		hadNoLock      bool
+	}{
+		"its lock":                       {stdout: of("Error acquiring the state lock", lockInfo, ""), code: stackjob.ReasonStateLocked, lock: &locked, hadNoLock: true},
+		"its lock, for people":           {stderr: "│ " + strings.ReplaceAll(lockText, "\n", "\n│ "), code: stackjob.ReasonStateLocked, lock: &locked, hadNoLock: true},
+		"its lock, which nobody keeps":   {stdout: of("Error acquiring the state lock", "Error message: api error AccessDenied", ""), code: stackjob.ReasonEngine, hadNoLock: true},
+		"its plan":                       {stdout: of("Saved plan is stale", stale, ""), code: stackjob.ReasonStalePlan},
+		"a command's, of a lock":         {stdout: of("local-exec provisioner error", "exit status 1. Output: "+lockText, `,"address":"x.a"`+at), code: stackjob.ReasonEngine},
+		"a command's, of a plan":         {stdout: of("local-exec provisioner error", "Output: Error: Saved plan is stale", `,"address":"x.a"`+at), code: stackjob.ReasonEngine},
+		"a provider's, of an old engine": {stdout: of("Error acquiring the state lock", lockInfo, at), code: stackjob.ReasonEngine},
+		"a provider's, with no place":    {stdout: of("Saved plan is stale", stale, `,"address":"x.a"`), code: stackjob.ReasonEngine},
+		"one's who destroys": {stdout: `{"@level":"info","@message":"x","type":"apply_start","hook":{"resource":{"addr":"x.a"},"action":"delete"}}` + "\n" +
+			of("Saved plan is stale", stale, ""), code: stackjob.ReasonEngine},
+		"an author's":                     {stdout: of("Resource precondition failed", "saved plan is stale", at), code: stackjob.ReasonEngine},
+		"a command's beside another word": {stdout: of("local-exec provisioner error", lockText, at), stderr: "Error acquiring the state lock\n" + lockText, code: stackjob.ReasonEngine},
+	} {
+		p, _ := testPhase()
+		v := p.voice(stackjob.OpApply, nil)
+		v.stdout().Write([]byte(c.stdout))
+		v.errorOutput().Write([]byte(c.stderr))
+		v.end()
+		f := engineProblem(t.Context(), errors.New("exit status 1"), "apply", v).Failure
+		if f.Reason.Code != c.code || v.hadNoLock() != c.hadNoLock {
+			t.Errorf("%s: %s, had no lock: %t", name, f.Reason.Code, v.hadNoLock())
+		}
+		if diff := cmp.Diff(c.lock, f.Lock); diff != "" {
+			t.Errorf("%s: lock (-want +got):\n%s", name, diff)
 		}
 	}
 }

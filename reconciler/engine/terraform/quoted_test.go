@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stackreeve/stackreeve/reconciler/engine/enginetest"
+	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -124,4 +127,39 @@ func inState(t *testing.T, file, name string) string {
 	}
 	t.Fatalf("no output of %s in the state:\n%s", name, b)
 	return ""
+}
+
+// A command's words are no engine's: what was done before it failed is recorded, and nothing
+// is planned again because of them.
+func TestACommandThatSaysThatItsPlanIsStaleFailsTheApply(t *testing.T) {
+	t.Parallel()
+	forEngines(t, func(t *testing.T, b *bench) {
+		b.Module(map[string]string{"main.tf": `
+			resource "terraform_data" "made" {}
+			resource "terraform_data" "runs" {
+				depends_on = [terraform_data.made]
+				provisioner "local-exec" { command = "echo 'Error: Saved plan is stale'; exit 1" }
+			}`})
+		r := b.Apply(t.Context(), b.MustPlan())
+		if r.Outcome == nil || r.Failure == nil {
+			t.Fatalf("outcome = %+v, failure = %+v", r.Outcome, r.Failure)
+		}
+		want := stackjob.Outcome{Result: stackjob.ResultFailed, Reason: stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "local-exec provisioner error"}, Counts: stackjob.Counts{Create: 1}}
+		got := stackjob.Outcome{Result: r.Outcome.Result, Reason: r.Outcome.Reason, Counts: r.Outcome.Counts}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("outcome (-want +got):\n%s", diff)
+		}
+		b.Module(map[string]string{"main.tf": `
+			resource "terraform_data" "made" {
+				lifecycle {
+					precondition {
+						condition     = path.module == ""
+						error_message = "Error acquiring the state lock: saved plan is stale."
+					}
+				}
+			}`})
+		if r := b.Plan(t.Context()); r.Failure == nil || r.Failure.Reason != (stackjob.Reason{Code: stackjob.ReasonEngine, Detail: "Resource precondition failed"}) {
+			t.Errorf("plan: %+v", r.Failure)
+		}
+	})
 }

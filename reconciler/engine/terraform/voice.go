@@ -88,8 +88,8 @@ type voice struct {
 	errors   []diagnostic
 	stderr   strings.Builder
 	plain    strings.Builder // lines that were not JSON
-	// began tells that the stream began.
-	began bool
+	// began tells that the stream began, and working that the engine came to a resource.
+	began, working bool
 }
 
 func (p *phase) voice(kind stackjob.OperationKind, listen func(message)) *voice {
@@ -133,7 +133,7 @@ func (v *voice) hear(line []byte) {
 		keep(&v.plain, string(line))
 		return
 	}
-	v.began = true
+	v.began, v.working = true, v.working || m.Hook != nil
 	v.phase.hearAddress(m)
 	if !isRoutine(m.Type) {
 		v.hide()
@@ -258,6 +258,33 @@ func (v *voice) said() string {
 	}
 	return b.String()
 }
+
+// own is what the engine says of the state and the plan that it was given: diagnostics that
+// point at nothing, or what is no diagnostic when there are none. One that points at a place
+// in the code or at a resource may quote anybody: what a command printed that a provisioner
+// ran, a provider, the author. So may any when the engine has come to a resource: it has the
+// state's lock then, and took the plan.
+func (v *voice) own() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.working:
+		return ""
+	case len(v.errors) == 0:
+		return v.stderr.String() + v.plain.String()
+	}
+	var b strings.Builder
+	for _, d := range v.errors {
+		if d.Range == nil && d.Address == "" {
+			b.WriteString(d.Summary + "\n" + d.Detail + "\n")
+		}
+	}
+	return b.String()
+}
+
+// hadNoLock tells whether the engine could not have the state's lock, because of its
+// holder or of its keeper: it has touched nothing then.
+func (v *voice) hadNoLock() bool { return strings.Contains(strings.ToLower(v.own()), noLock) }
 
 // failureText is what a person reads: the diagnostics, or, when there are none,
 // what else the engine said.
