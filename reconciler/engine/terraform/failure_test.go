@@ -245,6 +245,24 @@ no line end
 	}
 }
 
+// What Terraform 1.11.4 says of a sensitive variable whose rule gives a text.
+func TestTheValueOfAVariableIsNotShownBesideItsRule(t *testing.T) {
+	t.Parallel()
+	p, q := testPhase()
+	v := p.voice(stackjob.OpPlan, nil)
+	v.stdout().Write([]byte(`{"@level":"error","@message":"x","type":"diagnostic","diagnostic":{"severity":"error","summary":"Invalid variable validation result",` +
+		`"detail":"Invalid validation condition result value: a bool is required.","range":{"filename":"main.tf","start":{"line":21,"column":17}},` +
+		`"snippet":{"context":"variable \"c\"","code":"    condition = substr(var.c, 0, 1)","values":[{"traversal":"var.c","statement":"is \"canary-c\""}]}}}` + "\n"))
+	const want = "Error: Invalid variable validation result\n  on main.tf:21:17, in variable \"c\"\n    21 │     condition = substr(var.c, 0, 1)\n\n" +
+		"Invalid validation condition result value: a bool is required."
+	if diff := cmp.Diff(want, v.failureText()); diff != "" {
+		t.Errorf("failure (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want+"\n", q.log.String()); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
 func FuzzStream(f *testing.F) {
 	f.Add([]byte(`{"@level":"info","type":"apply_complete","hook":{"resource":{"addr":"a"},"action":"create"}}` + "\n{\n\nx"))
 	f.Add([]byte(`{"@level":"error","type":"diagnostic","diagnostic":null}` + "\n"))

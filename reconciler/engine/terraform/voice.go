@@ -61,13 +61,15 @@ type diagnostic struct {
 		} `json:"start"`
 	} `json:"range"`
 	Snippet *struct {
-		Context *string `json:"context"`
-		Code    string  `json:"code"`
-		Values  []struct {
-			Traversal string `json:"traversal"`
-			Statement string `json:"statement"`
-		} `json:"values"`
+		Context *string        `json:"context"`
+		Code    string         `json:"code"`
+		Values  []snippetValue `json:"values"`
 	} `json:"snippet"`
+}
+
+type snippetValue struct {
+	Traversal string `json:"traversal"`
+	Statement string `json:"statement"`
 }
 
 // maxKept is how many bytes of what an engine says outside its diagnostics are
@@ -325,7 +327,7 @@ func (d diagnostic) render(at layout) string {
 			for i, line := range strings.Split(strings.TrimRight(d.Snippet.Code, "\n"), "\n") {
 				fmt.Fprintf(&b, "  %4d │ %s\n", d.Range.Start.Line+i, line)
 			}
-			for _, val := range d.Snippet.Values {
+			for _, val := range d.shownValues() {
 				fmt.Fprintf(&b, "       ├ %s %s\n", val.Traversal, val.Statement)
 			}
 		}
@@ -348,6 +350,16 @@ func (d diagnostic) place(at layout) string {
 		where += ", in " + *d.Snippet.Context
 	}
 	return where
+}
+
+// shownValues are the values beside a diagnostic's code. None in the block of a variable: of
+// a rule there that cannot be evaluated Terraform shows the variable's value, also when it is
+// declared sensitive ("Invalid variable validation result", or what the expression fails with).
+func (d diagnostic) shownValues() []snippetValue {
+	if d.Snippet.Context != nil && strings.HasPrefix(*d.Snippet.Context, `variable "`) {
+		return nil
+	}
+	return d.Snippet.Values
 }
 
 // maySnippet tells whether the code and the values beside a diagnostic may be
