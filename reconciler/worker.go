@@ -144,7 +144,7 @@ func (w *Worker) step(ctx context.Context, job stackjob.Job) (again bool, err er
 	case stackjob.Ready:
 		return w.apply(ctx, job)
 	case stackjob.WaitingStart, stackjob.WaitingApply:
-		return false, w.expire(ctx, job)
+		return w.wait(ctx, job)
 	}
 	err = w.Clean(job)
 	if errors.Is(err, engine.ErrAlive) {
@@ -308,6 +308,24 @@ func (w *Worker) openJob(ctx context.Context, job stackjob.Job, want func(stackj
 		}
 	}
 	return nil, nil
+}
+
+// wait judges a job that waits for a person by the newest tree. That may have come after the
+// one by which the job was judged and before it waited, when all jobs that wait were judged
+// again without it.
+func (w *Worker) wait(ctx context.Context, job stackjob.Job) (bool, error) {
+	view := w.r.View(job.Desired.Repository)
+	if view == nil {
+		return false, w.expire(ctx, job)
+	}
+	if err := w.r.regateJob(ctx, view, job); err != nil {
+		return false, err
+	}
+	now, err := w.r.o.Records.Job(ctx, job.ID)
+	if err != nil || now.State != job.State {
+		return err == nil, err
+	}
+	return false, w.expire(ctx, job)
 }
 
 // expire ends a job that nobody answered in time, or asks to be woken then.
