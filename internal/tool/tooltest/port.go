@@ -21,7 +21,7 @@ func FreePort() (int, error) {
 		return listens(0)
 	}
 	for range most {
-		port, err := listens(lowest + rand.IntN(end-lowest))
+		port, err := listens(lowest + rand.IntN(end-lowest)) //nolint:gosec // nobody has to be kept from guessing it
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return port, err
 		}
