@@ -69,3 +69,44 @@ func TestAFollowerLeavesWhatIsNeverWhole(t *testing.T) {
 		t.Errorf("read %d times, then %d times", first, n-first)
 	}
 }
+
+// An engine empties the file, and on a busy machine it may be a while until it goes on.
+func TestAFollowerWaitsForWhatIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("")
+	var f statefile.Follower
+	var got []string
+	half := errors.New("not whole")
+	take := func(b []byte) error {
+		if got = append(got, string(b)); len(got)%30 == 0 {
+			put("whole")
+		}
+		if string(b) != "whole" {
+			return half
+		}
+		return nil
+	}
+	f.Read(path, take) // an engine that was just started has made it
+	if n := len(got); n == 0 || n >= 30 {
+		t.Errorf("an empty file was read %d times", n)
+	}
+	got = nil
+	f.Filled()
+	f.Read(path, take)
+	if len(got) != 31 || got[30] != "whole" {
+		t.Errorf("read %d times: %q", len(got), got)
+	}
+	got = nil
+	put("") // it had something before
+	f.Read(path, take)
+	if len(got) != 31 || got[30] != "whole" {
+		t.Errorf("read %d times: %q", len(got), got)
+	}
+}

@@ -98,7 +98,8 @@ func (p *phase) hideOutputs(given map[string]facts.Output) {
 }
 
 // hideState hides what the state holds, also while an engine is at work: before Terraform
-// begins with what needs a value, the maker's state is on the disk; OpenTofu writes at the
+// begins with another resource that needs a value, the maker's state is on the disk, though
+// not yet when the maker's own commands run; OpenTofu writes at the
 // first change, every 20 seconds, and before it tells of errors. Only of a state that is a
 // file.
 func (p *phase) hideState() {

@@ -32,8 +32,9 @@ const (
 		}`
 )
 
-// A secret that nobody knew before the apply is in Terraform's state before a command is run
-// that needs it; in OpenTofu's before errors are told. It is in both before the next plan.
+// A secret that nobody knew before the apply is in Terraform's state before a command of
+// another resource is run that needs it; in OpenTofu's before errors are told. It is in both
+// before the next plan.
 func TestSecretsOfTheStateAreHiddenInWhatIsSaid(t *testing.T) {
 	t.Parallel()
 	forEngines(t, func(t *testing.T, b *bench) {
@@ -41,7 +42,6 @@ func TestSecretsOfTheStateAreHiddenInWhatIsSaid(t *testing.T) {
 			resource "terraform_data" "makes" {
 				input = sensitive(uuid())
 				lifecycle { ignore_changes = [input] }
-				provisioner "local-exec" { command = "echo own was ${self.output}" }
 			}`
 		b.Module(map[string]string{"main.tf": makes + quotesInApply})
 		r := b.Apply(t.Context(), b.MustPlan())
@@ -51,11 +51,9 @@ func TestSecretsOfTheStateAreHiddenInWhatIsSaid(t *testing.T) {
 		log, _ := b.Sink.Told()
 		if b.Task.Program.Provisioner == schema.OpenTofu {
 			_, log, _ = strings.Cut(log, "Error: ")
-		} else if !strings.Contains(log, "own was (hidden)") {
-			t.Errorf("what the first command said is not in the log:\n%s", log)
 		}
 		if !strings.Contains(log, "it was (hidden)") {
-			t.Errorf("what the second command said is not in the log:\n%s", log)
+			t.Errorf("what the command said is not in the log:\n%s", log)
 		}
 		applying := b.Sink
 		b.Sink = enginetest.NewSink() // a phase is a process of its own

@@ -137,6 +137,9 @@ func (v *voice) hear(line []byte) {
 	}
 	v.began, v.working = true, v.working || m.Hook != nil
 	v.phase.hearAddress(m)
+	if m.Type == "apply_complete" {
+		v.phase.written.Filled()
+	}
 	if !isRoutine(m.Type) {
 		v.hide()
 	}
