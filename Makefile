@@ -34,7 +34,7 @@ demo: bin/reeve ## start the daemon on a copy of examples/quickstart and show wh
 # Most tests wait for a daemon, an engine or a forge: more of them than there are CPUs
 # run side by side. So do packages, since one of them takes longer than all others.
 test: tools ## run every test, getting what the tests need first
-	go test -timeout 30m -p 3 -parallel 4 $(TESTFLAGS) $(PACKAGES)
+	go test -timeout 60m -p 3 -parallel 4 $(TESTFLAGS) $(PACKAGES)
 
 test-short: tools ## run the tests without the long ones
 	go test -short -timeout 10m $(TESTFLAGS) $(PACKAGES)

@@ -88,7 +88,8 @@ type Note struct {
 // Open starts a note for a saved plan; the name must tell it from every other. The
 // note's head is on the disk before the engine starts; its lines outlive a crash of
 // ours, and are not fsynced one by one: the machine crashes more rarely than an apply
-// has a thousand resources.
+// has a thousand resources. A note that was there is replaced by it in one step, also where
+// the disk is full.
 func Open(file, plan string) (*Note, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, err
@@ -97,15 +98,12 @@ func Open(file, plan string) (*Note, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := renameio.WriteFile(file, []byte("plan "+plan+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(f, "plan %s\n", plan); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return nil, errors.Join(err, f.Close())
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, err
 	}
 	return &Note{file: f, left: left}, nil
 }

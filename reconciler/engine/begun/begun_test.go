@@ -86,3 +86,33 @@ func TestAnApplyThatNeverBeganLeavesTheNoteThatWasThere(t *testing.T) {
 		t.Errorf("not done (-want +got):\n%s", diff)
 	}
 }
+
+// A kill, or a full disk, must not find the old note emptied and the new one not written.
+func TestANoteTakesThePlaceOfAnOlderOneInOneStep(t *testing.T) {
+	t.Parallel()
+	file := begun.FileOf(engine.Task{Workspace: t.TempDir()})
+	older, err := begun.Open(file, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	older.Line(begun.Began, "a.b")
+	if err := older.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(file, file+".seen"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := begun.Open(file, "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Line(begun.Began, "c.d")
+	if err := n.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{file + ".seen": "plan one\nbegin a.b\n", file: "plan two\nbegin c.d\n"} {
+		if b, err := os.ReadFile(path); err != nil || string(b) != want {
+			t.Errorf("%q, %v, expected %q", b, err, want)
+		}
+	}
+}
