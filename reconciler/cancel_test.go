@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
-	"github.com/stackreeve/stackreeve/reconciler/store"
 	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -61,25 +60,13 @@ func TestACancelMeetsAJobThatIsHandedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			st, err := sqlite.Open(ctx, sqlite.Options{Folder: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = st.Close() }()
-			job := stackjob.Job{ID: "sj_01", Purpose: stackjob.Reconcile, Action: stackjob.Apply, DesiredDigest: "sha256:d", State: stackjob.Queued, CreatedAt: now,
-				Desired: stackjob.Desired{Key: stack, Repository: "config"}}
-			if _, err := st.Enqueue(ctx, store.Enqueue{Jobs: []stackjob.Job{job}}); err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range c.before {
-				if _, err := st.Move(ctx, job.ID, m); err != nil {
-					t.Fatal(err)
-				}
-			}
+			job := queued(stack, now)
+			st := recordsOf(t, job)
+			afterMoves(t, st, job, c.before...)
 			r := New(Options{Records: &hurried{Store: st, quicker: c.quicker}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 			interrupted := false
 			by := stackjob.Actor{Name: "ada", Via: "token"}
-			_, err = r.Cancel(ctx, job.ID, by, func(stackjob.JobID) error { interrupted = true; return nil })
+			_, err := r.Cancel(ctx, job.ID, by, func(stackjob.JobID) error { interrupted = true; return nil })
 			var illegal *stackjob.IllegalMove
 			if (err != nil) != c.err || c.err && !errors.As(err, &illegal) {
 				t.Errorf("err = %v", err)

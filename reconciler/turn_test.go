@@ -10,7 +10,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/pull"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/reconciler/store"
-	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
 	"github.com/stackreeve/stackreeve/schema"
 )
 
@@ -19,19 +18,12 @@ import (
 func TestAnApplyThatWasAskedForTwiceIsOneJobHoweverItEnded(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	records, err := sqlite.Open(ctx, sqlite.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = records.Close() }()
-	r := New(Options{Records: records, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	stack := schema.ResourceKey{Org: "acme", Env: "dev", Kind: "TerraformStack", Name: "a"}
 	key := pull.Key{Repository: "config", Number: 7}
-	planned := stackjob.Job{ID: "sj_01", Purpose: stackjob.PlanOnly, Action: stackjob.Apply, Pull: key.String(),
-		Desired: stackjob.Desired{Key: stack, Repository: "config"}, DesiredDigest: "sha256:d", State: stackjob.Queued, CreatedAt: time.Now()}
-	if _, err := records.Enqueue(ctx, store.Enqueue{Jobs: []stackjob.Job{planned}}); err != nil {
-		t.Fatal(err)
-	}
+	planned := queued(stack, time.Now())
+	planned.Purpose, planned.Pull = stackjob.PlanOnly, key.String()
+	records := recordsOf(t, planned)
+	r := New(Options{Records: records, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	a := pull.Apply{Stack: stack, Digest: "sha256:1", Desired: "sha256:d", By: stackjob.Actor{Name: "ada", Via: "github"}, Job: "sj_02"}
 	for _, when := range []string{"first", "while it is open"} {
 		if err := r.ApplyProposed(ctx, key, a, planned.ID, nil); err != nil {

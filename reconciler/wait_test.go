@@ -11,8 +11,6 @@ import (
 	"github.com/stackreeve/stackreeve/reconciler/diff"
 	"github.com/stackreeve/stackreeve/reconciler/flowcontrol"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
-	"github.com/stackreeve/stackreeve/reconciler/store"
-	"github.com/stackreeve/stackreeve/reconciler/store/sqlite"
 	"github.com/stackreeve/stackreeve/schema"
 	"github.com/stackreeve/stackreeve/schema/schematest"
 )
@@ -48,32 +46,20 @@ func TestAJobThatBeginsToWaitIsJudgedByTheNewestPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			st, err := sqlite.Open(ctx, sqlite.Options{Folder: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = st.Close() }()
+			job := queued(stack, now)
+			st := recordsOf(t, job)
 			r := New(Options{Records: st, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 			r.Follow(RepositoryOptions{Source: named{name: "config"}})
 			r.repository("config").view.Store(&View{Tree: treeWith(c.new), changes: map[schema.ResourceKey]*diff.Change{stack: {Key: stack, Action: stackjob.Apply}}})
 			w := NewWorker(WorkerOptions{Reconciler: r})
 
-			job := stackjob.Job{ID: "sj_01", Purpose: stackjob.Reconcile, Action: stackjob.Apply, Desired: stackjob.Desired{Key: stack, Repository: "config"},
-				DesiredDigest: "sha256:d", State: stackjob.Queued, CreatedAt: now}
-			if _, err := st.Enqueue(ctx, store.Enqueue{Jobs: []stackjob.Job{job}}); err != nil {
-				t.Fatal(err)
-			}
 			choice := flowcontrol.Choose(treeWith(c.old).Policies(), stack)
 			moves := []stackjob.Move{stackjob.HoldStart(now, flowcontrol.AtStart(job, choice))}
 			if !choice.Controls.IsManual {
 				moves = []stackjob.Move{stackjob.StartPlan(now, "d1", now.Add(time.Hour), choice),
 					stackjob.Planned(now, stackjob.Lease{Owner: "d1", Fence: 1}, plan, flowcontrol.AtApply(job, plan, choice))}
 			}
-			for _, m := range moves {
-				if job, err = st.Move(ctx, job.ID, m); err != nil {
-					t.Fatal(err)
-				}
-			}
+			job = afterMoves(t, st, job, moves...)
 			if !job.State.IsWaiting() {
 				t.Fatalf("it is %s", job.State)
 			}

@@ -23,7 +23,7 @@ var wasMade = regexp.MustCompile(`(relation|schema|type) "[^"]+" already exists|
 // engines do in a database that has none: PostgreSQL lets only one of them, whatever "if
 // not exists" says. said may be wrapped and framed.
 func IsFirstUse(said string) bool {
-	said = strings.Join(strings.FieldsFunc(said, func(r rune) bool { return strings.ContainsRune(" \t\r\n│|", r) }), " ")
+	said = Unframed(said)
 	// The catalogue's own indexes are named in every language of a server.
 	for _, sign := range []string{"pg_class_relname_nsp_index", "pg_namespace_nspname_index", "pg_type_typname_nsp_index", "tuple concurrently updated"} {
 		if strings.Contains(said, sign) {

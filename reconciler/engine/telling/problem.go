@@ -167,6 +167,12 @@ func (t Troubles) Of(said string) (engine.Class, stackjob.ReasonCode) {
 	return engine.ClassAuthor, stackjob.ReasonEngine
 }
 
+// Unframed are the words of an engine on one line, without the frame that it draws around
+// them and the line ends that it wraps them with.
+func Unframed(said string) string {
+	return strings.Join(strings.FieldsFunc(said, func(r rune) bool { return strings.ContainsRune(" \t\r\n│|", r) }), " ")
+}
+
 // WithTimeout limits an operation by the task's timeout for it; zero is no limit.
 func WithTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit <= 0 {

@@ -82,15 +82,14 @@ func (p *phase) applyPlan(ctx context.Context, planFile string) (*stackjob.Outco
 	})
 	killed := p.engine.killed
 	p.secureState()
-	if err != nil && !killed && !h.began {
-		if pr := engineProblem(ctx, err, string(kind), v); ctx.Err() == nil && v.hadNoLock() {
-			if err := note.Undo(); err != nil {
-				p.Say("Warning: the note of the apply: " + err.Error())
-			}
-			op.Record.EngineProcesses = p.engine.processes
-			op.Fail(pr)
-			return nil, p.tellLock(outer, pr)
+	if err != nil && !killed && !h.began && ctx.Err() == nil && v.hadNoLock() {
+		pr := engineProblem(ctx, err, string(kind), v)
+		if err := note.Undo(); err != nil {
+			p.Say("Warning: the note of the apply: " + err.Error())
 		}
+		op.Record.EngineProcesses = p.engine.processes
+		op.Fail(pr)
+		return nil, p.tellLock(outer, pr)
 	}
 	out := &stackjob.Outcome{Result: stackjob.ResultSucceeded, Counts: h.counts()}
 	var failed error

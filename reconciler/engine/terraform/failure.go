@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/stackreeve/stackreeve/reconciler/engine"
 	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
@@ -62,8 +61,8 @@ func engineProblem(ctx context.Context, err error, what string, v *voice) *telli
 // said are all.
 func classify(own, said string) (engine.Class, stackjob.ReasonCode) {
 	class, code := ownTroubles.Of(own)
-	if code == stackjob.ReasonStateLocked && !isHeld(own) {
-		if c, r := slices.Concat(troubles, keepers).Of(own); c != engine.ClassAuthor {
+	if code == stackjob.ReasonStateLocked {
+		if c, r := slices.Concat(held, troubles, keepers).Of(own); c != engine.ClassAuthor {
 			return c, r
 		}
 	}
@@ -79,15 +78,11 @@ var keepers = telling.Troubles{
 	{Class: engine.ClassPerson, Reason: stackjob.ReasonEngine, Signs: []string{"permission denied", "read-only file system", "resourcenotfoundexception", "nosuchbucket"}},
 }
 
-// heldSigns are the words of engines, and of the services that keep locks for them, for a lock
-// that somebody holds. Who does cannot always be read.
-var heldSigns = []string{
-	"lock info:", "already locked", "resource temporarily unavailable",
-	"conditionalcheckfailed", "preconditionfailed", "conditionalrequestconflict", "error 412", "leasealreadypresent",
-}
-
-// isHeld tells whether an engine that could not have a lock says that somebody holds it.
-func isHeld(own string) bool {
-	low := strings.ToLower(own)
-	return slices.ContainsFunc(heldSigns, func(sign string) bool { return strings.Contains(low, sign) })
+// held is what engines, and the services that keep locks for them, say of a lock that somebody
+// holds. Who does cannot always be read.
+var held = telling.Troubles{
+	{Class: engine.ClassPerson, Reason: stackjob.ReasonStateLocked, Signs: []string{
+		"lock info:", "already locked", "resource temporarily unavailable",
+		"conditionalcheckfailed", "preconditionfailed", "conditionalrequestconflict", "error 412", "leasealreadypresent",
+	}},
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 )
 
@@ -128,7 +129,7 @@ const cacheRefusedAgain = "The module's dependency lock file does not name the s
 // what is unpacked, and those of all archives: a download passes, and what was unpacked of
 // one does not, though it is the same. said may be wrapped and framed.
 func isCacheRefused(said string) bool {
-	said = strings.Join(strings.FieldsFunc(said, func(r rune) bool { return strings.ContainsRune(" \t\r\n│|", r) }), " ")
+	said = telling.Unframed(said)
 	return strings.Contains(said, "the provider cache at") && strings.Contains(said, "match any of the checksums recorded in the dependency lock file")
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/terraform-exec/tfexec"
 
+	"github.com/stackreeve/stackreeve/reconciler/engine/telling"
 	"github.com/stackreeve/stackreeve/reconciler/stackjob"
 	"github.com/stackreeve/stackreeve/schema"
 )
@@ -40,8 +41,7 @@ func (p *phase) lockPatience() string {
 // whole database. It says so in words that may be wrapped and framed, and tells
 // of nobody who holds it.
 func isWholeLocked(said string) bool {
-	words := strings.FieldsFunc(strings.ToLower(said), func(r rune) bool { return strings.ContainsRune(" \t\r\n│|", r) })
-	return strings.Contains(strings.Join(words, " "), "already locked for workspace creation:")
+	return strings.Contains(telling.Unframed(strings.ToLower(said)), "already locked for workspace creation:")
 }
 
 // wholeLockAdvice says what holds the lock of a whole database, and what a person can
